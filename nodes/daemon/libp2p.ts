@@ -1,0 +1,185 @@
+import { gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { noise } from '@chainsafe/libp2p-noise'
+import { bootstrap } from '@libp2p/bootstrap'
+import { identify } from '@libp2p/identify'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { memory } from '@libp2p/memory'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { SecureAggregationError } from '../../src/errors.ts'
+import { MAX_ANNOUNCEMENT } from '../../src/network/gossip.ts'
+import { Links } from '../../src/network/links.ts'
+import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
+import type { Identify } from '@libp2p/identify'
+import type { ComponentLogger, ConnectionGater, Libp2p, PeerDiscovery, PrivateKey, ServiceMap } from '@libp2p/interface'
+import type { KadDHT } from '@libp2p/kad-dht'
+import type { Ping } from '@libp2p/ping'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Libp2pOptions, ServiceFactoryMap } from 'libp2p'
+
+const KIB = 1 << 10
+const MIB = 1 << 20
+
+export interface NodeOptions<T extends ServiceMap = Record<never, never>> {
+  /** Ed25519; the peer id follows from it. */
+  privateKey: PrivateKey
+  /** Addresses to listen on: /ip4/…/tcp/…, or /memory/… with `memory`. */
+  listen: string[]
+  /** Addresses of peers to meet the others through, each ending in /p2p/<peer id>. One's own may be among them. */
+  bootstrap: string[]
+  /** Look for peers on the local network segment. */
+  mdns?: boolean
+  /** All peers share one address, as on loopback: lifts the limits on peers of one address. Never on the internet. */
+  local?: boolean
+  /** The in-memory transport, for nodes of one process. */
+  memory?: boolean
+  /** Who may connect; anybody if left out. */
+  connectionGater?: ConnectionGater
+  /** Further services, by name. */
+  services?: ServiceFactoryMap<T>
+  logger?: ComponentLogger
+}
+
+/** What every node has, beside the services it was given. */
+export interface NodeServices extends ServiceMap {
+  identify: Identify
+  ping: Ping
+  pubsub: GossipSub
+  dht: KadDHT
+  links: Links
+}
+
+export type SecaggNode<T extends ServiceMap = Record<never, never>> = Libp2p<NodeServices & T>
+
+/**
+ * A started libp2p node: TCP (or memory), Noise, Yamux, gossip, and peer routing in a network of our own, so that
+ * members who know one address find each other by peer id.
+ * Throws SecureAggregationError LISTEN_FAILED or ADDRESS_INVALID.
+ */
+export async function createNode<T extends ServiceMap = Record<never, never>>(
+  options: NodeOptions<T>
+): Promise<SecaggNode<T>> {
+  const listen = options.listen.map((address) => parseAddress(address, 'listen').toString())
+  const known = options.bootstrap.map((address) => parseBootstrap(address))
+  const own = {
+    identify: identify(),
+    ping: ping(),
+    pubsub: gossip(options.local === true),
+    dht: peerRouting(),
+    links: (components: ConstructorParameters<typeof Links>[0]) => new Links(components, { bootstrap: known })
+  }
+  const settings = {
+    privateKey: options.privateKey,
+    addresses: { listen },
+    transports: [options.memory === true ? memory() : tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [multiplexer()],
+    peerDiscovery: await discovery(known, options.mdns === true),
+    connectionManager: connectionLimits(options.local === true),
+    // Event loops of a busy machine may stand still for seconds; a peer that died closes its socket anyway.
+    connectionMonitor: { pingTimeout: { minTimeout: 20_000, maxTimeout: 60_000 } },
+    connectionGater: options.connectionGater,
+    services: { ...own, ...options.services },
+    logger: options.logger,
+    start: false
+  }
+  const node = await createLibp2p(settings as unknown as Libp2pOptions<NodeServices & T>)
+  try {
+    await node.start()
+  } catch (error) {
+    throw listenError(error, listen)
+  }
+  return node
+}
+
+/**
+ * A paused stream may still be sent a whole window, and one that is just being resumed a second one: the read buffer
+ * must hold both, or the stream is reset. 1 MiB a round trip is 10 MiB/s at 100 ms.
+ */
+function multiplexer(): ReturnType<typeof yamux> {
+  return yamux({
+    maxInboundStreams: 1_024,
+    maxOutboundStreams: 1_024,
+    streamOptions: { maxStreamWindowSize: MIB, maxReadBufferLength: 8 * MIB }
+  })
+}
+
+/**
+ * Announcements only: what is larger than one, with its envelope, is refused on receipt. Peers of one address lose
+ * score from the eleventh on, which empties the mesh of a local network without a word.
+ */
+function gossip(local: boolean): ReturnType<typeof gossipsub> {
+  return gossipsub({
+    globalSignaturePolicy: 'StrictSign',
+    allowPublishToZeroTopicPeers: true,
+    maxInboundDataLength: MAX_ANNOUNCEMENT + 16 * KIB,
+    scoreParams: local ? { IPColocationFactorWeight: 0 } : {}
+  })
+}
+
+/**
+ * Kademlia under a protocol name of our own, so that it never meets the public network, and with private addresses,
+ * which the default mapper would leave out. By default a search waits for the first self-query, which may itself wait
+ * for a dial that waits for that search: until a timeout frees them, nobody is found. So searches do not wait here;
+ * while no peer is known they fail at once, and `Links` repeats them.
+ */
+function peerRouting(): ReturnType<typeof kadDHT> {
+  return kadDHT({
+    protocol: '/secagg/kad/1.0.0',
+    peerInfoMapper: passthroughMapper,
+    clientMode: false,
+    allowQueryWithZeroPeers: true,
+    alpha: 3, 
+    disjointPaths: 3,
+    querySelfInterval: 60_000
+  })
+}
+
+/** libp2p's defaults are 5 connections a second from one address, 10 pending and 300 in all. */
+function connectionLimits(local: boolean): NonNullable<Libp2pOptions['connectionManager']> {
+  const limits = { maxConnections: 2_048, maxIncomingPendingConnections: 256 }
+  return local ? { ...limits, inboundConnectionThreshold: Infinity } : limits
+}
+
+async function discovery(known: Multiaddr[], mdns: boolean): Promise<Discovery[]> {
+  const found: Discovery[] = []
+  const list = known.map(String)
+  // Puts the addresses into the peer store and dials them once; `Links` keeps the connections.
+  if (list.length > 0) found.push(bootstrap({ list, timeout: 0, tagTTL: Infinity }))
+  if (mdns) found.push((await import('@libp2p/mdns')).mdns())
+  return found
+}
+
+type Discovery = (components: never) => PeerDiscovery
+
+function parseAddress(address: string, field: string): Multiaddr {
+  try {
+    return multiaddr(address)
+  } catch (cause) {
+    const sentence = `\`${field}\` has ${JSON.stringify(address)}, which is no address; write it like /ip4/127.0.0.1/tcp/4001`
+    throw new SecureAggregationError('ADDRESS_INVALID', sentence, { cause })
+  }
+}
+
+function parseBootstrap(address: string): Multiaddr {
+  const parsed = parseAddress(address, 'bootstrap')
+  if (parsed.getComponents().some((part) => part.code === CODE_P2P)) return parsed
+  const sentence = `\`bootstrap\` has ${address} without a peer id; add /p2p/ and the id that the peer prints at its start`
+  throw new SecureAggregationError('ADDRESS_INVALID', sentence)
+}
+
+/** libp2p answers with stacks over several lines; only why and where are of use. */
+function listenError(error: unknown, listen: string[]): unknown {
+  if (!(error instanceof Error) || error.name !== 'UnsupportedListenAddressesError') return error
+  const reasons: [RegExp, string][] = [
+    [/EADDRINUSE|already in use/, 'is in use; choose another in `listen`, or end the program that has it'],
+    [/EACCES/, 'is not allowed to this user; choose a port of 1024 or more in `listen`'],
+    [/EADDRNOTAVAIL/, 'is no address of this machine; name one that is in `listen`']
+  ]
+  const why = reasons.find(([pattern]) => pattern.test(error.message))?.[1] ?? 'cannot be used; check `listen`'
+  const where = listen.find((address) => error.message.includes(`${address}:`)) ?? listen.join(', ')
+  return new SecureAggregationError('LISTEN_FAILED', `the address ${where} ${why}`, { cause: error })
+}

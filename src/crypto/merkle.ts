@@ -1,0 +1,191 @@
+import { createSha256, type Sha256, sha256 } from './primitives.ts'
+
+const hashLength = 32
+const nodePrefix = Uint8Array.of(1)
+
+/** Bytes under one sub-leaf of a vector (protocol, §10). */
+export const subLeafBytes = 16_384
+
+function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
+  return sha256(nodePrefix, left, right)
+}
+
+/**
+ * A binary hash tree over leaf hashes. A node without a sibling at the end of its level is promoted unchanged, which
+ * gives the shape of RFC 6962 §2.1, with the same node hash: SHA-256(0x01 ‖ left ‖ right). No leaf is ever hashed twice
+ * to fill a level: lists of leaves that are hashed with a prefix other than 0x01 never share a root.
+ */
+export class MerkleTree {
+  readonly #levels: Uint8Array[][]
+
+  private constructor(levels: Uint8Array[][]) {
+    this.#levels = levels
+  }
+
+  /**
+   * `leaves` are hashes of 32 bytes, at least one; hashing them with a prefix other than the nodes' is the caller's
+   * part.
+   */
+  static from(leaves: Uint8Array[]): MerkleTree {
+    if (leaves.length === 0) throw new RangeError('a Merkle tree has at least one leaf')
+    for (const { length } of leaves) {
+      if (length !== hashLength) throw new RangeError(`a leaf is a hash of ${hashLength} bytes, not ${length}`)
+    }
+    const levels = [leaves.slice()]
+    while (levels[0].length > 1) {
+      const [below] = levels
+      const level: Uint8Array[] = []
+      for (let i = 0; i < below.length; i += 2) {
+        level.push(i + 1 < below.length ? nodeHash(below[i], below[i + 1]) : below[i])
+      }
+      levels.unshift(level)
+    }
+    return new MerkleTree(levels)
+  }
+
+  /** 32 bytes. */
+  get root(): Uint8Array {
+    return this.#levels[0][0]
+  }
+
+  /** The siblings from leaf to root, for `verifyPath`. */
+  path(index: number): Uint8Array[] {
+    const leaves = this.#levels.at(-1)!
+    if (!Number.isInteger(index) || index < 0 || index >= leaves.length) {
+      throw new RangeError(`leaf ${index} is not among the ${leaves.length} of this tree`)
+    }
+    const path: Uint8Array[] = []
+    for (let depth = this.#levels.length - 1; depth > 0; depth--, index >>>= 1) {
+      const sibling = this.#levels[depth][index ^ 1]
+      if (sibling !== undefined) path.push(sibling)
+    }
+    return path
+  }
+}
+
+/**
+ * Whether `leaf` is at `index` of the `count` leaves under `root`. The length of the path follows from index and count,
+ * and any other length is refused. Never throws on what a peer can send.
+ */
+export function verifyPath(claim: {
+  root: Uint8Array
+  leaf: Uint8Array
+  index: number
+  count: number
+  path: Uint8Array[]
+}): boolean {
+  const { root, leaf, path } = claim
+  let { index, count } = claim
+  if (!Number.isInteger(index) || !Number.isInteger(count) || index < 0 || index >= count || count > 2 ** 32)
+    return false
+  if ([root, leaf, ...path].some(({ length }) => length !== hashLength)) return false
+  let node = leaf
+  let used = 0
+  for (; count > 1; index = Math.floor(index / 2), count = Math.ceil(count / 2)) {
+    const right = index % 2 === 1
+    if (!right && index === count - 1) continue
+    const sibling = path[used++]
+    if (sibling === undefined) return false
+    node = right ? nodeHash(sibling, node) : nodeHash(node, sibling)
+  }
+  return used === path.length && node.every((byte, i) => byte === root[i])
+}
+
+/** Whose vector, in which attempt. */
+export interface VectorPlace {
+  /** 32 bytes. */
+  attemptId: Uint8Array
+  /** Roster index. */
+  member: number
+}
+
+function uint32(value: number, what: string): void {
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32)
+    throw new RangeError(`${what} is 0 to 2^32 − 1, not ${value}`)
+}
+
+/**
+ * 0x00 ‖ attemptId ‖ member ‖ chunk ‖ sub-leaf number, numbers in four bytes big-endian: what a sub-leaf's bytes
+ * follow.
+ */
+function subLeafPrefix({ attemptId, member }: VectorPlace, chunk: number, number: number): Uint8Array {
+  if (attemptId.length !== hashLength)
+    throw new RangeError(`an attempt id has ${hashLength} bytes, not ${attemptId.length}`)
+  uint32(member, 'a member index')
+  uint32(chunk, 'a chunk number')
+  const prefix = new Uint8Array(1 + hashLength + 12)
+  prefix.set(attemptId, 1)
+  const view = new DataView(prefix.buffer)
+  view.setUint32(1 + hashLength, member)
+  view.setUint32(5 + hashLength, chunk)
+  view.setUint32(9 + hashLength, number)
+  return prefix
+}
+
+/**
+ * Leaf of one chunk of a packed vector: the root over its sub-leaves of 16 KiB, the last one shorter (protocol, §10).
+ */
+export function vectorLeaf(of: VectorPlace & { chunk: number; bytes: Uint8Array }): Uint8Array {
+  const subLeaves: Uint8Array[] = []
+  for (let at = 0; at < of.bytes.length; at += subLeafBytes) {
+    subLeaves.push(sha256(subLeafPrefix(of, of.chunk, subLeaves.length), of.bytes.subarray(at, at + subLeafBytes)))
+  }
+  return MerkleTree.from(subLeaves).root
+}
+
+/** Hashes a whole vector as it passes by, in pieces of any size, without keeping or copying it. */
+export class VectorHasher {
+  readonly #place: VectorPlace
+  readonly #chunkBytes: number
+  readonly #leaves: Uint8Array[] = []
+  #subLeaves: Uint8Array[] = []
+  #hash: Sha256 | undefined
+  #room = 0
+  #inChunk = 0
+
+  /** `chunkBytes` is the packed size of every chunk but the last. */
+  constructor({ attemptId, member, chunkBytes }: VectorPlace & { chunkBytes: number }) {
+    uint32(chunkBytes, 'the size of a chunk')
+    if (chunkBytes === 0) throw new RangeError('a chunk has at least one byte')
+    this.#place = { attemptId: attemptId.slice(), member }
+    this.#chunkBytes = chunkBytes
+  }
+
+  update(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      this.#hash ??= this.#openSubLeaf()
+      const end = Math.min(bytes.length, at + this.#room)
+      this.#hash.update(bytes.subarray(at, end))
+      this.#room -= end - at
+      this.#inChunk += end - at
+      at = end
+      if (this.#room === 0) this.#closeSubLeaf()
+      if (this.#inChunk === this.#chunkBytes) this.#closeChunk()
+    }
+  }
+
+  /** The root over the leaves of all chunks, and those leaves. The hasher cannot be used after it. */
+  finish(): { root: Uint8Array; leaves: Uint8Array[] } {
+    if (this.#hash !== undefined) this.#closeSubLeaf()
+    if (this.#subLeaves.length > 0) this.#closeChunk()
+    return { root: MerkleTree.from(this.#leaves).root, leaves: this.#leaves }
+  }
+
+  #openSubLeaf(): Sha256 {
+    const hash = createSha256()
+    hash.update(subLeafPrefix(this.#place, this.#leaves.length, this.#subLeaves.length))
+    this.#room = Math.min(subLeafBytes, this.#chunkBytes - this.#inChunk)
+    return hash
+  }
+
+  #closeSubLeaf(): void {
+    this.#subLeaves.push(this.#hash!.digest())
+    this.#hash = undefined
+  }
+
+  #closeChunk(): void {
+    this.#leaves.push(MerkleTree.from(this.#subLeaves).root)
+    this.#subLeaves = []
+    this.#inChunk = 0
+  }
+}

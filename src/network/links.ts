@@ -1,0 +1,246 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import { CODE_P2P } from '@multiformats/multiaddr'
+import type { ComponentLogger, Libp2pEvents, Logger, PeerId, PeerInfo, PeerRouting, Startable } from '@libp2p/interface'
+import type { ConnectionManager } from '@libp2p/interface-internal'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { TypedEventTarget } from 'main-event'
+
+export interface LinksComponents {
+  peerId: PeerId
+  connectionManager: ConnectionManager
+  peerRouting: PeerRouting
+  events: TypedEventTarget<Libp2pEvents>
+  logger: ComponentLogger
+}
+
+export interface LinksOptions {
+  /** Addresses, each ending in /p2p/<peer id>, of peers to stay connected to whoever is in the roster. */
+  bootstrap?: Multiaddr[]
+  /** Dials at once; 16 if left out. */
+  concurrency?: number
+  /** Milliseconds before the first repeated dial, doubled for each further one; 200 if left out. */
+  minDelay?: number
+  /** Milliseconds; 5,000 if left out. */
+  maxDelay?: number
+  /** Milliseconds that a dial may take, the search for addresses included; 5,000 if left out. */
+  dialTimeout?: number
+  /** Numbers in [0, 1) for jitter, which is no secret. */
+  jitter?: () => number
+}
+
+/** A peer that is to be connected: how often that failed in a row, and the timer of the next attempt. */
+interface Link {
+  failures: number
+  timer?: NodeJS.Timeout
+  dialling: boolean
+  /** When the present or last connection opened, in milliseconds of the process. */
+  since?: number
+}
+
+/**
+ * Keeps a connection to every peer that it was told to follow: dials it by peer id (addresses come from the peer store
+ * or peer routing), again and again with growing pauses, and anew when the connection breaks.
+ *
+ * Of two members the one with the lower id dials first and the other waits a little, so that a pair rarely ends up
+ * with two connections.
+ */
+export class Links implements Startable {
+  readonly #components: LinksComponents
+  readonly #log: Logger
+  readonly #bootstrap = new Map<string, Multiaddr[]>()
+  readonly #links = new Map<string, Link>()
+  readonly #concurrency: number
+  readonly #minDelay: number
+  readonly #maxDelay: number
+  readonly #dialTimeout: number
+  readonly #jitter: () => number
+  readonly #due: string[] = []
+  #followed = new Set<string>()
+  #dialling = 0
+  #stopping?: AbortController
+
+  constructor(components: LinksComponents, options: LinksOptions = {}) {
+    this.#components = components
+    this.#log = components.logger.forComponent('secagg:links')
+    this.#concurrency = options.concurrency ?? 16
+    this.#minDelay = options.minDelay ?? 200
+    this.#maxDelay = options.maxDelay ?? 5_000
+    this.#dialTimeout = options.dialTimeout ?? 5_000
+    this.#jitter = options.jitter ?? Math.random
+    for (const address of options.bootstrap ?? []) {
+      const id = address.getComponents().findLast((part) => part.code === CODE_P2P)?.value
+      if (id !== undefined) this.#bootstrap.set(id, [...(this.#bootstrap.get(id) ?? []), address])
+    }
+  }
+
+  /** Nothing is dialled before the node listens. */
+  start(): void {}
+
+  afterStart(): void {
+    if (this.#stopping !== undefined) return
+    this.#stopping = new AbortController()
+    this.#components.events.addEventListener('peer:connect', this.#onConnect)
+    this.#components.events.addEventListener('peer:disconnect', this.#onDisconnect)
+    this.#components.events.addEventListener('peer:discovery', this.#onDiscovery)
+    this.#update()
+  }
+
+  /** Leaves no timer and no dial; connections stay. */
+  stop(): void {
+    this.#stopping?.abort()
+    this.#stopping = undefined
+    this.#components.events.removeEventListener('peer:connect', this.#onConnect)
+    this.#components.events.removeEventListener('peer:disconnect', this.#onDisconnect)
+    this.#components.events.removeEventListener('peer:discovery', this.#onDiscovery)
+    for (const id of [...this.#links.keys()]) this.#drop(id)
+  }
+
+  /** Follow these peers, and no longer those followed before. This node's own id may be among them. */
+  follow(ids: Iterable<string>): void {
+    this.#followed = new Set(ids)
+    this.#followed.delete(this.#components.peerId.toString())
+    this.#update()
+  }
+
+  /** The followed peers that are connected now. */
+  connected(): string[] {
+    return [...this.#followed].filter((id) => this.#isConnected(id))
+  }
+
+  /** Resolves once all of `ids` are connected at the same time; rejects with the signal's reason. */
+  async waitFor(ids: Iterable<string>, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const self = this.#components.peerId.toString()
+    const wanted = [...ids].filter((id) => id !== self)
+    const { signal } = options
+    const { events } = this.#components
+    signal?.throwIfAborted()
+    if (wanted.every((id) => this.#isConnected(id))) return
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const check = (): void => {
+      if (wanted.every((id) => this.#isConnected(id))) resolve()
+    }
+    const abort = (): void => reject(signal?.reason as Error)
+    events.addEventListener('peer:connect', check)
+    signal?.addEventListener('abort', abort)
+    try {
+      await promise
+    } finally {
+      events.removeEventListener('peer:connect', check)
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  #isConnected(id: string): boolean {
+    return this.#components.connectionManager
+      .getConnections(peerIdFromString(id))
+      .some(({ status }) => status === 'open')
+  }
+
+  #isWanted(id: string): boolean {
+    return this.#followed.has(id) || (this.#bootstrap.has(id) && id !== this.#components.peerId.toString())
+  }
+
+  #update(): void {
+    if (this.#stopping === undefined) return
+    for (const id of [...this.#links.keys()]) if (!this.#isWanted(id)) this.#drop(id)
+    for (const id of [...this.#bootstrap.keys(), ...this.#followed]) if (this.#isWanted(id)) this.#open(id)
+  }
+
+  #drop(id: string): void {
+    clearTimeout(this.#links.get(id)?.timer)
+    this.#links.delete(id)
+  }
+
+  #open(id: string): void {
+    if (this.#links.has(id)) return
+    const link: Link = { failures: 0, dialling: false }
+    this.#links.set(id, link)
+    if (this.#isConnected(id)) link.since = performance.now()
+    else this.#schedule(id, link)
+  }
+
+  /** The next attempt, after a pause that grows with the failures; give or take a quarter. */
+  #schedule(id: string, link: Link): void {
+    const first = this.#bootstrap.has(id) || this.#components.peerId.toString() < id
+    const turn = first ? 0 : this.#minDelay * 6
+    const backOff = link.failures === 0 ? 0 : Math.min(this.#maxDelay, this.#minDelay * 2 ** (link.failures - 1))
+    const dial = (): void => {
+      this.#due.push(id)
+      this.#dialDue()
+    }
+    clearTimeout(link.timer)
+    link.timer = setTimeout(dial, Math.max(turn, backOff) * (0.75 + this.#jitter() / 2))
+  }
+
+  #dialDue(): void {
+    while (this.#dialling < this.#concurrency && this.#due.length > 0) {
+      const id = this.#due.shift()!
+      const link = this.#links.get(id)
+      if (link === undefined || link.dialling || this.#stopping === undefined || this.#isConnected(id)) continue
+      this.#dialling++
+      link.dialling = true
+      void this.#dial(id, link, this.#stopping.signal).finally(() => {
+        this.#dialling--
+        link.dialling = false
+        this.#dialDue()
+      })
+    }
+  }
+
+  async #dial(id: string, link: Link, stopping: AbortSignal): Promise<void> {
+    const peer = peerIdFromString(id)
+    const signal = AbortSignal.any([stopping, AbortSignal.timeout(this.#dialTimeout)])
+    try {
+      await this.#components.connectionManager.openConnection(await this.#target(peer, link, signal), { signal })
+    } catch (error) {
+      if (this.#links.get(id) !== link || stopping.aborted) return
+      link.failures++
+      this.#log('could not reach %p, attempt %d - %e', peer, link.failures, error)
+      this.#schedule(id, link)
+    }
+  }
+
+  /**
+   * The peer id alone lets libp2p ask peer routing only where it knows no address at all; after a failure the known
+   * ones may be those from before a restart, so every other attempt asks for new ones.
+   */
+  async #target(peer: PeerId, link: Link, signal: AbortSignal): Promise<PeerId | Multiaddr[]> {
+    const known = this.#bootstrap.get(peer.toString())
+    if (known !== undefined) return known
+    if (link.failures % 2 === 0) return peer
+    const { multiaddrs } = await this.#components.peerRouting.findPeer(peer, { signal, useCache: false })
+    return multiaddrs.length === 0 ? peer : multiaddrs.map((address) => withPeer(address, peer))
+  }
+
+  readonly #onConnect = (event: CustomEvent<PeerId>): void => {
+    const link = this.#links.get(event.detail.toString())
+    if (link === undefined) return
+    clearTimeout(link.timer)
+    link.since = performance.now()
+  }
+
+  /** A connection that broke at once was refused by the other side's gater: that counts as a failure, too. */
+  readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
+    const id = event.detail.toString()
+    const link = this.#links.get(id)
+    if (link === undefined) return
+    const brief = link.since === undefined || performance.now() - link.since < this.#maxDelay
+    link.failures = brief ? link.failures + 1 : 0
+    this.#schedule(id, link)
+  }
+
+  /** Its addresses have just become known: no reason to wait any longer. */
+  readonly #onDiscovery = (event: CustomEvent<PeerInfo>): void => {
+    const id = event.detail.id.toString()
+    const link = this.#links.get(id)
+    if (link === undefined || link.dialling || link.since !== undefined) return
+    if (link.failures === 0 || event.detail.multiaddrs.length === 0) return
+    link.failures = 0
+    this.#schedule(id, link)
+  }
+}
+
+function withPeer(address: Multiaddr, peer: PeerId): Multiaddr {
+  const ends = address.getComponents().some((part) => part.code === CODE_P2P)
+  return ends ? address : address.encapsulate(`/p2p/${peer.toString()}`)
+}

@@ -1,0 +1,252 @@
+import {
+  beaconContribution,
+  generateKeyPair,
+  maskSign,
+  pairwiseMaskSeeds,
+  seedCommitment
+} from '../crypto/key-agreement.ts'
+import type { Mask } from '../crypto/mask-stream.ts'
+import { x25519PublicKey } from '../crypto/primitives.ts'
+import { Secret } from '../crypto/secret.ts'
+import { MessageError } from '../errors.ts'
+import { partners } from '../membership/graphs.ts'
+import { deal, openDelivery, proofOf, sameBytes, sealDelivery } from './dealing.ts'
+import type { Dealing, HeldShare } from './dealing.ts'
+import type { Ballot, Side } from './ballot.ts'
+import type { Body, Message, ShareProof } from './messages.ts'
+import type { Random } from './ports.ts'
+import { attemptIdOf, roundIdOf } from './transcript.ts'
+import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
+
+/** A sum that this member has checked and stored: the header, and what it opens. */
+export interface CheckedSum {
+  header: Message<'SumHeader'>
+  /** `HKDF(b, "beacon")` of the included members in roster order, which the next beacon is made of. */
+  contributions: Uint8Array[]
+}
+
+/** One set of fresh keys (§2): this member's secrets of an attempt, and what it has been shown of it. */
+export class Attempt {
+  readonly number: number
+  readonly id: Uint8Array
+  readonly #rules: RoundRules
+  readonly #me: number
+  readonly #keys: { mask: ReturnType<typeof generateKeyPair>; seal: ReturnType<typeof generateKeyPair> }
+  readonly #seed: Secret
+  #dealing?: Dealing
+  readonly #held = new Map<number, HeldShare>()
+  readonly #waiting = new Map<number, Body<'ShareDelivery'>>()
+
+  book?: KeyBook
+  set?: MaskingSet
+  /** This member's own header, once it has masked; the vector is in the store. */
+  header?: Message<'MaskedHeader'>
+  cut?: CheckedCut
+  sum?: CheckedSum
+
+  constructor(number: number, contextHash: Uint8Array, rules: RoundRules, me: number, random: Random) {
+    this.number = number
+    this.id = attemptIdOf(roundIdOf(rules.context, rules.roster.hash, contextHash), number)
+    this.#rules = rules
+    this.#me = me
+    this.#keys = { mask: generateKeyPair(random), seal: generateKeyPair(random) }
+    this.#seed = new Secret(random(32))
+  }
+
+  advert(contributes: boolean): Body<'KeyAdvert'> {
+    return {
+      attemptId: this.id,
+      contributes,
+      maskKey: this.#keys.mask.publicKey,
+      sealKey: this.#keys.seal.publicKey,
+      seedCommitment: seedCommitment(this.#seed)
+    }
+  }
+
+  /** Deals both secrets among all other members, at most once, and seals the shares of those in the book (S1). */
+  async deliveries(ballot: Ballot, random: Random): Promise<Body<'ShareDelivery'>[]> {
+    const { roster, thresholds } = this.#rules
+    const { adverts } = this.#shownBook()
+    this.#dealing ??= deal(
+      {
+        seed: this.#seed,
+        maskSecret: this.#keys.mask.secret,
+        attemptId: this.id,
+        dealer: this.#me,
+        members: roster.members.length,
+        threshold: thresholds.threshold
+      },
+      random
+    )
+    const dealing = this.#dealing
+    const { signature } = await ballot.sayOnce('ShareRoot', this.number, { attemptId: this.id, root: dealing.root })
+    return partners(roster.members.length, this.#me)
+      .filter((holder) => adverts.has(holder))
+      .map((holder) => sealDelivery({ ...dealing.of(holder), signature }, this.#pair(this.#me, holder), this.#rules))
+  }
+
+  /** Takes a share in, or keeps it until the key book is there. @throws MessageError, the dealer being the culprit */
+  receive(delivery: Body<'ShareDelivery'>): void {
+    const { dealer, holder, attemptId } = delivery
+    const culprit = this.#rules.roster.members[dealer]?.id
+    if (holder !== this.#me || culprit === undefined)
+      throw new MessageError('INVALID', `a share is for member ${holder}`, { culprit })
+    if (!sameBytes(attemptId, this.id))
+      throw new MessageError('WRONG_ATTEMPT', `a share of member ${dealer} is for another attempt`, { culprit })
+    if (this.book === undefined) {
+      if (!this.#waiting.has(dealer)) this.#waiting.set(dealer, delivery)
+      return
+    }
+    if (this.#held.has(dealer)) return
+    if (!this.book.contributors.includes(dealer))
+      throw new MessageError('INVALID', `member ${dealer} deals shares but contributes nothing`, { culprit })
+    this.#held.set(dealer, openDelivery(delivery, this.#pair(dealer, this.#me), this.#rules))
+  }
+
+  /** Shown a key book: opens what came early, and names what was wrong with it. */
+  open(book: KeyBook): MessageError[] {
+    this.book = book
+    const faults: MessageError[] = []
+    for (const delivery of this.#waiting.values()) {
+      try {
+        this.receive(delivery)
+      } catch (error) {
+        if (!(error instanceof MessageError)) throw error
+        faults.push(error)
+      }
+    }
+    this.#waiting.clear()
+    return faults
+  }
+
+  /** The dealers whose shares this member holds. */
+  get dealers(): number[] {
+    return [...this.#held.keys()].sort((a, b) => a - b)
+  }
+
+  get holdsAll(): boolean {
+    return this.#shownBook().contributors.every((dealer) => dealer === this.#me || this.#held.has(dealer))
+  }
+
+  /** The masks of this member's vector: its own, and one with each other member of the masking set (§4). */
+  masks(): Mask[] {
+    const { roster } = this.#rules
+    const { adverts } = this.#shownBook()
+    const set = this.set!
+    const self = roster.members[this.#me].bytes
+    const others = set.members.filter((member) => member !== this.#me)
+    const partners = others.map((member) => ({
+      id: roster.members[member].bytes,
+      key: adverts.get(member)!.body.maskKey
+    }))
+    const seeds = pairwiseMaskSeeds({
+      secret: this.#keys.mask.secret,
+      self,
+      attemptId: this.id,
+      maskingSetHash: set.hash,
+      partners
+    })
+    return [
+      { seed: this.#seed, sign: 1 },
+      ...seeds.map((seed, place): Mask => ({ seed, sign: maskSign(self, partners[place].id) }))
+    ]
+  }
+
+  /** What the decided cut opens of this member's own secrets and of the shares it holds; the ballot has the last word on each (S4). */
+  reveal(ballot: Ballot, checked: CheckedCut): Body<'Reveal'> {
+    const { cut, included, dropped } = checked
+    const opensOwn = included.has(this.#me)
+    if (opensOwn) ballot.release(this.number, cut, this.#me, 'seed', included)
+    const seed = opensOwn ? this.#seed.expose().slice() : null
+    return {
+      ...this.#names(ballot, checked),
+      seed,
+      keyShares: this.#proofs(ballot, checked, dropped, 'key'),
+      seedShares: []
+    }
+  }
+
+  /** The second wave: shares of the seeds of included members that fell silent. */
+  revealSilent(ballot: Ballot, checked: CheckedCut, silent: number[]): Body<'Reveal'> {
+    return {
+      ...this.#names(ballot, checked),
+      seed: null,
+      keyShares: [],
+      seedShares: this.#proofs(ballot, checked, silent, 'seed')
+    }
+  }
+
+  #names(ballot: Ballot, { cut }: CheckedCut): { attemptId: Uint8Array; cutHash: Uint8Array } {
+    const decided = ballot.decision(`attempt-${this.number}`)!.value
+    return { attemptId: cut.attemptId, cutHash: (decided as { cutHash: Uint8Array }).cutHash }
+  }
+
+  #proofs(ballot: Ballot, { cut, included }: CheckedCut, members: number[], side: Side): ShareProof[] {
+    return members
+      .filter((member) => this.#held.has(member))
+      .map((member) => {
+        ballot.release(this.number, cut, member, side, included)
+        return proofOf(this.#held.get(member)!, member, side)
+      })
+  }
+
+  /** S7: what was never opened is erased when the round is closed. Input lanes and vectors are erased by whoever holds them. */
+  wipe(): void {
+    this.#seed.wipe()
+    this.#keys.mask.secret.wipe()
+    this.#keys.seal.secret.wipe()
+    this.#dealing?.wipe()
+    for (const { seedShare, keyShare } of this.#held.values()) {
+      seedShare.fill(0)
+      keyShare.fill(0)
+    }
+    this.#held.clear()
+    this.#waiting.clear()
+  }
+
+  #shownBook(): KeyBook {
+    if (this.book === undefined) throw new MessageError('OUT_OF_PHASE', 'no key book was shown yet')
+    return this.book
+  }
+
+  #pair(dealer: number, holder: number) {
+    const partner = dealer === this.#me ? holder : dealer
+    return {
+      secret: this.#keys.seal.secret,
+      partnerKey: this.#shownBook().adverts.get(partner)!.body.sealKey,
+      attemptId: this.id,
+      dealer,
+      holder
+    }
+  }
+}
+
+/**
+ * Checks what a sum opens against the book: the seed of every included member and the mask key of every dropped one,
+ * each once, in roster order, each matching its commitment (§10).
+ *
+ * @returns the contributions to the next beacon
+ */
+export function checkOpened(
+  { seeds, keys }: Body<'SumHeader'>,
+  book: KeyBook,
+  cut: CheckedCut,
+  culprit: string
+): Uint8Array[] {
+  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit })
+  const included = [...cut.included]
+  if (seeds.length !== included.length || seeds.some(({ member }, place) => member !== included[place]))
+    throw fault('a sum does not open the seeds of just the included members')
+  if (keys.length !== cut.dropped.length || keys.some(({ member }, place) => member !== cut.dropped[place]))
+    throw fault('a sum does not open the mask keys of just the dropped members')
+  for (const { member, secret } of keys) {
+    if (!sameBytes(x25519PublicKey(secret), book.adverts.get(member)!.body.maskKey))
+      throw fault(`the opened mask key of member ${member} is not the one it advertised`)
+  }
+  return seeds.map(({ member, secret }) => {
+    const seed = new Secret(secret)
+    if (!sameBytes(seedCommitment(seed), book.adverts.get(member)!.body.seedCommitment))
+      throw fault(`the opened seed of member ${member} does not match its commitment`)
+    return beaconContribution(seed)
+  })
+}

@@ -1,0 +1,349 @@
+import { BallotError, MessageError } from '../errors.ts'
+import { nextBeacon } from '../membership/beacon.ts'
+import { decodeSet } from '../membership/member-set.ts'
+import type { Attempt } from './attempt.ts'
+import { checkOpened } from './attempt.ts'
+import { sameBytes } from './dealing.ts'
+import { cutHash, inclusionOf } from './messages.ts'
+import type { Body, Message } from './messages.ts'
+import type { Frame } from './ports.ts'
+import type { Round } from './round.ts'
+import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet } from './transcript.ts'
+import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
+
+/**
+ * A member's side of a round, top to bottom as §4 tells it: from what its leader says to what it answers. One generator
+ * a conversation; everything that outlives a conversation is in the round. Shown the same again, it answers the same.
+ *
+ * Ends when the round is closed or the leader hangs up; throws a MessageError if the leader says what no honest leader would.
+ */
+export async function* contributor(source: AsyncIterable<Frame>, round: Round, view: number): AsyncGenerator<Frame> {
+  const leader = round.leader(view)
+  const frames = source[Symbol.asyncIterator]()
+  const cuts = new Set<string>()
+  let sharesAwaited: Promise<'shares'> | undefined
+  yield control(await round.views.join(view))
+  let next = frames.next()
+  for (;;) {
+    // While shares are awaited the conversation goes on: some of them may be relayed by the leader.
+    const came = await (sharesAwaited === undefined ? next : Promise.race([next, sharesAwaited]))
+    if (came === 'shares') {
+      sharesAwaited = undefined
+      yield control(await acknowledge(round))
+      continue
+    }
+    if (came.done === true) return
+    const message = round.read(came.value, leader)
+    switch (message.type) {
+      case 'RoundPlan':
+        yield* advertise(message, round, view)
+        break
+      case 'KeyBook':
+        yield* deliverShares(message, round, view)
+        if (round.running?.book !== undefined) sharesAwaited = round.sharesHeld().then(() => 'shares')
+        break
+      case 'ShareDelivery':
+        round.deliver(message)
+        break
+      case 'MaskingSet':
+        yield* mask(message, round, view)
+        break
+      case 'Custody':
+        yield* takeIntoCustody(message, frames, round)
+        break
+      case 'Proposal':
+        yield* prepare(message, round, view, cuts)
+        break
+      case 'Lock':
+        yield* commit(message, round)
+        break
+      case 'Decision':
+        await round.learn(message)
+        if (message.body.commits.agreement === 'closing') return
+        round.views.shown('data')
+        yield* reveal(round)
+        break
+      case 'RevealRequest':
+        yield* revealSilent(message, round)
+        break
+      case 'SumHeader':
+        await checkSum(message, frames, round, view)
+        break
+      default:
+        throw new MessageError('OUT_OF_PHASE', `the leader sent a ${message.type}, which no leader sends`, {
+          culprit: round.rules.roster.members[leader].id
+        })
+    }
+    next = frames.next()
+  }
+}
+
+const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
+
+/** Phases 0 and 1. The mark is on disk before the advert leaves (S5). */
+async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number): AsyncGenerator<Frame> {
+  const { body } = plan
+  const fault = (code: 'WRONG_VIEW' | 'WRONG_ATTEMPT' | 'INVALID', sentence: string) =>
+    new MessageError(code, sentence, { culprit: round.culprit(plan) })
+  if (body.view !== view) throw fault('WRONG_VIEW', `a RoundPlan is for view ${body.view}, not ${view}`)
+  if (body.attempt !== 0)
+    throw fault('WRONG_ATTEMPT', `a RoundPlan is for attempt ${body.attempt}, and attempt 0 was not decided`)
+  if (body.length !== round.task.length)
+    throw fault('INVALID', `a RoundPlan asks for vectors of ${body.length}, not ${round.task.length}`)
+  if (!sameBytes(body.contextHash, round.contextHash))
+    throw fault('INVALID', 'a RoundPlan starts from another context than this member holds')
+  round.views.shown('control')
+  const attempt = round.attempt(0)
+  if (round.ballot.sitsOut(0)) return
+  await round.ballot.enter(0, attempt.id)
+  const contributes = await round.hasInput()
+  const advert = await round.ballot.sayOnce('KeyAdvert', 0, attempt.advert(contributes))
+  await round.reach('keys')
+  yield control(advert)
+}
+
+/** Phase 2: shares go directly to their holders, through the leader only where that cannot be. */
+async function* deliverShares(message: Message<'KeyBook'>, round: Round, view: number): AsyncGenerator<Frame> {
+  const attempt = inView(message, round, view)
+  const book = readKeyBook(message, attempt.id, round.rules)
+  if (attempt.header !== undefined && !sameBytes(attempt.book!.hash, book.hash))
+    throw new MessageError('INVALID', 'a second key book was shown after masking', { culprit: round.culprit(message) })
+  round.views.shown('control')
+  for (const fault of attempt.open(book)) round.ports.observer.refused?.(fault)
+  const own = book.adverts.get(round.me)
+  if (own === undefined || round.ballot.sitsOut(attempt.number)) return
+  await round.reach('shares')
+  if (!own.body.contributes) return
+  const deliveries = await attempt.deliveries(round.ballot, round.ports.random)
+  const undelivered: Message[] = []
+  await Promise.all(
+    deliveries.map(async (body) => {
+      const delivery = round.unsigned('ShareDelivery', body)
+      await round.deliverTo(body.holder, delivery).catch(() => undelivered.push(delivery as Message))
+    })
+  )
+  for (const delivery of undelivered) yield control(delivery)
+}
+
+async function acknowledge(round: Round): Promise<Message> {
+  const { id, book, dealers } = round.running!
+  return round.state('Ready', { attemptId: id, keyBookHash: book!.hash, dealers: round.setOf(dealers) })
+}
+
+/** Phase 3, after checking the masking set against this member's own `nMin`. At most one masked vector an attempt (S2). */
+async function* mask(message: Message<'MaskingSet'>, round: Round, view: number): AsyncGenerator<Frame> {
+  const attempt = inView(message, round, view)
+  if (attempt.book === undefined) return
+  const set = readMaskingSet(message, attempt.book, round.rules)
+  if (attempt.header !== undefined && !sameBytes(attempt.set!.hash, set.hash))
+    throw new MessageError('INVALID', 'a second masking set was shown after masking', {
+      culprit: round.culprit(message)
+    })
+  attempt.set = set
+  round.views.shown('data')
+  if (round.ballot.sitsOut(attempt.number)) return
+  await round.reach('mask')
+  if (!set.members.includes(round.me)) return
+  const { ports, shape, me } = round
+  const name = round.maskedName
+  if (attempt.header === undefined) {
+    const lanes = await round.takeInput()
+    const owner = { attemptId: attempt.id, member: me }
+    const root = await maskInto(ports.vectors, name, lanes, attempt.masks(), owner, shape, { clock: ports.clock })
+    attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {
+      attemptId: attempt.id,
+      maskingSetHash: set.hash,
+      root
+    })
+  }
+  yield control(attempt.header)
+  yield* vectorFrames(ports.vectors, name)
+}
+
+/** Keeps the leader's own masked vector, so that it can be had if the leader dies. */
+async function* takeIntoCustody(
+  message: Message<'Custody'>,
+  frames: AsyncIterator<Frame>,
+  round: Round
+): AsyncGenerator<Frame> {
+  const attempt = round.running
+  if (attempt?.book === undefined || attempt.set === undefined)
+    throw new MessageError('OUT_OF_PHASE', 'a vector is given into custody before the masking set', {
+      culprit: round.culprit(message)
+    })
+  const header = readEmbedded('MaskedHeader', message.body.header, round.rules)
+  checkHeader(header, attempt.book, attempt.set, round.rules.roster)
+  const { root } = header.body
+  await receiveVector(
+    frames,
+    round.ports.vectors,
+    round.custodyName(header.from),
+    { attemptId: attempt.id, member: header.from, root },
+    round.shape
+  )
+  yield control(await round.state('CustodyReceipt', { attemptId: attempt.id, member: header.from, root }))
+}
+
+/** Phases 4 and 7: the first vote, if the value passes this member's checks or comes with a lock for it (§6). */
+async function* prepare(
+  message: Message<'Proposal'>,
+  round: Round,
+  view: number,
+  cuts: Set<string>
+): AsyncGenerator<Frame> {
+  const { body } = message
+  if (body.view !== view)
+    throw new MessageError('WRONG_VIEW', `a Proposal is for view ${body.view}, not ${view}`, {
+      culprit: round.culprit(message)
+    })
+  const closing = body.agreement === 'closing'
+  round.views.shown(closing ? 'data' : 'control')
+  await round.reach(closing ? 'close' : 'agree')
+  const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round, cuts)
+  if (verdict.why !== undefined) round.ports.observer.refused?.(verdict.why)
+  // S5: what a restarted member would have to remember, it prepares only under a lock.
+  const passesChecks = verdict.passes && (closing || !round.ballot.sitsOut(0))
+  const lock = body.lock === null ? undefined : { value: body.value, certificate: body.lock }
+  const root = verdict.root ?? body.lock?.root ?? undefined
+  try {
+    const vote = await round.ballot.prepare(closing ? 'closing' : inclusionOf(0), {
+      view,
+      value: body.value,
+      root,
+      passesChecks,
+      lock
+    })
+    yield control(vote)
+  } catch (error) {
+    if (!(error instanceof BallotError)) throw error
+    round.ports.observer.refused?.(error)
+  }
+}
+
+interface Verdict {
+  passes: boolean
+  root?: Uint8Array
+  why?: Error
+}
+
+/** The checks of a cut (§5). */
+function checkInclusion(message: Message<'Proposal'>, round: Round, cuts: Set<string>): Verdict {
+  const { value, cut, headers } = message.body
+  const culprit = round.culprit(message)
+  try {
+    if (value.kind !== 'cut' || cut === null)
+      throw new MessageError('INVALID', `a Proposal of ${value.kind} is out of its phase`, { culprit })
+    if (!sameBytes(value.cutHash, cutHash(cut)))
+      throw new MessageError('INVALID', 'a Proposal is not for the cut it comes with', { culprit })
+    const attempt = round.running
+    if (attempt?.book === undefined || attempt.set === undefined)
+      throw new MessageError('OUT_OF_PHASE', 'this member was shown no key book and masking set for a cut')
+    const checked = readCut(cut, headers, attempt.book, attempt.set, round.rules, message.from)
+    const mine = checked.headers.get(round.me)
+    if (mine !== undefined && (attempt.header === undefined || !sameBytes(mine.encoded, attempt.header.encoded))) {
+      throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', { culprit })
+    }
+    cuts.add(round.hex(value.cutHash))
+    if (cuts.size > 1) throw new MessageError('INVALID', 'the leader proposes two cuts in one view', { culprit })
+    attempt.cut = checked
+    return { passes: true }
+  } catch (error) {
+    return { passes: false, why: error as Error }
+  }
+}
+
+/** `summed` by one's own check of the sum and one's own beacon; `burned` once the first leader has had its turn. */
+function checkClosing({ value, reason }: Body<'Proposal'>, round: Round, view: number): Verdict {
+  const refuse = (sentence: string): Verdict => ({ passes: false, why: new MessageError('INVALID', sentence) })
+  if (value.kind === 'burned') {
+    if (view < 1) return refuse('a round cannot be burned in its first view')
+    round.reason = reason
+    return { passes: round.sameValue(value, round.burned) }
+  }
+  const sum = round.running?.sum
+  if (value.kind !== 'summed' || sum === undefined)
+    return refuse(`this member has checked no sum to close the round as ${value.kind}`)
+  const hash = cutHash(sum.header.body.cut)
+  const beacon = nextBeacon({
+    beacon: round.beacon,
+    round: round.rules.context.round,
+    cutHash: hash,
+    contributions: sum.contributions
+  })
+  if (!round.sameValue(value, { kind: 'summed', cutHash: hash, beacon, ...round.following }))
+    return refuse('a closing value differs from what this member computed')
+  return { passes: true, root: sum.header.body.root }
+}
+
+/** Shown a lock, the second vote. */
+async function* commit({ body }: Message<'Lock'>, round: Round): AsyncGenerator<Frame> {
+  round.views.shown('control')
+  try {
+    yield control(await round.ballot.commit(body))
+  } catch (error) {
+    if (!(error instanceof BallotError)) throw error
+    round.ports.observer.refused?.(error)
+  }
+}
+
+/** Phase 5. Only with the decision for a cut that passed this member's own checks (S4). */
+async function* reveal(round: Round): AsyncGenerator<Frame> {
+  const decided = decidedCut(round)
+  if (decided === undefined || round.ballot.sitsOut(decided.attempt.number)) return
+  await round.reach('unmask')
+  yield control(await round.state('Reveal', decided.attempt.reveal(round.ballot, decided.cut)))
+}
+
+async function* revealSilent({ body }: Message<'RevealRequest'>, round: Round): AsyncGenerator<Frame> {
+  round.views.shown('data')
+  const decided = decidedCut(round)
+  if (decided === undefined || round.ballot.sitsOut(decided.attempt.number)) return
+  const silent = decodeSet(body.silent, round.rules.roster.members.length).filter((member) =>
+    decided.cut.included.has(member)
+  )
+  yield control(await round.state('Reveal', decided.attempt.revealSilent(round.ballot, decided.cut, silent)))
+}
+
+function decidedCut(round: Round) {
+  const attempt = round.running
+  const value = round.ballot.decision(inclusionOf(0))?.value
+  if (attempt?.cut === undefined) return undefined
+  if (value?.kind !== 'cut' || !sameBytes(value.cutHash, cutHash(attempt.cut.cut))) return undefined
+  return { attempt, cut: attempt.cut }
+}
+
+/** Phase 6: what the sum opens matches its commitments, and its chunks the root. On disk before any vote for it. */
+async function checkSum(
+  message: Message<'SumHeader'>,
+  frames: AsyncIterator<Frame>,
+  round: Round,
+  view: number
+): Promise<void> {
+  const { body } = message
+  const culprit = round.culprit(message)
+  if (body.view !== view)
+    throw new MessageError('WRONG_VIEW', `a SumHeader is for view ${body.view}, not ${view}`, { culprit })
+  round.views.shown('data')
+  await round.reach('sum')
+  const decided = decidedCut(round)
+  if (decided === undefined || decided.attempt.sum !== undefined) return round.drainVector(frames)
+  const { attempt, cut } = decided
+  if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
+    throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
+  const contributions = checkOpened(body, attempt.book!, cut, culprit)
+  await round.storeSum(message, frames)
+  attempt.sum = { header: message, contributions }
+}
+
+function inView(message: Message<'KeyBook'> | Message<'MaskingSet'>, round: Round, view: number): Attempt {
+  if (message.body.view !== view)
+    throw new MessageError('WRONG_VIEW', `a ${message.type} is for view ${message.body.view}, not ${view}`, {
+      culprit: round.culprit(message)
+    })
+  const attempt = round.running
+  if (attempt === undefined)
+    throw new MessageError('OUT_OF_PHASE', `a ${message.type} came before the RoundPlan`, {
+      culprit: round.culprit(message)
+    })
+  return attempt
+}

@@ -1,0 +1,491 @@
+import * as dagCbor from '@ipld/dag-cbor'
+import { hexToBytes } from '@noble/hashes/utils.js'
+import { MessageError, RoundError } from '../errors.ts'
+import type { Lanes } from '../crypto/mask-stream.ts'
+import { genesisBeacon } from '../membership/beacon.ts'
+import { deal, decodeDeck, deckHash, encodeDeck, initialDeck, leaderOrder } from '../membership/deck.ts'
+import type { Deck } from '../membership/deck.ts'
+import { decodeSet } from '../membership/member-set.ts'
+import { createRoster } from '../membership/roster.ts'
+import type { Roster } from '../membership/roster.ts'
+import type { Task } from '../task/task.ts'
+import { Ballot } from './ballot.ts'
+import { authenticate, checkDecision } from './certificates.ts'
+import { sameBytes } from './dealing.ts'
+import { cutHash, decodeMessage, encodeMessage, signedBytes } from './messages.ts'
+import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
+import type { Channel, Frame, Links, Phase } from './ports.ts'
+import { Round, sumKey, sumName } from './round.ts'
+import type { Ports } from './round.ts'
+import { receiveVector, vectorFrames } from './vectors.ts'
+
+/** What became of a round, as this member tells its application. Members are roster indices. */
+export interface RoundOutcome {
+  round: number
+  status: 'summed' | 'burned'
+  reason?: string
+  /** Who published the accepted sum, or led the first view of a burned round. */
+  aggregator: number
+  views: number
+  attempts: number
+  included: number[]
+  dropped: number[]
+  /** Members that were out before the masking set. */
+  missing: number[]
+  /** What became of this member's input, if it had one in the round. */
+  input: 'summed' | 'not included' | 'burned' | 'none'
+  /** Name of the packed sum in the vector store; undefined while it is not here. */
+  sum?: string
+  phaseMs: Partial<Record<Phase, number>>
+  durationMs: number
+  decision: Uint8Array
+}
+
+export interface Links2 extends Links {
+  /** One request to one member, answered by frames. */
+  ask(member: number, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
+}
+
+export interface MemberOptions {
+  task: Task
+  /** This member's peer id. */
+  id: string
+  ports: Ports
+  links: Links2
+  /** The application's input for a round, encoded; undefined where it has none. Waits for it as long as the signal lets it. */
+  input: (round: number, signal: AbortSignal) => Promise<Lanes | undefined>
+  contextHash?: (round: number) => Uint8Array
+  opened?: (round: number) => void
+  closed?: (outcome: RoundOutcome) => void
+}
+
+/** The rounds that are over, as far as they decide what comes next. */
+interface Closed {
+  round: number
+  decision: Message<'Decision'> | null
+  beacon: Uint8Array
+  deck: Deck
+}
+
+const closedRecord = (taskId: string) => `${taskId}/closed`
+const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
+
+/** One member of one task: round after round, and what it does for members that are behind. */
+export class Member {
+  readonly task: Task
+  readonly roster: Roster
+  readonly me: number
+  readonly #options: MemberOptions
+  readonly #ports: Ports
+  #closed: Closed
+  #running?: { round: Round; began: number; done: Promise<void> }
+  readonly #stop = new AbortController()
+  #opening: Promise<unknown> = Promise.resolve()
+
+  constructor(options: MemberOptions) {
+    const { task, id, ports } = options
+    this.task = task
+    this.roster = createRoster({ epoch: 0, members: [...task.members] })
+    this.me = this.roster.indexOf(id)
+    if (this.me < 0) throw new MessageError('STRANGER', `${id} is no member of the task ${task.name}`)
+    this.#options = options
+    this.#ports = ports
+    const beacon = genesisBeacon(
+      task.idBytes,
+      this.roster.hash,
+      task.randomness === undefined ? undefined : hexToBytes(task.randomness)
+    )
+    this.#closed = { round: 0, decision: null, beacon, deck: initialDeck() }
+  }
+
+  /** The last round that is over; 0 before the first. */
+  get closedRound(): number {
+    return this.#closed.round
+  }
+
+  get runningRound(): number | undefined {
+    return this.#running?.round.rules.context.round
+  }
+
+  /** Takes up where the journal left it: a round that was running goes on (§6, S5). */
+  async start(): Promise<void> {
+    const record = await this.#ports.journal.get(closedRecord(this.task.id))
+    if (record !== undefined) {
+      const { decision, deck } = dagCbor.decode<{ decision: Uint8Array; deck: Uint8Array }>(record)
+      this.#adopt(decodeMessage(decision) as Message<'Decision'>, decodeDeck(deck, this.roster.members.length))
+    }
+    const begun = await this.#ports.journal.get(ballotKey(this.task.id, this.#closed.round + 1))
+    if (begun !== undefined) await this.want()
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('stopped'))
+    await this.#running?.done
+  }
+
+  /** Asks for the next round, for everyone (§4 phase 0). A round that is running goes on instead. */
+  async want(): Promise<void> {
+    if (this.#running !== undefined) return
+    const context = this.#context(this.#closed.round + 1)
+    const body = {}
+    const want = encodeMessage(
+      'Want',
+      context,
+      this.me,
+      body,
+      await this.#ports.sign(signedBytes('Want', context, body))
+    )
+    await this.#open(want as AnyMessage)
+    this.#options.links.announce(want.encoded)
+  }
+
+  /**
+   * A message that came by gossip, or directly.
+   *
+   * @throws MessageError where it is to be refused
+   */
+  async hear(from: number | undefined, encoded: Uint8Array): Promise<void> {
+    const message = decodeMessage(encoded)
+    authenticate(message, this.#context(message.round), this.roster)
+    switch (message.type) {
+      case 'ShareDelivery':
+        if (message.body.dealer !== from)
+          throw this.#fault('IMPERSONATION', from, 'delivers a share in the name of another')
+        return this.#running?.round.deliver(message)
+      case 'Want':
+      case 'ViewChange':
+        if (message.round <= this.#closed.round) return this.#answerBehind(message.from)
+        if (message.round > this.#closed.round + 1) await this.catchUp(from ?? message.from)
+        if (message.round !== this.#closed.round + 1) return
+        await this.#open(message)
+        if (message.type === 'ViewChange') this.#running?.round.views.takeChange(message)
+        return
+      case 'Decision':
+        return this.#hearDecision(message, from)
+      default:
+        throw this.#fault('OUT_OF_PHASE', from, `sent a ${message.type} outside a conversation`)
+    }
+  }
+
+  /** Another member opens a conversation with this one as its leader. */
+  async converse(from: number, channel: Channel): Promise<void> {
+    try {
+      const frames = channel.source[Symbol.asyncIterator]()
+      const first = await frames.next()
+      if (first.done === true) return
+      if (first.value.kind !== 'control')
+        throw this.#fault('OUT_OF_PHASE', from, 'opens a conversation with a piece of a vector')
+      const join = decodeMessage(first.value.payload)
+      authenticate(join, this.#context(join.round), this.roster, from)
+      if (join.type !== 'Join') throw this.#fault('OUT_OF_PHASE', from, `opens a conversation with a ${join.type}`)
+      if (join.round <= this.#closed.round) {
+        await this.#answerBehind(from)
+        return channel.abort(new Error(`round ${join.round} is closed`))
+      }
+      await this.hear(from, join.body.why)
+      const round = this.#running?.round
+      if (round?.rules.context.round !== join.round)
+        return channel.abort(new Error(`round ${join.round} is not running here`))
+      round.views.seat(from, join.body, {
+        source: { [Symbol.asyncIterator]: () => frames },
+        sink: (source) => channel.sink(source),
+        abort: (reason) => channel.abort(reason)
+      })
+    } catch (error) {
+      channel.abort(error as Error)
+      this.#ports.observer.refused?.(error as Error)
+    }
+  }
+
+  /** Answers what a member asks that is behind, or lacks a sum. */
+  async *answer(from: number, encoded: Uint8Array): AsyncGenerator<Frame> {
+    const request = decodeMessage(encoded)
+    authenticate(request, this.#context(request.round), this.roster, from)
+    if (request.type === 'CatchUp') {
+      const { round, decision, deck } = this.#closed
+      const running = this.#running?.round
+      const announcements = running === undefined ? [] : running.views.changes
+      yield this.#frame('Closed', round, { decision: decision?.encoded ?? null, deck: encodeDeck(deck), announcements })
+    } else if (request.type === 'SumRequest') {
+      const header = await this.#ports.journal.get(sumKey(this.task.id, request.round))
+      if (header === undefined) {
+        yield this.#frame('Refusal', request.round, {
+          reason: `member ${this.me} holds no sum of round ${request.round}`
+        })
+        return
+      }
+      yield { kind: 'control', payload: header }
+      yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
+    } else {
+      throw this.#fault('OUT_OF_PHASE', from, `asks with a ${request.type}`)
+    }
+  }
+
+  /** Asks one member how far the rounds have come, and believes what a quorum has signed. */
+  async catchUp(member: number): Promise<void> {
+    if (member === this.me) return
+    const context = this.#context(this.#closed.round)
+    const request = encodeMessage('CatchUp', context, this.me, {})
+    const frames = await this.#options.links.ask(member, request.encoded, this.#stop.signal)
+    for await (const frame of frames) {
+      const reply = decodeMessage(frame.payload)
+      authenticate(reply, this.#context(reply.round), this.roster, member)
+      if (reply.type !== 'Closed') throw this.#fault('OUT_OF_PHASE', member, `answers with a ${reply.type}`)
+      if (reply.body.decision !== null && reply.round > this.#closed.round)
+        await this.#catchUpTo(reply.body, reply.round, member)
+      for (const announcement of reply.body.announcements) await this.#hearLater(member, announcement)
+      return
+    }
+  }
+
+  async #catchUpTo({ decision, deck }: Body<'Closed'>, round: number, member: number): Promise<void> {
+    const message = decodeMessage(decision!)
+    if (message.type !== 'Decision' || message.round !== round)
+      throw this.#fault('INVALID', member, 'answers with something that closes no round')
+    authenticate(message, this.#context(round), this.roster)
+    const next = decodeDeck(deck, this.roster.members.length)
+    checkDecision(message.body, message, this.#electorate)
+    const { value } = message.body
+    if ((value.kind !== 'summed' && value.kind !== 'burned') || !sameBytes(value.deckHash, deckHash(next)))
+      throw this.#fault('INVALID', member, 'answers with a deck that no decision names')
+    if (round === this.#closed.round + 1) return this.#hearDecision(message, member)
+    const behind = this.#running
+    await this.#close(message, next)
+    if (behind !== undefined) await this.#abandon(behind, message)
+  }
+
+  /** From a member that is ahead: announcements of the next round, heard once the rounds before are closed here. */
+  async #hearLater(member: number, announcement: Uint8Array): Promise<void> {
+    const message = decodeMessage(announcement)
+    if (message.round === this.#closed.round + 1 && (message.type === 'Want' || message.type === 'ViewChange'))
+      await this.hear(member, announcement)
+  }
+
+  async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
+    if (message.round <= this.#closed.round) return
+    if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
+    const running = this.#running
+    if (running !== undefined) return running.round.learn(message)
+    if (message.body.commits.agreement !== 'closing') return
+    checkDecision(message.body, message, this.#electorate)
+    const { deck, beacon } = this.#closed
+    const next = deal(deck, leaderOrder(deck, this.roster, beacon, message.round), this.roster.members.length)
+    await this.#close(message, next)
+    this.#options.closed?.(await this.#outcome(message, undefined, 0))
+  }
+
+  /** A member that speaks of a round that is over is told how it ended. */
+  async #answerBehind(member: number): Promise<void> {
+    const { decision } = this.#closed
+    if (decision !== null && member !== this.me)
+      await this.#options.links.deliver(member, decision.encoded, this.#stop.signal).catch(() => {})
+  }
+
+  /** Opens the next round once, whoever asked for it first. */
+  #open(why: AnyMessage): Promise<void> {
+    const opened = this.#opening.then(async () => {
+      if (this.#running !== undefined || this.#stop.signal.aborted || why.round !== this.#closed.round + 1) return
+      const { task, roster, me } = this
+      const context = this.#context(why.round)
+      const rules = { context, roster, thresholds: task.thresholds }
+      const { journal, sign, clock } = this.#ports
+      const ballot = await Ballot.open({
+        journal,
+        key: ballotKey(task.id, why.round),
+        context,
+        electorate: this.#electorate,
+        me,
+        sign
+      })
+      const contextHash = this.#options.contextHash?.(why.round) ?? new Uint8Array(32)
+      const input = (signal: AbortSignal) => this.#options.input(why.round, signal)
+      const { beacon, deck, decision } = this.#closed
+      const round = new Round({
+        task,
+        rules,
+        me,
+        beacon,
+        deck,
+        contextHash,
+        previous: decision?.encoded ?? null,
+        ballot,
+        ports: this.#ports,
+        input,
+        why: why.encoded
+      })
+      this.#running = { round, began: clock.now(), done: Promise.resolve() }
+      this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
+      this.#options.opened?.(why.round)
+    })
+    this.#opening = opened.catch(() => {})
+    return opened
+  }
+
+  async #run(round: Round): Promise<void> {
+    const began = this.#ports.clock.now()
+    await round.views.run(this.#stop.signal)
+    if (this.#stop.signal.aborted) return round.views.end(new Error('stopped'))
+    const decision = await round.closed
+    this.#options.links.announce(decision.encoded)
+    await this.#finish(round, decision, round.nextDeck, began)
+  }
+
+  async #finish(round: Round, decision: Message<'Decision'>, deck: Deck, began: number): Promise<void> {
+    if (decision.round <= this.#closed.round) return
+    await this.#close(decision, deck)
+    this.#running = undefined
+    const outcome = await this.#outcome(decision, round, began)
+    await round.erase()
+    this.#options.closed?.(outcome)
+    // Members still listening to this leader are given a moment to hear how it ended.
+    await this.#ports.clock.sleep(this.task.deadlineMs / 10, this.#stop.signal).catch(() => {})
+    round.views.end(new Error(`round ${decision.round} is closed`))
+  }
+
+  /** A round that was closed while this member was away: what became of it is not known here. */
+  async #abandon({ round, began }: { round: Round; began: number }, later: Message<'Decision'>): Promise<void> {
+    this.#running = undefined
+    round.views.end(new Error(`round ${later.round} is closed`))
+    const outcome = await this.#outcome(later, round, began)
+    await round.erase()
+    const input = round.running?.header === undefined ? 'not included' : 'burned'
+    this.#options.closed?.({
+      ...outcome,
+      round: round.rules.context.round,
+      status: 'burned',
+      reason: 'this member was away when the round was closed',
+      input,
+      sum: undefined
+    })
+  }
+
+  /** On disk first: from here on the round is over for this member, whatever happens. */
+  async #close(decision: Message<'Decision'>, deck: Deck): Promise<void> {
+    const value = dagCbor.encode({ decision: decision.encoded, deck: encodeDeck(deck) })
+    await this.#ports.journal.batch([
+      { type: 'put', key: closedRecord(this.task.id), value },
+      { type: 'del', key: ballotKey(this.task.id, decision.round) }
+    ])
+    this.#adopt(decision, deck)
+  }
+
+  #adopt(decision: Message<'Decision'>, deck: Deck): void {
+    const { value } = decision.body
+    if (value.kind !== 'summed' && value.kind !== 'burned')
+      throw new MessageError('INVALID', 'a round is closed as summed or burned')
+    this.#closed = { round: decision.round, decision, beacon: value.beacon, deck }
+  }
+
+  async #outcome(
+    { round: number, body, encoded }: Message<'Decision'>,
+    round: Round | undefined,
+    began: number
+  ): Promise<RoundOutcome> {
+    const { value, reason, commits } = body
+    const summed = value.kind === 'summed'
+    const header = summed ? await this.#sumHeader(number, commits.root!, value.cutHash) : undefined
+    const attempt = round?.running
+    const n = this.roster.members.length
+    const included = header === undefined ? [] : decodeSet(header.body.cut.included, n)
+    const set = attempt?.set?.members ?? included
+    const hadInput = attempt?.header !== undefined
+    return {
+      round: number,
+      status: summed ? 'summed' : 'burned',
+      ...(summed ? {} : { reason }),
+      aggregator: header?.from ?? round?.leader(0) ?? this.me,
+      views: (round?.views.current ?? commits.view) + 1,
+      attempts: 1,
+      included,
+      dropped: summed ? set.filter((member) => !included.includes(member)) : [],
+      missing: summed ? this.roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
+      input: included.includes(this.me)
+        ? 'summed'
+        : hadInput
+          ? summed
+            ? 'not included'
+            : 'burned'
+          : round === undefined
+            ? 'none'
+            : 'not included',
+      sum: header === undefined ? undefined : sumName(this.task.id, number),
+      phaseMs: round?.phaseMs() ?? {},
+      durationMs: round === undefined ? 0 : this.#ports.clock.now() - began,
+      decision: encoded
+    }
+  }
+
+  /** The header of the sum that was decided: this member's own, or one fetched from whoever has it. */
+  async #sumHeader(round: number, root: Uint8Array, hashOfCut: Uint8Array): Promise<Message<'SumHeader'> | undefined> {
+    const stored = await this.#ports.journal.get(sumKey(this.task.id, round))
+    if (stored !== undefined) {
+      const header = decodeMessage(stored) as Message<'SumHeader'>
+      if (sameBytes(header.body.root, root)) return header
+    }
+    for (const { index } of this.roster.members) {
+      if (index === this.me || this.#stop.signal.aborted) continue
+      try {
+        return await this.#fetchSum(index, round, root, hashOfCut)
+      } catch (error) {
+        this.#ports.observer.refused?.(error as Error)
+      }
+    }
+    return undefined
+  }
+
+  async #fetchSum(
+    member: number,
+    round: number,
+    root: Uint8Array,
+    hashOfCut: Uint8Array
+  ): Promise<Message<'SumHeader'>> {
+    const request = encodeMessage('SumRequest', this.#context(round), this.me, {})
+    const answer = await this.#options.links.ask(member, request.encoded, this.#stop.signal)
+    const frames = answer[Symbol.asyncIterator]()
+    const first = await frames.next()
+    if (first.done === true) throw this.#fault('TRUNCATED', member, 'was asked for a sum and hung up')
+    const header = decodeMessage(first.value.payload)
+    authenticate(header, this.#context(round), this.roster)
+    if (header.type === 'Refusal') throw new RoundError('NOT_INCLUDED', header.body.reason, round)
+    if (
+      header.type !== 'SumHeader' ||
+      !sameBytes(header.body.root, root) ||
+      !sameBytes(cutHash(header.body.cut), hashOfCut)
+    ) {
+      throw this.#fault('INVALID', member, 'was asked for a sum and sent another')
+    }
+    const owner = { attemptId: header.body.cut.attemptId, member: this.roster.members.length, root }
+    const { laneCount: elements, bits } = this.task
+    await receiveVector(
+      frames,
+      this.#ports.vectors,
+      sumName(this.task.id, round),
+      owner,
+      { elements, bits },
+      { sync: true }
+    )
+    await this.#ports.journal.put(sumKey(this.task.id, round), header.encoded)
+    return header
+  }
+
+  get #electorate() {
+    return { roster: this.roster, quorum: this.task.thresholds.quorum }
+  }
+
+  #context(round: number): RoundContext {
+    return { task: this.task.idBytes, epoch: this.roster.epoch, round }
+  }
+
+  #frame<T extends MessageType>(type: T, round: number, body: Body<T>): Frame {
+    return { kind: 'control', payload: encodeMessage(type, this.#context(round), this.me, body).encoded }
+  }
+
+  #fault(
+    code: 'OUT_OF_PHASE' | 'IMPERSONATION' | 'INVALID' | 'TRUNCATED',
+    member: number | undefined,
+    sentence: string
+  ): MessageError {
+    const culprit = member === undefined ? undefined : this.roster.members[member].id
+    return new MessageError(code, `member ${member ?? 'unknown'} ${sentence}`, { culprit })
+  }
+}

@@ -1,0 +1,297 @@
+import * as dagCbor from '@ipld/dag-cbor'
+import * as z from 'zod'
+import { envelopeBytes } from '../crypto/envelope.ts'
+import { compareBytes } from '../crypto/key-agreement.ts'
+import { H, lengthPrefixed } from '../crypto/hash.ts'
+import { MessageError } from '../errors.ts'
+
+/**
+ * The wire format: the shape of every message, once. Bodies are DAG-CBOR in its one canonical form; decoding refuses
+ * whatever does not encode to the same bytes again. Vectors do not travel in messages but as raw frames behind them.
+ */
+
+/** Largest control message: a key book, or a cut with its headers, of some thousands of members (about 300 bytes each). */
+export const MAX_MESSAGE_BYTES = 1024 * 1024
+
+const bytes = (length: number) =>
+  z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === length, `not ${length} bytes`)
+const bytesUpTo = (length: number) =>
+  z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length <= length, `not bytes, or over ${length}`)
+const hash = bytes(32)
+const index = z.int().min(0).max(0xffff)
+const view = z.int().min(0).max(0xffff)
+const attempt = z.int().min(0).max(0xffff)
+const round = z
+  .int()
+  .min(0)
+  .max(2 ** 40)
+const epoch = z
+  .int()
+  .min(0)
+  .max(2 ** 32)
+const memberSet = bytesUpTo(8192)
+const embedded = bytesUpTo(MAX_MESSAGE_BYTES)
+
+/** `closing`, or the inclusion agreement of one attempt: the two uses of §6. */
+const agreement = z.string().regex(/^(closing|attempt-(0|[1-9]\d{0,4}))$/)
+export type AgreementName = 'closing' | `attempt-${number}`
+
+const cut = z.strictObject({
+  attemptId: hash,
+  keyBookHash: hash,
+  maskingSetHash: hash,
+  included: memberSet,
+  headersRoot: hash
+})
+/** The proposal of an included set (§4 phase 4). There is no view in it: a later leader proposes the same cut. */
+export type Cut = z.infer<typeof cut>
+
+const value = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('cut'), cutHash: hash }),
+  z.strictObject({ kind: z.literal('retry') }),
+  z.strictObject({ kind: z.literal('summed'), cutHash: hash, beacon: hash, rosterHash: hash, deckHash: hash }),
+  z.strictObject({ kind: z.literal('burned'), beacon: hash, rosterHash: hash, deckHash: hash })
+])
+/** What the members agree on: inclusion is a cut or `retry`; closing is `summed` or `burned`, naming what follows. */
+export type Value = z.infer<typeof value>
+
+const certificate = z.strictObject({
+  agreement,
+  view,
+  value: hash,
+  root: hash.nullable(),
+  signers: memberSet,
+  signatures: bytesUpTo(64 * 0xffff)
+})
+/** A quorum of one view's votes for one value: of Prepares a *lock*, of Commits a *decision* (§6). */
+export type Certificate = z.infer<typeof certificate>
+
+const lock = z.strictObject({ value, certificate })
+/** A lock with the value that it is for, so that the next leader can propose it. */
+export type Lock = z.infer<typeof lock>
+
+const shareProof = z.strictObject({
+  dealer: index,
+  share: bytes(32),
+  sibling: hash,
+  nonce: bytes(32),
+  path: z.array(hash).max(16),
+  root: hash,
+  signature: bytes(64)
+})
+/** A revealed share with all that is needed to check it on its own: its path to the dealer's signed share root (§8). */
+export type ShareProof = z.infer<typeof shareProof>
+
+const opened = z.strictObject({ member: index, secret: bytes(32) })
+
+const bodies = {
+  // announcements, also sent directly
+  Want: z.strictObject({}),
+  ViewChange: z.strictObject({
+    view,
+    locks: z.array(z.strictObject({ agreement, view, value: hash })).max(64)
+  }),
+  Decision: z.strictObject({ value, commits: certificate, reason: z.string().max(300) }),
+
+  // first on every conversation with a leader
+  Join: z.strictObject({ view, why: embedded, locks: z.array(lock).max(64) }),
+
+  // phases 0 and 1
+  RoundPlan: z.strictObject({
+    view,
+    attempt,
+    contextHash: hash,
+    length: z.int().min(1),
+    previous: embedded.nullable()
+  }),
+  KeyAdvert: z.strictObject({
+    attemptId: hash,
+    contributes: z.boolean(),
+    maskKey: bytes(32),
+    sealKey: bytes(32),
+    seedCommitment: hash
+  }),
+  KeyBook: z.strictObject({ view, attemptId: hash, adverts: z.array(embedded).max(0xffff) }),
+
+  // phase 2
+  ShareRoot: z.strictObject({ attemptId: hash, root: hash }),
+  ShareDelivery: z.strictObject({ attemptId: hash, dealer: index, holder: index, sealed: bytesUpTo(2048) }),
+  Ready: z.strictObject({ attemptId: hash, keyBookHash: hash, dealers: memberSet }),
+  MaskingSet: z.strictObject({ view, attemptId: hash, keyBookHash: hash, members: memberSet, readyHash: hash }),
+
+  // phase 3
+  MaskedHeader: z.strictObject({ attemptId: hash, maskingSetHash: hash, root: hash }),
+  Custody: z.strictObject({ header: embedded }),
+  CustodyReceipt: z.strictObject({ attemptId: hash, member: index, root: hash }),
+
+  // phases 4 and 7
+  Proposal: z.strictObject({
+    agreement,
+    view,
+    value,
+    lock: certificate.nullable(),
+    cut: cut.nullable(),
+    headers: z.array(embedded).max(0xffff),
+    reason: z.string().max(300)
+  }),
+  Prepare: z.strictObject({ agreement, view, value: hash, root: hash.nullable() }),
+  Lock: lock,
+  Commit: z.strictObject({ agreement, view, value: hash, root: hash.nullable() }),
+
+  // phase 5
+  Reveal: z.strictObject({
+    attemptId: hash,
+    cutHash: hash,
+    seed: bytes(32).nullable(),
+    keyShares: z.array(shareProof).max(0xffff),
+    seedShares: z.array(shareProof).max(0xffff)
+  }),
+  RevealRequest: z.strictObject({ attemptId: hash, cutHash: hash, silent: memberSet }),
+
+  // phase 6
+  SumHeader: z.strictObject({
+    view,
+    cut,
+    root: hash,
+    seeds: z.array(opened).max(0xffff),
+    keys: z.array(opened).max(0xffff)
+  }),
+
+  // asked of any member, and answered: how far the rounds have come, and the sum of one
+  CatchUp: z.strictObject({}),
+  Closed: z.strictObject({
+    decision: embedded.nullable(),
+    deck: bytesUpTo(65536),
+    announcements: z.array(embedded).max(0xffff)
+  }),
+  SumRequest: z.strictObject({}),
+  Refusal: z.strictObject({ reason: z.string().max(300) })
+} as const
+
+export type MessageType = keyof typeof bodies
+export type Body<T extends MessageType> = z.infer<(typeof bodies)[T]>
+
+/** These carry their proof in themselves (certificates, a seal) or are only as good as the stream they came on. */
+const unsigned: ReadonlySet<MessageType> = new Set<MessageType>([
+  'Decision',
+  'Join',
+  'Lock',
+  'ShareDelivery',
+  'CatchUp',
+  'Closed',
+  'SumRequest',
+  'Refusal'
+])
+
+/** Which round of which task a message belongs to; part of what is signed. */
+export interface RoundContext {
+  task: Uint8Array
+  epoch: number
+  round: number
+}
+
+export interface Message<T extends MessageType = MessageType> extends RoundContext {
+  type: T
+  /** Roster index of the signer; of a message that is not signed, whoever sent it. */
+  from: number
+  body: Body<T>
+  /** Empty for the types that are not signed. */
+  signature: Uint8Array
+  /** The canonical bytes as they travel. */
+  encoded: Uint8Array
+}
+
+/** A message of some type, told apart by `type`. */
+export type AnyMessage = { [T in MessageType]: Message<T> }[MessageType]
+
+const frame = z.strictObject({
+  type: z.enum(Object.keys(bodies) as [MessageType, ...MessageType[]]),
+  task: hash,
+  epoch,
+  round,
+  from: index,
+  body: z.unknown(),
+  signature: bytesUpTo(64)
+})
+
+export function isSigned(type: MessageType): boolean {
+  return !unsigned.has(type)
+}
+
+export function contextBytes({ task, epoch, round }: RoundContext): Uint8Array {
+  return lengthPrefixed([task, epoch, round])
+}
+
+/** The bytes under a message's signature: type, task, epoch and round, then the body; no type can parse as another. */
+export function signedBytes<T extends MessageType>(type: T, context: RoundContext, body: Body<T>): Uint8Array {
+  return envelopeBytes(type, contextBytes(context), dagCbor.encode(body))
+}
+
+export function encodeMessage<T extends MessageType>(
+  type: T,
+  context: RoundContext,
+  from: number,
+  body: Body<T>,
+  signature: Uint8Array = new Uint8Array(0)
+): Message<T> {
+  const { task, epoch, round } = context
+  const encoded = dagCbor.encode({ type, task, epoch, round, from, body, signature })
+  if (encoded.length > MAX_MESSAGE_BYTES) {
+    throw new MessageError(
+      'OVERSIZED',
+      `a ${type} of ${encoded.length} bytes is over the limit of ${MAX_MESSAGE_BYTES}`
+    )
+  }
+  return { type, task, epoch, round, from, body, signature, encoded }
+}
+
+/**
+ * Parses strictly: bounded, canonical, no unknown field, no missing one. Signatures and context are checked by
+ * {@link Authenticator}, which knows the roster.
+ *
+ * @throws MessageError OVERSIZED, MALFORMED
+ */
+export function decodeMessage(encoded: Uint8Array): AnyMessage {
+  if (encoded.length > MAX_MESSAGE_BYTES) {
+    throw new MessageError(
+      'OVERSIZED',
+      `a message of ${encoded.length} bytes is over the limit of ${MAX_MESSAGE_BYTES}`
+    )
+  }
+  let decoded: unknown
+  try {
+    decoded = dagCbor.decode(encoded)
+  } catch (cause) {
+    throw new MessageError('MALFORMED', 'a message is not canonical DAG-CBOR', { cause })
+  }
+  const outer = frame.safeParse(decoded)
+  if (!outer.success) throw malformed('a message', outer.error)
+  const { type, task, epoch, round, from, signature } = outer.data
+  const inner = bodies[type].safeParse(outer.data.body)
+  if (!inner.success) throw malformed(`a ${type}`, inner.error)
+  if (signature.length !== (isSigned(type) ? 64 : 0))
+    throw new MessageError('MALFORMED', `a ${type} has a signature of ${signature.length} bytes`)
+  // The decoder accepts unsorted keys; only the encoder's own bytes are canonical.
+  if (compareBytes(dagCbor.encode(outer.data), encoded) !== 0) {
+    throw new MessageError('MALFORMED', `a ${type} is not in its canonical form`)
+  }
+  return { type, task, epoch, round, from, body: inner.data, signature, encoded } as AnyMessage
+}
+
+function malformed(what: string, error: z.ZodError): MessageError {
+  const issue = error.issues[0]
+  const where = issue.path.length > 0 ? ` at ${issue.path.join('.')}` : ''
+  return new MessageError('MALFORMED', `${what} does not have its shape${where}: ${issue.message}`)
+}
+
+export function valueHash(value: Value): Uint8Array {
+  return H('value', dagCbor.encode(value))
+}
+
+export function cutHash(cut: Cut): Uint8Array {
+  return H('cut', dagCbor.encode(cut))
+}
+
+export function inclusionOf(attempt: number): AgreementName {
+  return `attempt-${attempt}`
+}

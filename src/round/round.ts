@@ -1,0 +1,317 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
+import type { Lanes } from '../crypto/mask-stream.ts'
+import { packedLength } from '../encoding/packing.ts'
+import { MessageError } from '../errors.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { VectorStore } from '../journal/vector-store.ts'
+import { burnedBeacon } from '../membership/beacon.ts'
+import { deal, deckHash, leaderOfView, leaderOrder } from '../membership/deck.ts'
+import type { Deck } from '../membership/deck.ts'
+import { encodeSet } from '../membership/member-set.ts'
+import type { Task } from '../task/task.ts'
+import { Attempt } from './attempt.ts'
+import type { Ballot } from './ballot.ts'
+import { authenticate } from './certificates.ts'
+import { sameBytes } from './dealing.ts'
+import { decodeMessage, encodeMessage, signedBytes, valueHash } from './messages.ts'
+import type { AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
+import type { Clock, Frame, Links, Observer, Phase, Random, Sign } from './ports.ts'
+import type { RoundRules } from './transcript.ts'
+import { receiveVector } from './vectors.ts'
+import type { VectorShape } from './vectors.ts'
+import { Views } from './views.ts'
+
+export interface Ports {
+  clock: Clock
+  links: Links
+  random: Random
+  sign: Sign
+  journal: Journal
+  vectors: VectorStore
+  observer: Observer
+}
+
+export interface RoundOptions {
+  task: Task
+  rules: RoundRules
+  me: number
+  beacon: Uint8Array
+  deck: Deck
+  /** The application's: members that start from different contexts never mask for each other (§2). */
+  contextHash: Uint8Array
+  /** The encoded decision that closed the previous round; null before the first. */
+  previous: Uint8Array | null
+  ballot: Ballot
+  ports: Ports
+  /** The encoded input, once the application has it; undefined for a member that only holds shares and votes. */
+  input: (signal: AbortSignal) => Promise<Lanes | undefined>
+  /** The encoded message that opened the round here, shown to a leader that may not have heard it. */
+  why: Uint8Array
+}
+
+/** Vectors from this size on are long: a few at a time, and they keep the phases that carry them busy. */
+const LONG_VECTOR_BYTES = 1024 * 1024
+
+/** What one member knows and holds of a running round; its conversations come and go, this stays. */
+export class Round {
+  readonly task: Task
+  readonly rules: RoundRules
+  readonly me: number
+  readonly beacon: Uint8Array
+  readonly contextHash: Uint8Array
+  readonly previous: Uint8Array | null
+  readonly ballot: Ballot
+  readonly ports: Ports
+  /** Who leads: view v is led by place v of the order (§7). */
+  readonly order: number[]
+  readonly nextDeck: Deck
+  /** The hashes of the roster and deck that follow, whatever becomes of the round. */
+  readonly following: { rosterHash: Uint8Array; deckHash: Uint8Array }
+  /** `burned`, as every member computes it. */
+  readonly burned: Value
+  readonly shape: VectorShape
+  readonly views: Views
+  /** The attempt that this member has been shown. */
+  running?: Attempt
+  /** Why the round is to be burned, for people. */
+  reason = ''
+
+  readonly #input: RoundOptions['input']
+  #inputTaken?: Promise<Lanes | undefined>
+  readonly #reached = new Map<Phase, Promise<void>>()
+  readonly #phaseBegan: Array<{ phase: Phase; at: number }> = []
+  readonly #closed = Promise.withResolvers<Message<'Decision'>>()
+  #sharesChanged = (): void => {}
+
+  constructor({ task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why }: RoundOptions) {
+    const { roster, context } = rules
+    this.task = task
+    this.rules = rules
+    this.me = me
+    this.beacon = beacon
+    this.contextHash = contextHash
+    this.previous = previous
+    this.ballot = ballot
+    this.ports = ports
+    this.order = leaderOrder(deck, roster, beacon, context.round)
+    this.nextDeck = deal(deck, this.order, roster.members.length)
+    this.following = { rosterHash: roster.hash, deckHash: deckHash(this.nextDeck) }
+    this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.following }
+    this.shape = { elements: task.laneCount, bits: task.bits }
+    this.#input = input
+    this.views = new Views(this, why)
+  }
+
+  /** Resolves with the decision that closes the round. */
+  get closed(): Promise<Message<'Decision'>> {
+    return this.#closed.promise
+  }
+
+  leader(view: number): number {
+    return leaderOfView(this.order, view)
+  }
+
+  get isLong(): boolean {
+    return packedLength(this.shape.elements, this.shape.bits) >= LONG_VECTOR_BYTES
+  }
+
+  /** @throws MessageError */
+  read(frame: Frame, sender: number): AnyMessage {
+    const culprit = this.rules.roster.members[sender].id
+    try {
+      if (frame.kind !== 'control')
+        throw new MessageError('OUT_OF_PHASE', `member ${sender} sent a piece of a vector where a message belongs`)
+      const message = decodeMessage(frame.payload)
+      authenticate(message, this.rules.context, this.rules.roster, sender)
+      return message
+    } catch (error) {
+      if (error instanceof MessageError && error.culprit === undefined)
+        throw new MessageError(error.code, error.message, { culprit, cause: error })
+      throw error
+    }
+  }
+
+  culprit({ from }: { from: number }): string {
+    return this.rules.roster.members[from].id
+  }
+
+  /** Signs what is neither a vote nor said once an attempt: those are the ballot's. */
+  async state<
+    T extends Exclude<MessageType, 'Prepare' | 'Commit' | 'ViewChange' | 'KeyAdvert' | 'ShareRoot' | 'MaskedHeader'>
+  >(type: T, body: Body<T>): Promise<Message<T>> {
+    const { context } = this.rules
+    return encodeMessage(type, context, this.me, body, await this.ports.sign(signedBytes(type, context, body)))
+  }
+
+  unsigned<T extends MessageType>(type: T, body: Body<T>): Message<T> {
+    return encodeMessage(type, this.rules.context, this.me, body)
+  }
+
+  attempt(number: number): Attempt {
+    if (this.running?.number !== number)
+      this.running = new Attempt(number, this.contextHash, this.rules, this.me, this.ports.random)
+    return this.running
+  }
+
+  /** Whether the application has an input for this round; it is given a quarter of a phase to come with it. */
+  async hasInput(): Promise<boolean> {
+    if (this.#inputTaken === undefined) {
+      const late = new AbortController()
+      const input = this.#input(late.signal).catch(() => undefined)
+      const { clock } = this.ports
+      const given = new AbortController()
+      const tooLate = clock.sleep(this.views.patience.limit / 2, given.signal).then(
+        () => late.abort(),
+        () => {}
+      )
+      this.#inputTaken = Promise.race([input, tooLate.then(() => undefined)]).finally(() => given.abort())
+    }
+    return (await this.#inputTaken) !== undefined
+  }
+
+  /** The input's lanes, to be masked in place: they are the round's now. */
+  async takeInput(): Promise<Lanes> {
+    const lanes = await this.#inputTaken
+    if (lanes === undefined) throw new MessageError('OUT_OF_PHASE', 'this member has no input in this round')
+    return lanes
+  }
+
+  /** Reports a phase before its first message leaves; whoever watches may hold the round there. */
+  reach(phase: Phase): Promise<void> {
+    const before = this.#reached.get(phase)
+    if (before !== undefined) return before
+    this.#phaseBegan.push({ phase, at: this.ports.clock.now() })
+    const leading = this.leader(this.views.current) === this.me
+    const reached = Promise.resolve(this.ports.observer.phase?.(phase, this.rules.context.round, leading))
+    this.#reached.set(phase, reached)
+    return reached
+  }
+
+  /** How long each phase took here, in milliseconds; the last one until now. */
+  phaseMs(): Partial<Record<Phase, number>> {
+    const ends = [...this.#phaseBegan.slice(1).map(({ at }) => at), this.ports.clock.now()]
+    return Object.fromEntries(this.#phaseBegan.map(({ phase, at }, place) => [phase, ends[place] - at]))
+  }
+
+  /** Takes a share in that came directly or through the leader; a bad one costs its dealer this holder's acknowledgement. */
+  deliver(message: Message<'ShareDelivery'>): void {
+    try {
+      if (this.running === undefined)
+        throw new MessageError('OUT_OF_PHASE', `a share of member ${message.body.dealer} came before the RoundPlan`)
+      this.running.receive(message.body)
+      this.#sharesChanged()
+    } catch (error) {
+      this.ports.observer.refused?.(error as Error, message as AnyMessage)
+    }
+  }
+
+  /** Directly, or not at all: rejects where there is no way there within a moment. */
+  async deliverTo(holder: number, message: Message): Promise<void> {
+    const late = new AbortController()
+    const delivered = new AbortController()
+    void this.ports.clock.sleep(this.views.patience.limit / 4, delivered.signal).then(
+      () => late.abort(new Error(`member ${holder} cannot be reached directly`)),
+      () => {}
+    )
+    try {
+      await this.ports.links.deliver(holder, message.encoded, AbortSignal.any([this.views.signal, late.signal]))
+    } finally {
+      delivered.abort()
+    }
+  }
+
+  /** Resolves when all shares are held, or when it has been waited long enough for them. */
+  async sharesHeld(): Promise<void> {
+    const { clock } = this.ports
+    const until = clock.now() + this.views.patience.limit / 2
+    while (this.running !== undefined && !this.running.holdsAll && clock.now() < until) {
+      const enough = new AbortController()
+      await Promise.race([
+        new Promise<void>((resolve) => (this.#sharesChanged = resolve)),
+        clock.sleep(until - clock.now(), enough.signal).catch(() => {})
+      ])
+      enough.abort()
+    }
+  }
+
+  /** Learns a decision from whoever brought it. @throws MessageError where it is none */
+  async learn(message: Message<'Decision'>): Promise<void> {
+    await this.ballot.decide(message.body)
+    if (message.body.commits.agreement === 'closing') this.#closed.resolve(message)
+  }
+
+  /** Keeps the frames of a sum that match the header's root, with the header, on disk. */
+  async storeSum(header: Message<'SumHeader'>, frames: AsyncIterator<Frame>): Promise<void> {
+    const { cut, root } = header.body
+    const owner = { attemptId: cut.attemptId, member: this.rules.roster.members.length, root }
+    await receiveVector(frames, this.ports.vectors, this.sumName, owner, this.shape, { sync: true })
+    await this.ports.journal.put(this.sumKey, header.encoded)
+  }
+
+  /** Reads a vector that nobody needs to its end, so that the conversation can go on. */
+  async drainVector(frames: AsyncIterator<Frame>): Promise<void> {
+    const expected = packedLength(this.shape.elements, this.shape.bits)
+    for (let received = 0; received < expected;) {
+      const { value, done } = await frames.next()
+      if (done === true || value.kind !== 'data' || value.payload.length === 0)
+        throw new MessageError('TRUNCATED', `a vector breaks off after ${received} of ${expected} bytes`)
+      received += value.payload.length
+    }
+  }
+
+  sameValue(a: Value, b: Value): boolean {
+    return sameBytes(valueHash(a), valueHash(b))
+  }
+
+  setOf(members: number[]): Uint8Array {
+    return encodeSet(members, this.rules.roster.members.length)
+  }
+
+  hex(bytes: Uint8Array): string {
+    return bytesToHex(bytes)
+  }
+
+  /** S7: seeds, keys, shares and masked vectors are erased when the round is closed. Sums stay. */
+  async erase(): Promise<void> {
+    this.running?.wipe()
+    await this.ports.vectors.remove(`${this.#folder}/`)
+  }
+
+  get maskedName(): string {
+    return `${this.#folder}/masked`
+  }
+
+  get publishedName(): string {
+    return `${this.#folder}/sum`
+  }
+
+  uploadName(member: number): string {
+    return `${this.#folder}/upload-${member}`
+  }
+
+  custodyName(member: number): string {
+    return `${this.#folder}/custody-${member}`
+  }
+
+  get sumName(): string {
+    return sumName(this.task.id, this.rules.context.round)
+  }
+
+  get sumKey(): string {
+    return sumKey(this.task.id, this.rules.context.round)
+  }
+
+  get #folder(): string {
+    return `${this.task.id.slice(0, 16)}/round-${this.rules.context.round}`
+  }
+}
+
+/** Where a sum's packed vector lies in the vector store. */
+export function sumName(taskId: string, round: number): string {
+  return `${taskId.slice(0, 16)}/sums/${round}`
+}
+
+/** Where a sum's header lies in the journal. */
+export function sumKey(taskId: string, round: number): string {
+  return `${taskId}/sum/${String(round).padStart(15, '0')}`
+}

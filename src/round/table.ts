@@ -1,0 +1,177 @@
+import { MessageError } from '../errors.ts'
+import type { Message, MessageType } from './messages.ts'
+import type { Channel, Frame } from './ports.ts'
+import type { Round } from './round.ts'
+import { Seat } from './seat.ts'
+
+/** What a leader's phase does with the messages that it expects. Throwing a MessageError costs the sender its place. */
+type Hearers = { [T in MessageType]?: (message: Message<T>, frames: AsyncIterator<Frame>) => void | Promise<void> }
+
+/** A quorum does not wait for the last: these are expected to come when nobody waits for them any more. */
+const comesLate: ReadonlySet<MessageType> = new Set<MessageType>(['Prepare', 'Commit', 'Reveal'])
+
+/** The leader's side of all its conversations: one seat a member, one phase at a time. */
+export class Table {
+  readonly #round: Round
+  readonly #seats: Seat[]
+  #hearers: Hearers = {}
+  #changed: Array<() => void> = []
+  readonly #answered = new Map<string, Uint8Array>()
+  readonly #relayed = new Set<string>()
+
+  constructor(round: Round) {
+    this.#round = round
+    this.#seats = round.rules.roster.members.map(({ index }) => new Seat(index, round.ports.vectors))
+  }
+
+  /** Members that have not lost their place by a fault. */
+  isWelcome(member: number): boolean {
+    return this.#seats[member].fault === undefined
+  }
+
+  isConnected(member: number): boolean {
+    return this.#seats[member].connected
+  }
+
+  /** Runs one member's conversation to its end. */
+  async join(member: number, channel: Channel): Promise<void> {
+    const seat = this.#seats[member]
+    if (seat.fault !== undefined) return channel.abort(seat.fault)
+    const leave = seat.attach(channel)
+    this.touch()
+    const speaking = channel.sink(seat.speech(channel)).catch(() => {})
+    try {
+      const frames = channel.source[Symbol.asyncIterator]()
+      for (let next = await frames.next(); next.done !== true; next = await frames.next())
+        await this.#hear(member, next.value, frames)
+    } catch (error) {
+      if (error instanceof MessageError) this.exclude(member, error)
+      channel.abort(error as Error)
+    } finally {
+      leave()
+      this.touch()
+      await speaking
+    }
+  }
+
+  /** A bad message costs its sender its place in the round, never the round. */
+  exclude(member: number, error: MessageError): void {
+    this.#seats[member].fault ??= error
+    this.#round.ports.observer.refused?.(error)
+    this.#seats[member].abort(error)
+    this.touch()
+  }
+
+  broadcast(message: Message): void {
+    for (const seat of this.#seats) seat.say(message)
+  }
+
+  broadcastVector(name: string): void {
+    for (const seat of this.#seats) seat.sayVector(name)
+  }
+
+  say(member: number, message: Message): void {
+    this.#seats[member].say(message)
+  }
+
+  sayVector(member: number, name: string): void {
+    this.#seats[member].sayVector(name)
+  }
+
+  /** From now on these messages are taken; others come out of their phase and are dropped. */
+  expect(hearers: Hearers): void {
+    this.#hearers = hearers
+  }
+
+  /**
+   * Waits until nobody is missing any more. Members without a conversation are waited for until `grace`, slow ones until
+   * `limit` (milliseconds from now); returns who is missing then.
+   */
+  async gather(
+    missing: () => number[],
+    { limit, grace, signal }: { limit: number; grace: number; signal: AbortSignal }
+  ): Promise<number[]> {
+    const { clock } = this.#round.ports
+    const began = clock.now()
+    for (;;) {
+      signal.throwIfAborted()
+      const left = missing().filter((member) => this.isWelcome(member))
+      const elapsed = clock.now() - began
+      const until = left.some((member) => this.isConnected(member)) ? limit : Math.min(grace, limit)
+      if (left.length === 0 || elapsed >= until) return left
+      await this.#change(until - elapsed, signal)
+    }
+  }
+
+  /** Something happened that a gathering may wait for. */
+  touch(): void {
+    for (const wake of this.#changed.splice(0)) wake()
+  }
+
+  close(): void {
+    for (const seat of this.#seats) seat.close()
+  }
+
+  abort(reason: Error): void {
+    for (const seat of this.#seats) seat.abort(reason)
+    this.touch()
+  }
+
+  async #hear(member: number, frame: Frame, frames: AsyncIterator<Frame>): Promise<void> {
+    const message = this.#round.read(frame, member)
+    if (message.type === 'Join') return
+    const key = `${message.type}/${member}`
+    if (message.type === 'ShareDelivery') return this.#relay(member, message)
+    const before = this.#answered.get(key)
+    const hear = this.#hearers[message.type] as
+      ((message: Message, frames: AsyncIterator<Frame>) => void | Promise<void>) | undefined
+    if (hear === undefined) {
+      // Late, or a re-send after a new conversation; a vector behind it is dropped by whoever expects vectors.
+      if (message.type === 'MaskedHeader') await this.#round.drainVector(frames)
+      if (before === undefined && !comesLate.has(message.type))
+        this.#round.ports.observer.refused?.(
+          this.#fault(member, 'OUT_OF_PHASE', `a ${message.type} of member ${member} is out of its phase`),
+          message
+        )
+      return
+    }
+    const once = message.type !== 'Reveal' && message.type !== 'Prepare' && message.type !== 'Commit'
+    if (once) {
+      if (before !== undefined && !sameMessage(before, message.encoded))
+        throw this.#fault(member, 'REPEATED', `member ${member} sent a second, different ${message.type}`)
+      this.#answered.set(key, message.encoded)
+    }
+    await hear(message, frames)
+    this.touch()
+  }
+
+  /** Shares go directly between members; where they cannot, through here, sealed end to end. */
+  #relay(member: number, message: Message<'ShareDelivery'>): void {
+    const { dealer, holder } = message.body
+    if (dealer !== member || this.#seats[holder] === undefined)
+      throw this.#fault(member, 'IMPERSONATION', `member ${member} delivers a share in the name of member ${dealer}`)
+    const key = `${dealer}/${holder}`
+    if (this.#relayed.has(key)) return
+    this.#relayed.add(key)
+    this.#seats[holder].say(message)
+  }
+
+  #fault(member: number, code: 'OUT_OF_PHASE' | 'REPEATED' | 'IMPERSONATION', sentence: string): MessageError {
+    return new MessageError(code, sentence, { culprit: this.#round.rules.roster.members[member].id })
+  }
+
+  async #change(ms: number, signal: AbortSignal): Promise<void> {
+    const done = new AbortController()
+    const either = AbortSignal.any([signal, done.signal])
+    const changed = new Promise<void>((resolve) => this.#changed.push(resolve))
+    try {
+      await Promise.race([changed, this.#round.ports.clock.sleep(ms, either).catch(() => signal.throwIfAborted())])
+    } finally {
+      done.abort()
+    }
+  }
+}
+
+function sameMessage(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index])
+}

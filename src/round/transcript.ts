@@ -1,0 +1,226 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { H } from '../crypto/hash.ts'
+import { compareBytes } from '../crypto/key-agreement.ts'
+import { LowOrderKeyError } from '../crypto/low-order.ts'
+import { MerkleTree } from '../crypto/merkle.ts'
+import { x25519 } from '../crypto/primitives.ts'
+import { MessageError } from '../errors.ts'
+import { decodeSet } from '../membership/member-set.ts'
+import type { Roster } from '../membership/roster.ts'
+import type { Thresholds } from '../task/thresholds.ts'
+import { authenticate } from './certificates.ts'
+import { decodeMessage } from './messages.ts'
+import type { AnyMessage, Body, Cut, Message, MessageType, RoundContext } from './messages.ts'
+
+/** What is public of an attempt, and every member's checks of it: key book, masking set, cut (§4, §5). */
+
+/** What all members know of a round before it begins. */
+export interface RoundRules {
+  context: RoundContext
+  roster: Roster
+  thresholds: Thresholds
+}
+
+/** `roundId = H(taskId, epoch, rosterHash, round, contextHash)`. 32 bytes. */
+export function roundIdOf(
+  { task, epoch, round }: RoundContext,
+  rosterHash: Uint8Array,
+  contextHash: Uint8Array
+): Uint8Array {
+  return H('round', task, epoch, rosterHash, round, contextHash)
+}
+
+/** `attemptId = H(roundId, attempt)`. 32 bytes. */
+export function attemptIdOf(roundId: Uint8Array, attempt: number): Uint8Array {
+  return H('attempt', roundId, attempt)
+}
+
+/** All adverts of an attempt, in roster order. */
+export interface KeyBook {
+  hash: Uint8Array
+  attemptId: Uint8Array
+  adverts: ReadonlyMap<number, Message<'KeyAdvert'>>
+  /** Roster indices of those that have an input. */
+  contributors: number[]
+}
+
+export interface MaskingSet {
+  hash: Uint8Array
+  members: number[]
+}
+
+/** A message that came inside another one: parsed, of the expected type, and signed by the member it names. */
+export function readEmbedded<T extends MessageType>(
+  type: T,
+  encoded: Uint8Array,
+  { context, roster }: RoundRules
+): Message<T> {
+  const message: AnyMessage = decodeMessage(encoded)
+  if (message.type !== type) throw new MessageError('INVALID', `a ${message.type} stands where a ${type} belongs`)
+  authenticate(message, context, roster)
+  return message as Message<T>
+}
+
+/** The hash of a body without the view it was shown in: a later leader shows the same. */
+export function keyBookHash(attemptId: Uint8Array, adverts: Uint8Array[]): Uint8Array {
+  return H('key-book', attemptId, adverts.length, ...adverts)
+}
+
+export function readyHash(readies: Message<'Ready'>[]): Uint8Array {
+  return H('ready', ...[...readies].sort((a, b) => a.from - b.from).map(({ encoded }) => encoded))
+}
+
+export function maskingSetHash({ attemptId, keyBookHash, members, readyHash }: Body<'MaskingSet'>): Uint8Array {
+  return H('masking-set', attemptId, keyBookHash, members, readyHash)
+}
+
+/** The root that fixes one header for each included member. */
+export function headersRoot(headers: Message<'MaskedHeader'>[]): Uint8Array {
+  return MerkleTree.from(headers.map(({ encoded }) => H('header', encoded))).root
+}
+
+const probe = new Uint8Array(32).fill(7)
+
+/** A key of low order is so for every secret, so any probe finds it (RFC 7748 §6.1). */
+function refuseLowOrder(key: Uint8Array, whose: string, culprit: string): void {
+  try {
+    x25519(probe, key)
+  } catch (cause) {
+    if (cause instanceof LowOrderKeyError)
+      throw new MessageError('LOW_ORDER_KEY', `${whose} is an X25519 key of low order`, { culprit, cause })
+    throw cause
+  }
+}
+
+/** @throws MessageError WRONG_ATTEMPT, LOW_ORDER_KEY, DUPLICATE_KEY */
+export function checkAdvert({ from, body }: Message<'KeyAdvert'>, attemptId: Uint8Array, roster: Roster): void {
+  const culprit = roster.members[from].id
+  if (compareBytes(body.attemptId, attemptId) !== 0)
+    throw new MessageError('WRONG_ATTEMPT', `a KeyAdvert of member ${from} is for another attempt`, { culprit })
+  refuseLowOrder(body.maskKey, `the mask key of member ${from}`, culprit)
+  refuseLowOrder(body.sealKey, `the seal key of member ${from}`, culprit)
+  if (compareBytes(body.maskKey, body.sealKey) === 0)
+    throw new MessageError('DUPLICATE_KEY', `member ${from} advertises one key for both uses`, { culprit })
+}
+
+/** No two adverts may share a key: whoever copies another's key could not be told from it. */
+export function refuseDuplicateKeys(adverts: Iterable<Message<'KeyAdvert'>>, culprit?: string): void {
+  const seen = new Map<string, number>()
+  for (const { from, body } of adverts) {
+    for (const key of [body.maskKey, body.sealKey]) {
+      const text = bytesToHex(key)
+      const other = seen.get(text)
+      if (other !== undefined)
+        throw new MessageError('DUPLICATE_KEY', `members ${other} and ${from} advertise the same key`, { culprit })
+      seen.set(text, from)
+    }
+  }
+}
+
+/** Every advert signed by its owner, in roster order, valid, no key twice. @throws MessageError, the leader being the culprit */
+export function readKeyBook(message: Message<'KeyBook'>, attemptId: Uint8Array, rules: RoundRules): KeyBook {
+  const { roster } = rules
+  const culprit = roster.members[message.from].id
+  if (compareBytes(message.body.attemptId, attemptId) !== 0)
+    throw new MessageError('WRONG_ATTEMPT', 'a KeyBook is for another attempt', { culprit })
+  const adverts = new Map<number, Message<'KeyAdvert'>>()
+  let last = -1
+  try {
+    for (const encoded of message.body.adverts) {
+      const advert = readEmbedded('KeyAdvert', encoded, rules)
+      if (advert.from <= last) throw new MessageError('INVALID', 'the adverts of a KeyBook are not in roster order')
+      last = advert.from
+      checkAdvert(advert, attemptId, roster)
+      adverts.set(advert.from, advert)
+    }
+    refuseDuplicateKeys(adverts.values())
+  } catch (cause) {
+    if (cause instanceof MessageError)
+      throw new MessageError(cause.code, `a KeyBook is invalid: ${cause.message}`, { culprit, cause })
+    throw cause
+  }
+  return {
+    hash: keyBookHash(attemptId, message.body.adverts),
+    attemptId,
+    adverts,
+    contributors: [...adverts.values()].filter(({ body }) => body.contributes).map(({ from }) => from)
+  }
+}
+
+/** A subset of the book's contributors, no smaller than this member's own `nMin` (§4). */
+export function readMaskingSet(
+  message: Message<'MaskingSet'>,
+  book: KeyBook,
+  { roster, thresholds }: RoundRules
+): MaskingSet {
+  const { body, from } = message
+  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit: roster.members[from].id })
+  if (compareBytes(body.attemptId, book.attemptId) !== 0 || compareBytes(body.keyBookHash, book.hash) !== 0) {
+    throw fault('a MaskingSet belongs to another key book')
+  }
+  const members = decodeSet(body.members, roster.members.length)
+  const stranger = members.find((member) => !book.contributors.includes(member))
+  if (stranger !== undefined) throw fault(`a MaskingSet names member ${stranger}, who contributes nothing`)
+  if (members.length < thresholds.nMin)
+    throw fault(`a MaskingSet of ${members.length} is below the least of ${thresholds.nMin}`)
+  return { hash: maskingSetHash(body), members }
+}
+
+export interface CheckedCut {
+  cut: Cut
+  included: ReadonlySet<number>
+  dropped: number[]
+  headers: ReadonlyMap<number, Message<'MaskedHeader'>>
+}
+
+/** Checks 2 and 3 of §5, and that the cut belongs to this key book and masking set (check 1). */
+export function readCut(
+  cut: Cut,
+  headers: Uint8Array[],
+  book: KeyBook,
+  set: MaskingSet,
+  rules: RoundRules,
+  leader: number
+): CheckedCut {
+  const { roster, thresholds } = rules
+  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit: roster.members[leader].id })
+  if (compareBytes(cut.attemptId, book.attemptId) !== 0)
+    throw new MessageError('WRONG_ATTEMPT', 'a cut is for another attempt', { culprit: roster.members[leader].id })
+  if (compareBytes(cut.keyBookHash, book.hash) !== 0) throw fault('a cut belongs to another key book')
+  if (compareBytes(cut.maskingSetHash, set.hash) !== 0) throw fault('a cut belongs to another masking set')
+  const included = decodeSet(cut.included, roster.members.length)
+  const invented = included.find((member) => !set.members.includes(member))
+  if (invented !== undefined) throw fault(`a cut includes member ${invented}, who is not in the masking set`)
+  if (included.length < thresholds.nMin)
+    throw fault(`a cut includes ${included.length}, below the least of ${thresholds.nMin}`)
+  if (headers.length !== included.length)
+    throw fault(`a cut includes ${included.length} and comes with ${headers.length} headers`)
+  const read = headers.map((encoded) => readEmbedded('MaskedHeader', encoded, rules))
+  read.forEach((header, place) => {
+    if (header.from !== included[place]) throw fault(`a cut comes without the header of member ${included[place]}`)
+    checkHeader(header, book, set, roster)
+  })
+  if (compareBytes(headersRoot(read), cut.headersRoot) !== 0)
+    throw fault('the root of a cut is not that of its headers')
+  const inside = new Set(included)
+  return {
+    cut,
+    included: inside,
+    dropped: set.members.filter((member) => !inside.has(member)),
+    headers: new Map(read.map((header) => [header.from, header]))
+  }
+}
+
+/** @throws MessageError WRONG_ATTEMPT, INVALID */
+export function checkHeader(
+  { from, body }: Message<'MaskedHeader'>,
+  book: KeyBook,
+  set: MaskingSet,
+  roster: Roster
+): void {
+  const culprit = roster.members[from].id
+  if (compareBytes(body.attemptId, book.attemptId) !== 0)
+    throw new MessageError('WRONG_ATTEMPT', `a MaskedHeader of member ${from} is for another attempt`, { culprit })
+  if (compareBytes(body.maskingSetHash, set.hash) !== 0)
+    throw new MessageError('INVALID', `a MaskedHeader of member ${from} is for another masking set`, { culprit })
+}

@@ -1,0 +1,155 @@
+import { maskSign, pairwiseMaskSeeds, seedCommitment } from '../crypto/key-agreement.ts'
+import type { Mask } from '../crypto/mask-stream.ts'
+import { x25519PublicKey } from '../crypto/primitives.ts'
+import { Secret } from '../crypto/secret.ts'
+import { reconstructSecret } from '../crypto/shamir.ts'
+import { MessageError } from '../errors.ts'
+import { shareSlot } from '../membership/graphs.ts'
+import type { Side } from './ballot.ts'
+import { checkProof, sameBytes } from './dealing.ts'
+import { cutHash } from './messages.ts'
+import type { Body, Message, ShareProof } from './messages.ts'
+import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
+
+export type Opened = Pick<Body<'SumHeader'>, 'seeds' | 'keys'>
+
+/** What the members revealed of one cut: seeds of the included, shares of the keys of the dropped (§4 phase 5). */
+export class Revealed {
+  readonly #rules: RoundRules
+  readonly #book: KeyBook
+  readonly #cut: CheckedCut
+  readonly #seeds = new Map<number, Secret>()
+  readonly #keys = new Map<number, Secret>()
+  /** By dealer, then by holder; what was opened needs no more shares. */
+  readonly #shares: Record<Side, Map<number, Map<number, Uint8Array>>> = { seed: new Map(), key: new Map() }
+
+  constructor(rules: RoundRules, book: KeyBook, cut: CheckedCut) {
+    this.#rules = rules
+    this.#book = book
+    this.#cut = cut
+  }
+
+  /** @throws MessageError, the sender being the culprit, where a seed or share is not what was committed to */
+  take({ from, body }: Message<'Reveal'>): void {
+    const culprit = this.#rules.roster.members[from].id
+    if (!sameBytes(body.cutHash, cutHash(this.#cut.cut)))
+      throw new MessageError('INVALID', `a Reveal of member ${from} is for another cut`, { culprit })
+    if (body.seed !== null) {
+      const seed = new Secret(body.seed)
+      const commitment = this.#book.adverts.get(from)?.body.seedCommitment
+      if (!this.#cut.included.has(from) || commitment === undefined || !sameBytes(seedCommitment(seed), commitment)) {
+        throw new MessageError('INVALID', `member ${from} revealed a seed that does not match its commitment`, {
+          culprit
+        })
+      }
+      this.#seeds.set(from, seed)
+    }
+    for (const proof of body.keyShares) this.#takeShare('key', proof, from, !this.#cut.included.has(proof.dealer))
+    for (const proof of body.seedShares) this.#takeShare('seed', proof, from, this.#cut.included.has(proof.dealer))
+  }
+
+  /** Included members whose seed is not there: the second wave asks for its shares. */
+  silent(): number[] {
+    return [...this.#cut.included].filter((member) => !this.#seeds.has(member))
+  }
+
+  isComplete(): boolean {
+    return (
+      this.silent().every((member) => this.#canOpen('seed', member)) &&
+      this.#cut.dropped.every((member) => this.#canOpen('key', member))
+    )
+  }
+
+  /** For people: whose secrets cannot be opened. */
+  lacking(): string {
+    const members = [
+      ...this.silent().filter((member) => !this.#canOpen('seed', member)),
+      ...this.#cut.dropped.filter((member) => !this.#canOpen('key', member))
+    ]
+    return `member${members.length === 1 ? '' : 's'} ${members.join(', ')}`
+  }
+
+  /** Reconstructs what was not revealed whole and checks it against the book. @throws MessageError, a lying dealer being the culprit */
+  open(): Opened {
+    for (const member of this.silent()) this.#seeds.set(member, this.#reconstruct('seed', member))
+    for (const member of this.#cut.dropped)
+      if (!this.#keys.has(member)) this.#keys.set(member, this.#reconstruct('key', member))
+    const inOrder = (secrets: Map<number, Secret>, members: Iterable<number>) =>
+      [...members].map((member) => ({ member, secret: secrets.get(member)!.expose() }))
+    return { seeds: inOrder(this.#seeds, this.#cut.included), keys: inOrder(this.#keys, this.#cut.dropped) }
+  }
+
+  #takeShare(side: Side, proof: ShareProof, holder: number, dictated: boolean): void {
+    const culprit = this.#rules.roster.members[holder].id
+    if (!dictated || !this.#book.adverts.has(proof.dealer))
+      throw new MessageError('INVALID', `member ${holder} revealed a ${side} share that the cut does not open`, {
+        culprit
+      })
+    const ofDealer = this.#shares[side].get(proof.dealer) ?? new Map<number, Uint8Array>()
+    this.#shares[side].set(proof.dealer, ofDealer)
+    if (ofDealer.has(holder)) return
+    try {
+      checkProof(proof, side, holder, this.#book.attemptId, this.#rules)
+    } catch (cause) {
+      throw new MessageError('INVALID', `member ${holder} revealed a share that its dealer did not sign`, {
+        culprit,
+        cause
+      })
+    }
+    ofDealer.set(holder, proof.share)
+  }
+
+  #canOpen(side: Side, member: number): boolean {
+    return (this.#shares[side].get(member)?.size ?? 0) >= this.#rules.thresholds.threshold
+  }
+
+  #reconstruct(side: Side, dealer: number): Secret {
+    const shares = [...this.#shares[side].get(dealer)!].map(([holder, share]) => ({
+      x: shareSlot(dealer, holder),
+      share
+    }))
+    const secret = reconstructSecret(shares, this.#rules.thresholds.threshold)
+    const { maskKey, seedCommitment: commitment } = this.#book.adverts.get(dealer)!.body
+    const matches =
+      side === 'seed'
+        ? sameBytes(seedCommitment(secret), commitment)
+        : sameBytes(x25519PublicKey(secret.expose()), maskKey)
+    if (!matches) {
+      const culprit = this.#rules.roster.members[dealer].id
+      throw new MessageError('INVALID', `member ${dealer} dealt ${side} shares that do not open what it committed to`, {
+        culprit
+      })
+    }
+    return secret
+  }
+}
+
+/**
+ * The masks that the sum of the included vectors still carries, to be taken off (§4):
+ * Σ PRG(b_v), and of each dropped w what its included partners laid for it.
+ */
+export function masksToRemove(
+  { roster }: RoundRules,
+  book: KeyBook,
+  set: MaskingSet,
+  { included }: CheckedCut,
+  { seeds, keys }: Opened
+): Mask[] {
+  const own = seeds.map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
+  const ofDropped = keys.flatMap(({ member, secret }) => {
+    const self = roster.members[member].bytes
+    const partners = [...included].map((partner) => ({
+      id: roster.members[partner].bytes,
+      key: book.adverts.get(partner)!.body.maskKey
+    }))
+    const shared = pairwiseMaskSeeds({
+      secret: new Secret(secret),
+      self,
+      attemptId: book.attemptId,
+      maskingSetHash: set.hash,
+      partners
+    })
+    return shared.map((seed, place): Mask => ({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 }))
+  })
+  return [...own, ...ofDropped]
+}

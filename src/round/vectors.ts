@@ -1,0 +1,136 @@
+import { VectorHasher } from '../crypto/merkle.ts'
+import { addMasks } from '../crypto/mask-stream.ts'
+import type { Lanes, Mask } from '../crypto/mask-stream.ts'
+import { CHUNK_ELEMENTS, pack, packedLength, unpackAdd } from '../encoding/packing.ts'
+import { MessageError } from '../errors.ts'
+import type { VectorStore } from '../journal/vector-store.ts'
+import { sameBytes } from './dealing.ts'
+import type { Clock, Frame } from './ports.ts'
+
+/** Packed vectors on their way: masked, sent, received, added up; chunk by chunk, never a second one in memory. */
+
+/** A multiple of a chunk that is a few hundred kilobytes, so that a block is masked, packed and hashed while in cache. */
+const BLOCK_ELEMENTS = 8 * CHUNK_ELEMENTS
+
+/** Bytes of a frame that carries a piece of a vector. */
+export const DATA_FRAME_BYTES = 128 * 1024
+
+/** Whose vector, of which attempt: bound into every leaf. The sum's `member` is n, one past the last. */
+export interface VectorOwner {
+  attemptId: Uint8Array
+  member: number
+}
+
+export interface VectorShape {
+  elements: number
+  bits: number
+}
+
+const chunkBytes = ({ bits }: VectorShape): number => packedLength(CHUNK_ELEMENTS, bits)
+
+/**
+ * Lays the masks on the lanes, in place, and stores the result packed, in one pass.
+ *
+ * @returns the Merkle root of the packed vector (§10)
+ */
+export async function maskInto(
+  store: VectorStore,
+  name: string,
+  lanes: Lanes,
+  masks: Mask[],
+  owner: VectorOwner,
+  shape: VectorShape,
+  { clock, signal, sync = false }: { clock: Clock; signal?: AbortSignal; sync?: boolean }
+): Promise<Uint8Array> {
+  const hasher = new VectorHasher({ ...owner, chunkBytes: chunkBytes(shape) })
+  const staged = await store.stage(name)
+  try {
+    for (let offset = 0; offset < lanes.length; offset += BLOCK_ELEMENTS) {
+      const block = lanes.subarray(offset, offset + BLOCK_ELEMENTS)
+      await addMasks(block, masks, { offset, signal, pause: () => clock.pause() })
+      const packed = pack(block, shape.bits)
+      hasher.update(packed)
+      await staged.write(packed)
+      if (offset > 0) await clock.pause()
+    }
+    await staged.commit({ sync })
+  } catch (error) {
+    await staged.abort()
+    throw error
+  }
+  return hasher.finish().root
+}
+
+/**
+ * Takes the data frames of one vector from a conversation into the store, and keeps it only if it is whole and matches
+ * its root; one that breaks off leaves nothing.
+ *
+ * @throws MessageError TRUNCATED, OVERSIZED, MALFORMED (padding bits), INVALID (another root), without a culprit
+ */
+export async function receiveVector(
+  frames: AsyncIterator<Frame>,
+  store: VectorStore,
+  name: string,
+  owner: VectorOwner & { root: Uint8Array },
+  shape: VectorShape,
+  { sync = false, wanted = () => true }: { sync?: boolean; wanted?: () => boolean } = {}
+): Promise<void> {
+  const expected = packedLength(shape.elements, shape.bits)
+  const hasher = new VectorHasher({ ...owner, chunkBytes: chunkBytes(shape) })
+  const staged = await store.stage(name)
+  try {
+    let received = 0
+    let last = 0
+    while (received < expected) {
+      const { value: frame, done } = await frames.next()
+      if (done === true)
+        throw new MessageError('TRUNCATED', `a vector breaks off after ${received} of ${expected} bytes`)
+      if (frame.kind !== 'data')
+        throw new MessageError(
+          'OUT_OF_PHASE',
+          `a message stands where bytes ${received} to ${expected} of a vector belong`
+        )
+      received += frame.payload.length
+      if (frame.payload.length === 0 || received > expected)
+        throw new MessageError(
+          'OVERSIZED',
+          `a vector has a frame of ${frame.payload.length} bytes that ends at ${received} of ${expected}`
+        )
+      last = frame.payload[frame.payload.length - 1]
+      if (!wanted()) continue
+      hasher.update(frame.payload)
+      await staged.write(frame.payload)
+    }
+    const used = (shape.elements * shape.bits) % 8
+    if (used !== 0 && last >>> used !== 0)
+      throw new MessageError('MALFORMED', 'the padding bits of a vector are not zero')
+    if (!wanted()) throw new MessageError('OUT_OF_PHASE', 'a vector came too late')
+    if (!sameBytes(hasher.finish().root, owner.root))
+      throw new MessageError('INVALID', 'a vector does not match the root in its header')
+    await staged.commit({ sync })
+  } catch (error) {
+    await staged.abort()
+    throw error
+  }
+}
+
+/** A stored vector as data frames. */
+export async function* vectorFrames(store: VectorStore, name: string): AsyncGenerator<Frame> {
+  for await (const payload of store.read(name, { chunkBytes: DATA_FRAME_BYTES })) yield { kind: 'data', payload }
+}
+
+/** Adds a stored vector to the accumulator. */
+export async function addStored(
+  store: VectorStore,
+  name: string,
+  accumulator: Lanes,
+  shape: VectorShape,
+  clock: Clock
+): Promise<void> {
+  let offset = 0
+  for await (const chunk of store.read(name, { chunkBytes: 4 * chunkBytes(shape) })) {
+    unpackAdd(chunk, shape.bits, accumulator, offset)
+    offset += 4 * CHUNK_ELEMENTS
+    await clock.pause()
+  }
+}

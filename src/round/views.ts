@@ -1,0 +1,260 @@
+import { pipe } from 'it-pipe'
+import { MessageError } from '../errors.ts'
+import { dataDeadlineMs } from '../task/task.ts'
+import { aggregate, close, LeaderGaveUp } from './aggregator.ts'
+import { checkLock } from './certificates.ts'
+import { channelPair } from './channel.ts'
+import { contributor } from './contributor.ts'
+import type { Body, Lock, Message } from './messages.ts'
+import type { Channel, Frame } from './ports.ts'
+import type { Round } from './round.ts'
+import { Table } from './table.ts'
+
+/** From this view on deadlines grow no more (§6). */
+const LONGEST_STRETCH = 4
+const REDIAL_MS = 200
+
+/** Leader after leader, until the closing is decided: a view ends on one's own deadline or when enough others left it (§6). */
+export class Views {
+  readonly #round: Round
+  readonly #why: Uint8Array
+  /** The highest ViewChange of each member. */
+  readonly #changes = new Map<number, Message<'ViewChange'>>()
+  readonly #tables = new Map<number, Table>()
+  /** Conversations that came before this member entered the view they are for. */
+  readonly #early = new Map<number, { view: number; seat: (table: Table) => void; refuse: (reason: Error) => void }>()
+  #closingLock?: Lock
+  #turn = new AbortController()
+  #due = 0
+  #rescheduled = (): void => {}
+  #over = (_why: string): void => {}
+  current: number
+
+  constructor(round: Round, why: Uint8Array) {
+    this.#round = round
+    this.#why = why
+    this.current = round.ballot.changedTo
+  }
+
+  /** Ends with the view. */
+  get signal(): AbortSignal {
+    return this.#turn.signal
+  }
+
+  /** What a leader may wait in this view, in milliseconds: half of what the members do, so that they hear of it in time. */
+  get patience(): { limit: number; grace: number; data: number } {
+    const { control, data } = this.#deadlines()
+    return { limit: control / 2, grace: control / 10, data: data / 2 }
+  }
+
+  /** The leader has shown the next phase's message: the deadline runs anew. */
+  shown(what: 'control' | 'data'): void {
+    this.#due = this.#round.ports.clock.now() + this.#deadlines()[what]
+    this.#rescheduled()
+  }
+
+  /** Takes part in view after view; resolves when the round is closed here. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { ballot, closed, ports, rules } = this.#round
+    let isClosed = false
+    const done = closed.then(() => (isClosed = true))
+    while (!isClosed && !signal.aborted) {
+      const turn = new AbortController()
+      this.#turn = turn
+      const why = await this.#takeTurn(AbortSignal.any([signal, turn.signal]), done)
+      // Whoever still listens to this leader hears the decision; the others are gone.
+      const table = this.#tables.get(this.current)
+      if (isClosed) table?.close()
+      else table?.abort(new Error(why))
+      turn.abort(new Error(why))
+      if (isClosed || signal.aborted) return
+      this.#round.reason = `the leader of view ${this.current}, member ${this.#round.leader(this.current)}, was left: ${why}`
+      const next = Math.max(this.current + 1, this.#followed())
+      const change = await ballot.changeView(next)
+      this.current = next
+      this.takeChange(change)
+      ports.links.announce(change.encoded)
+      ports.observer.view?.(rules.context.round, next, why)
+    }
+  }
+
+  /** Another member has changed its view; f+D+1 of them take this one along. */
+  takeChange(message: Message<'ViewChange'>): void {
+    const before = this.#changes.get(message.from)
+    if (before === undefined || before.body.view < message.body.view) this.#changes.set(message.from, message)
+    this.#tables.get(this.current)?.touch()
+    const followed = this.#followed()
+    if (followed > this.current) this.#over(`f + D + 1 members have gone on to view ${followed}`)
+  }
+
+  /** All changes of view so far, for a member that missed them. */
+  get changes(): Uint8Array[] {
+    return [...this.#changes.values()].map(({ encoded }) => encoded)
+  }
+
+  /** Who has signed a change to this view or a later one. */
+  changedTo(view: number): number[] {
+    return [...this.#changes.values()].filter(({ body }) => body.view >= view).map(({ from }) => from)
+  }
+
+  /** The lock of the highest view for the closing that this member holds or was shown. */
+  highestClosingLock(): Lock | undefined {
+    const own = this.#round.ballot.lock('closing')
+    const shown = this.#closingLock
+    if (own === undefined || shown === undefined) return own ?? shown
+    return own.certificate.view >= shown.certificate.view ? own : shown
+  }
+
+  /** What this member says first to the leader of a view: why it comes, and the locks it holds. */
+  join(view: number): Message<'Join'> {
+    const own = this.#changes.get(this.#round.me)
+    return this.#round.unsigned('Join', {
+      view,
+      why: view === 0 || own === undefined ? this.#why : own.encoded,
+      locks: this.#round.ballot.locks()
+    })
+  }
+
+  /** A member opens a conversation with this one as the leader of a view; `channel.source` is past its Join. */
+  seat(member: number, { view, locks }: Body<'Join'>, channel: Channel): void {
+    for (const lock of locks) this.#takeLock(lock)
+    if (this.#round.leader(view) !== this.#round.me || view < this.current) {
+      return channel.abort(new MessageError('WRONG_VIEW', `member ${this.#round.me} leads no view ${view} now`))
+    }
+    const table = this.#tables.get(view)
+    if (table !== undefined) return void table.join(member, channel)
+    this.#early.get(member)?.refuse(new Error('the member opened another conversation'))
+    this.#early.set(member, {
+      view,
+      seat: (table) => void table.join(member, channel),
+      refuse: (reason) => channel.abort(reason)
+    })
+  }
+
+  /** The round is closed and told: nothing of it stays open. */
+  end(reason: Error): void {
+    for (const table of this.#tables.values()) table.abort(reason)
+    for (const { refuse } of this.#early.values()) refuse(reason)
+    this.#early.clear()
+  }
+
+  /** Members that have no conversation with this leader yet are told directly that the round is wanted. */
+  remind(members: number[]): void {
+    const { links } = this.#round.ports
+    for (const member of members)
+      if (member !== this.#round.me) void links.deliver(member, this.#why, this.signal).catch(() => {})
+  }
+
+  #deadlines(): { control: number; data: number } {
+    const stretch = Math.min(1 + this.current, LONGEST_STRETCH)
+    const { task } = this.#round
+    return { control: task.deadlineMs * stretch, data: dataDeadlineMs(task) * stretch }
+  }
+
+  /** The highest view that f+D+1 members have gone to: at least one of them is honest and was there. */
+  #followed(): number {
+    const { f, D } = this.#round.rules.thresholds
+    const views = [...this.#changes.values()].map(({ body }) => body.view).sort((a, b) => b - a)
+    return views[f + D] ?? 0
+  }
+
+  #takeLock(lock: Lock): void {
+    const { rules, ports } = this.#round
+    if (lock.certificate.agreement !== 'closing') return
+    if (this.#closingLock !== undefined && this.#closingLock.certificate.view >= lock.certificate.view) return
+    try {
+      checkLock(lock, rules.context, { roster: rules.roster, quorum: rules.thresholds.quorum })
+      this.#closingLock = lock
+    } catch (error) {
+      ports.observer.refused?.(error as Error)
+    }
+  }
+
+  /** One view, from its first word to its end; resolves with why it is over. */
+  async #takeTurn(signal: AbortSignal, closed: Promise<unknown>): Promise<string> {
+    const view = this.current
+    const over = Promise.withResolvers<string>()
+    this.#over = over.resolve
+    this.shown('control')
+    const leading = this.#round.leader(view) === this.#round.me
+    const ended = this.#turn
+    if (leading && this.#round.ballot.mayLead(view)) this.#lead(view, signal, over.resolve)
+    else if (!leading) void this.#follow(view, signal)
+    const late = this.#deadline(AbortSignal.any([signal, ended.signal]))
+    return Promise.race([over.promise, late, closed.then(() => 'the round is closed'), aborted(signal)])
+  }
+
+  #lead(view: number, signal: AbortSignal, giveUp: (why: string) => void): void {
+    const table = new Table(this.#round)
+    this.#tables.set(view, table)
+    const [leaderEnd, memberEnd] = channelPair()
+    void table.join(this.#round.me, leaderEnd)
+    void this.#converse(view, memberEnd)
+    for (const [member, { view: wanted, seat, refuse }] of this.#early) {
+      if (wanted > view) continue
+      if (wanted === view) seat(table)
+      else refuse(new Error('that view is over'))
+      this.#early.delete(member)
+    }
+    const leading = view === 0 ? aggregate(this.#round, table, signal) : close(this.#round, table, signal)
+    leading.catch((error: Error) => {
+      if (signal.aborted) return
+      if (!(error instanceof LeaderGaveUp)) this.#round.ports.observer.refused?.(error)
+      giveUp(error.message)
+    })
+  }
+
+  /** Speaks with the leader of the view, again and again while the stream breaks, until the view is over. */
+  async #follow(view: number, signal: AbortSignal): Promise<void> {
+    const { links, clock } = this.#round.ports
+    const leader = this.#round.leader(view)
+    while (!signal.aborted) {
+      try {
+        const channel = await links.converse(leader, signal)
+        if (!(await this.#converse(view, channel))) return
+      } catch {
+        // Not reachable now: again, until the deadline ends the view.
+      }
+      await clock.sleep(REDIAL_MS, signal).catch(() => {})
+    }
+  }
+
+  /** One conversation, to its end. False where the leader is at fault: there is no use in speaking to it again. */
+  async #converse(view: number, channel: Channel): Promise<boolean> {
+    const stop = () => channel.abort(new Error('the view is over'))
+    const turn = this.#turn.signal
+    turn.addEventListener('abort', stop, { once: true })
+    try {
+      await pipe(contributor(channel.source, this.#round, view), (source: AsyncIterable<Frame>) => channel.sink(source))
+      return true
+    } catch (error) {
+      channel.abort(error as Error)
+      if (turn.aborted) return false
+      if (!(error instanceof MessageError)) return true
+      this.#round.ports.observer.refused?.(error)
+      return false
+    } finally {
+      turn.removeEventListener('abort', stop)
+    }
+  }
+
+  async #deadline(signal: AbortSignal): Promise<string> {
+    const { clock } = this.#round.ports
+    for (;;) {
+      const left = this.#due - clock.now()
+      if (left <= 0) return 'its deadline ran out'
+      const earlier = new AbortController()
+      this.#rescheduled = () => earlier.abort()
+      const slept = await clock.sleep(left, AbortSignal.any([signal, earlier.signal])).then(
+        () => true,
+        () => false
+      )
+      if (!slept && signal.aborted) return new Promise(() => {})
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<string> {
+  if (signal.aborted) return Promise.resolve('stopped')
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve('stopped'), { once: true }))
+}

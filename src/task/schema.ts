@@ -1,0 +1,121 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import { z } from 'zod'
+import { isCanonicalEd25519Key } from '../crypto/primitives.ts'
+import { LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS } from './thresholds.ts'
+
+/** 2^28 elements: the longest vector of a task. */
+export const LONGEST_VECTOR = 2 ** 28
+
+/** Of Ed25519 peer ids, whose public key is embedded. Their text in base58 always begins so. */
+const ed25519Prefix = '12D3KooW'
+
+const member = z.string().superRefine((text, context) => {
+  const fault = memberFault(text)
+  if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
+})
+
+/** What is wrong with a member's peer id, or undefined. Keys are checked here so that no later signature check can differ. */
+function memberFault(text: string): string | undefined {
+  const wanted = `is no Ed25519 peer id in base58 (${ed25519Prefix}…); take the id that the member's node prints`
+  if (!text.startsWith(ed25519Prefix)) return wanted
+  try {
+    const peerId = peerIdFromString(text)
+    if (peerId.type !== 'Ed25519' || peerId.toString() !== text) return wanted
+    if (!isCanonicalEd25519Key(peerId.publicKey.raw))
+      return 'holds an unsafe Ed25519 key; let that member make a new key'
+  } catch {
+    return wanted
+  }
+  return undefined
+}
+
+const members = z
+  .array(member)
+  .min(3, 'needs at least 3 members; add members')
+  .max(LARGEST_COMPLETE_GRAPH, `has more than ${LARGEST_COMPLETE_GRAPH} members, and sparse graphs are not built yet`)
+  .superRefine((list, context) => {
+    list.forEach((text, index) => {
+      const first = list.indexOf(text)
+      if (first === index) return
+      context.addIssue({ code: 'custom', path: [index], message: `repeats members[${first}]; name each member once` })
+    })
+  })
+
+function whole(least: number, largest: number): z.ZodNumber {
+  const message = `must be a whole number from ${least} to ${largest}`
+  return z.number(message).int(message).min(least, message).max(largest, message)
+}
+
+/** A decimal fraction that is a whole number of `1/parts`, kept as that number: what is hashed is never a rounded float. */
+function decimal(least: number, largest: number, parts: number, message: string) {
+  return z
+    .number(message)
+    .min(least, message)
+    .max(largest, message)
+    .refine((value) => Math.round(value * parts) / parts === value, message)
+    .transform((value) => Math.round(value * parts))
+}
+
+const fraction = decimal(
+  0,
+  1 - 1 / TEN_THOUSANDTHS,
+  TEN_THOUSANDTHS,
+  'must be a fraction from 0 to 0.9999 with at most four decimals'
+)
+const seconds = decimal(0.1, 3600, 1000, 'must be seconds from 0.1 to 3600, in whole milliseconds')
+
+const safeInteger = z.number('must be a whole number').int('must be a whole number from −(2^53 − 1) to 2^53 − 1')
+
+// Far inside float64, so that neither a step nor the sum of all members can leave it.
+const clip = z
+  .number('must be a finite number above 0')
+  .min(1e-100, 'must be at least 1e-100')
+  .max(1e100, 'must be at most 1e100')
+
+const fixed = z
+  .strictObject({
+    type: z.literal('fixed'),
+    clip: clip.default(8),
+    bits: whole(2, 31).default(16),
+    rounding: z.enum(['stochastic', 'nearest'], "must be 'stochastic' or 'nearest'").default('stochastic'),
+    weighted: whole(1, 2 ** 31 - 1).optional()
+  })
+  .superRefine(({ bits, weighted }, context) => {
+    if (weighted === undefined || weighted < 2 ** bits) return
+    const message = `must be at most ${2 ** bits - 1}, the largest number of ${bits} bits; lower it or raise encoding.bits`
+    context.addIssue({ code: 'custom', path: ['weighted'], message })
+  })
+
+const integer = z
+  .strictObject({ type: z.literal('integer'), min: safeInteger.default(0), max: safeInteger })
+  .refine(({ min, max }) => min < max, { path: ['max'], message: 'must be above encoding.min; raise it' })
+
+/** The shape of a task as a user writes it, with every default. Unknown fields are refused. */
+export const taskSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be 1 to 64 characters of a-z, 0-9 and -'),
+  members,
+  length: whole(1, LONGEST_VECTOR),
+  encoding: z.discriminatedUnion('type', [fixed, integer], "must name the type 'fixed' or 'integer'"),
+  threat: z.strictObject({ corrupt: fraction.default(1250), dropout: fraction.default(2500) }).prefault({}),
+  deadline: seconds.default(10_000),
+  randomness: z
+    .string()
+    .regex(/^[0-9a-fA-F]{64}$/, 'must be 32 bytes in hex (64 digits)')
+    .toLowerCase()
+    .optional()
+})
+
+/** What a user writes, as YAML, JSON or an object: fractions, seconds, and only what differs from the defaults. */
+export type TaskInput = z.input<typeof taskSchema>
+export type TaskFields = z.output<typeof taskSchema>
+export type FixedEncoding = Readonly<z.output<typeof fixed>>
+export type IntegerEncoding = Readonly<z.output<typeof integer>>
+
+/** Every field name there is, for advice on misspelt ones. */
+export const fieldNames: readonly string[] = [
+  ...Object.keys(taskSchema.shape),
+  ...Object.keys(fixed.shape),
+  ...Object.keys(integer.shape),
+  'corrupt',
+  'dropout'
+]

@@ -1,0 +1,148 @@
+import * as dagCbor from '@ipld/dag-cbor'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
+import { compareBytes } from '../crypto/key-agreement.ts'
+import { sha256 } from '../crypto/primitives.ts'
+import { packedLength } from '../encoding/packing.ts'
+import { TaskError } from '../errors.ts'
+import { refusal } from './refusal.ts'
+import { fieldNames, taskSchema } from './schema.ts'
+import type { FixedEncoding, IntegerEncoding, TaskFields } from './schema.ts'
+import { thresholds } from './thresholds.ts'
+import type { Threat, Thresholds } from './thresholds.ts'
+
+export type { FixedEncoding, IntegerEncoding, TaskInput } from './schema.ts'
+export type { Threat, Thresholds } from './thresholds.ts'
+
+/** Lanes are 32 bits wide at most (§11). */
+const widestLane = 32
+
+/** 16 MiB in a second, per millisecond: what a home connection or a busy machine can be relied on to carry. */
+const bytesPerMs = (16 * 2 ** 20) / 1000
+
+/** What the members agree on, written out: every default filled in, in the units of the protocol. */
+export interface TaskTerms {
+  readonly name: string
+  /** Peer ids in base58, in roster order: by the bytes of the multihash. */
+  readonly members: readonly string[]
+  /** Elements of a vector. */
+  readonly length: number
+  readonly encoding: FixedEncoding | IntegerEncoding
+  /** Whole ten-thousandths. */
+  readonly threat: Threat
+  /** The phase deadline in milliseconds (§6). */
+  readonly deadlineMs: number
+  /** R of §7: 32 bytes of public randomness in lower-case hex, where the task names it. */
+  readonly randomness?: string
+}
+
+/** Frozen, with everything that follows from the terms. */
+export interface Task extends TaskTerms {
+  /** `taskId` in hex, and its 32 bytes, which nobody may change. */
+  readonly id: string
+  readonly idBytes: Uint8Array
+  readonly thresholds: Thresholds
+  /** w, the bits of a ring element: the sum of all members fits (§11). */
+  readonly bits: number
+  /** Ring elements of a masked vector: `length`, and the extra ones of §11 behind them. */
+  readonly laneCount: number
+}
+
+/**
+ * A task from what a user wrote (a `TaskInput`, parsed from YAML or JSON or built as an object).
+ * Throws TaskError: TASK_INVALID naming the fields, THREAT_INFEASIBLE (§3), BITS_EXCEEDED (§11), with what to change.
+ */
+export function createTask(input: unknown): Task {
+  const parsed = taskSchema.safeParse(input)
+  if (!parsed.success) throw new TaskError('TASK_INVALID', refusal(parsed.error, input, fieldNames))
+  const terms = termsOf(parsed.data)
+  const members = terms.members.length
+  const bounds = thresholds({ members, ...terms.threat })
+  const bits = ringBits(terms.encoding, members)
+  const idBytes = sha256(canonicalTask(terms))
+  const id = bytesToHex(idBytes)
+  return Object.freeze({ ...terms, id, idBytes, thresholds: bounds, bits, laneCount: laneCount(terms) })
+}
+
+function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
+  const members = fields.members.toSorted((a, b) => compareBytes(memberBytes(a), memberBytes(b)))
+  const { encoding, threat } = fields
+  return {
+    name: fields.name,
+    members: Object.freeze(members),
+    length: fields.length,
+    encoding: Object.freeze({ ...encoding }),
+    threat: Object.freeze({ ...threat }),
+    deadlineMs: deadline,
+    ...(randomness === undefined ? {} : { randomness })
+  }
+}
+
+function memberBytes(peerId: string): Uint8Array {
+  return peerIdFromString(peerId).toMultihash().bytes
+}
+
+/**
+ * The bytes that all members must agree on: canonical DAG-CBOR of the terms, with defaults written out, members as
+ * multihashes and randomness as bytes. `taskId` is their SHA-256 (§2). Accepts a Task as well.
+ */
+export function canonicalTask(terms: TaskTerms): Uint8Array {
+  const { name, length, encoding, threat, deadlineMs, randomness } = terms
+  return dagCbor.encode({
+    version: 1,
+    name,
+    members: terms.members.map(memberBytes),
+    length,
+    encoding: definedOnly(encoding),
+    threat,
+    deadlineMs,
+    ...(randomness === undefined ? {} : { randomness: hexToBytes(randomness) })
+  })
+}
+
+function definedOnly(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+}
+
+/** Behind the elements come the weight (weighted tasks) and the clipped fraction (fixed point), in this order. */
+function laneCount({ length, encoding }: TaskTerms): number {
+  if (encoding.type === 'integer') return length
+  return length + (encoding.weighted === undefined ? 0 : 1) + 1
+}
+
+/** `w = ⌈log2(n · largest + 1)⌉`, the bit length of the largest sum, exactly (§11). Throws TaskError BITS_EXCEEDED. */
+function ringBits(encoding: FixedEncoding | IntegerEncoding, members: number): number {
+  const bits = bitLength(BigInt(members) * largestElement(encoding))
+  if (bits <= widestLane) return bits
+  const need = `bits, more than ${widestLane}`
+  const largest = (2n ** BigInt(widestLane) - 1n) / BigInt(members)
+  if (encoding.type === 'fixed') {
+    const fitting = bitLength(largest + 1n) - 1
+    const summed = `${members} members × ${encoding.bits} bits`
+    throw new TaskError('BITS_EXCEEDED', `${summed} need ${bits} ${need}; lower encoding.bits to ${fitting}`)
+  }
+  const range = largestElement(encoding)
+  const summed = `${members} members × a range (max − min) of ${range}`
+  throw new TaskError(
+    'BITS_EXCEEDED',
+    `${summed} need ${bits} ${need}; lower encoding.max to ${BigInt(encoding.min) + largest}`
+  )
+}
+
+function largestElement(encoding: FixedEncoding | IntegerEncoding): bigint {
+  return encoding.type === 'fixed' ? 2n ** BigInt(encoding.bits) - 1n : BigInt(encoding.max) - BigInt(encoding.min)
+}
+
+function bitLength(value: bigint): number {
+  return value === 0n ? 0 : value.toString(2).length
+}
+
+/**
+ * The deadline in milliseconds of a phase in which vectors travel: the phase deadline, and the time in which one link
+ * carries every member's packed vector at 16 MiB a second, since the aggregator takes all uploads and sends all sums.
+ * It follows from the terms alone, so that all members count alike (§6).
+ */
+export function dataDeadlineMs(task: Task): number {
+  const packed = task.members.length * packedLength(task.laneCount, task.bits)
+  return task.deadlineMs + Math.ceil(packed / bytesPerMs)
+}

@@ -1,0 +1,115 @@
+import { TaskError } from '../errors.ts'
+
+/** One, in the ten-thousandths in which threats are counted. */
+export const TEN_THOUSANDTHS = 10_000
+
+/** The complete graph serves up to here; beyond it §9 takes over. */
+export const LARGEST_COMPLETE_GRAPH = 128
+
+/** Shares of the roster that may be corrupt (γ) or missing (δ): whole ten-thousandths from 0 to 9999. */
+export interface Threat {
+  readonly corrupt: number
+  readonly dropout: number
+}
+
+/** The numbers that every member computes for itself and enforces, whatever the aggregator says (§3). */
+export interface Thresholds {
+  /** n, the size of the roster. */
+  readonly members: number
+  /** The most members that may be corrupt. */
+  readonly f: number
+  /** The most further members that may be missing. */
+  readonly D: number
+  /** Votes that make a lock or a decision: two quorums share an honest member. */
+  readonly quorum: number
+  /** The least size of an included set. */
+  readonly nMin: number
+  /** t, the shares that reconstruct a secret. */
+  readonly threshold: number
+  /** The least number of holders that acknowledged a contributor's shares, for it to enter the masking set. */
+  readonly acknowledgements: number
+}
+
+/**
+ * The thresholds of the complete graph (§3), in exact whole numbers.
+ * Throws TaskError: TASK_INVALID for a roster or threat out of range, THREAT_INFEASIBLE with what to change.
+ */
+export function thresholds({ members, corrupt, dropout }: Threat & { readonly members: number }): Thresholds {
+  checkRange(members, { corrupt, dropout })
+  const f = share(corrupt, members)
+  const D = share(dropout, members)
+  if (!isFeasible(members, f, D)) throw new TaskError('THREAT_INFEASIBLE', remedy(members, { corrupt, dropout }))
+
+  const byTwoThirds = Math.floor((2 * members) / 3) + 1
+  const quorum = byTwoThirds <= members - f - D ? byTwoThirds : Math.floor((members + f) / 2) + 1
+  const threshold = Math.max(2, f + 1, Math.min(Math.floor((members - D + 1) / 2), members - 2 * f - 2 * D))
+  const acknowledgements = Math.max(threshold, Math.min(threshold + f + D - 1, members - 1 - f - D))
+  return Object.freeze({ members, f, D, quorum, nMin: leastIncluded(members, f, D), threshold, acknowledgements })
+}
+
+function share(tenThousandths: number, members: number): number {
+  return Math.floor((tenThousandths * members) / TEN_THOUSANDTHS)
+}
+
+function leastIncluded(members: number, f: number, D: number): number {
+  return Math.max(members - D, f + 2, 3)
+}
+
+function isFeasible(members: number, f: number, D: number): boolean {
+  return 3 * f + 2 * D < members && leastIncluded(members, f, D) <= members
+}
+
+function checkRange(members: number, threat: Threat): void {
+  if (!Number.isInteger(members) || members < 3) {
+    throw new TaskError('TASK_INVALID', `a task needs at least 3 members, not ${members}; add members`)
+  }
+  if (members > LARGEST_COMPLETE_GRAPH) {
+    throw new TaskError(
+      'TASK_INVALID',
+      `a task has at most ${LARGEST_COMPLETE_GRAPH} members, not ${members}: sparse graphs are not built yet; remove members`
+    )
+  }
+  for (const key of ['corrupt', 'dropout'] as const) {
+    const value = threat[key]
+    if (!Number.isInteger(value) || value < 0 || value >= TEN_THOUSANDTHS) {
+      throw new TaskError(
+        'TASK_INVALID',
+        `threat.${key} is a whole number of ten-thousandths from 0 to ${TEN_THOUSANDTHS - 1}, not ${value}; change it`
+      )
+    }
+  }
+}
+
+/** The sentence for people, in fractions as they wrote them: what is too much, and each single change that mends it. */
+function remedy(members: number, threat: Threat): string {
+  const feasible = (n: number, { corrupt, dropout }: Threat): boolean =>
+    isFeasible(n, share(corrupt, n), share(dropout, n))
+  const changes: string[] = []
+  const dropout = largest((value) => feasible(members, { ...threat, dropout: value }))
+  if (dropout !== undefined) changes.push(`lower dropout to ${fraction(dropout)}`)
+  const corrupt = largest((value) => feasible(members, { ...threat, corrupt: value }))
+  if (corrupt !== undefined) changes.push(`lower corrupt to ${fraction(corrupt)}`)
+  for (let n = members + 1; n <= LARGEST_COMPLETE_GRAPH; n++) {
+    if (!feasible(n, threat)) continue
+    changes.push(`take ${n} members`)
+    break
+  }
+  if (changes.length === 0) changes.push('lower both, for example to 0.125 and 0.25')
+
+  const f = share(threat.corrupt, members)
+  const D = share(threat.dropout, members)
+  return (
+    `with ${members} members, a threat of ${fraction(threat.corrupt)} corrupt (${f}) and ${fraction(threat.dropout)} ` +
+    `dropout (${D}) needs 3·${f} + 2·${D} < ${members}, but it is ${3 * f + 2 * D}; ${changes.join(' or ')}`
+  )
+}
+
+/** The largest number of ten-thousandths that passes; undefined where none does. What passes is downward closed. */
+function largest(passes: (tenThousandths: number) => boolean): number | undefined {
+  for (let value = TEN_THOUSANDTHS - 1; value >= 0; value--) if (passes(value)) return value
+  return undefined
+}
+
+function fraction(tenThousandths: number): string {
+  return String(tenThousandths / TEN_THOUSANDTHS)
+}

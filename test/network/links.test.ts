@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { generateKeyPair, privateKeyFromRaw } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { rosterGater } from '../../src/network/admission.ts'
+import { Network, until } from './nodes.ts'
+import type { Startable } from '@libp2p/interface'
+import type { KadDHT } from '@libp2p/kad-dht'
+import type { SecaggNode } from '../../nodes/daemon/libp2p.ts'
+
+function idOf(node: SecaggNode): string {
+  return node.peerId.toString()
+}
+
+describe('links', () => {
+  const network = new Network()
+  afterEach(() => network.stop())
+
+  /** Two members that both know a third node, and do not know each other. */
+  async function strangers(): Promise<[SecaggNode, SecaggNode, SecaggNode]> {
+    const guide = await network.add()
+    const bootstrap = [guide.getMultiaddrs()[0].toString()]
+    return [await network.add({ bootstrap }), await network.add({ bootstrap }), guide]
+  }
+
+  it('find a member by its id alone', async () => {
+    const [alice, bob] = await strangers()
+    alice.services.links.follow([idOf(alice), idOf(bob)])
+    await alice.services.links.waitFor([idOf(alice), idOf(bob)], { signal: AbortSignal.timeout(10_000) })
+    assert.deepEqual(alice.services.links.connected(), [idOf(bob)])
+  })
+
+  it('come back after they broke', async () => {
+    const [alice, bob] = await strangers()
+    alice.services.links.follow([idOf(bob)])
+    const signal = AbortSignal.timeout(10_000)
+    await alice.services.links.waitFor([idOf(bob)], { signal })
+    const gone = new Promise((resolve) => alice.addEventListener('peer:disconnect', resolve, { once: true }))
+    await alice.hangUp(bob.peerId)
+    await gone
+    await alice.services.links.waitFor([idOf(bob)], { signal })
+    assert.deepEqual(alice.services.links.connected(), [idOf(bob)])
+  })
+
+  it('come back to a bootstrap peer that was away, on its old address', async () => {
+    const privateKey = await generateKeyPair('Ed25519')
+    const guide = await network.add({ privateKey })
+    const address = guide.getMultiaddrs()[0]
+    const alice = await network.add({ bootstrap: [address.toString()] })
+    await alice.services.links.waitFor([idOf(guide)], { signal: AbortSignal.timeout(10_000) })
+    await guide.stop()
+    await until(() => alice.getConnections().length === 0, 'the bootstrap peer is gone')
+    await network.add({ privateKey, listen: [address.decapsulate('/p2p').toString()] })
+    await alice.services.links.waitFor([idOf(guide)], { signal: AbortSignal.timeout(10_000) })
+  })
+
+  it('find a member that came back under another address', async () => {
+    const [alice, bob, guide] = await strangers()
+    const privateKey = privateKeyFromRaw((bob as unknown as { components: Keys }).components.privateKey.raw)
+    alice.services.links.follow([idOf(bob)])
+    await alice.services.links.waitFor([idOf(bob)], { signal: AbortSignal.timeout(10_000) })
+    await bob.stop()
+    await until(() => alice.getConnections(bob.peerId).length === 0, 'the member is gone')
+    await network.add({ privateKey, bootstrap: [guide.getMultiaddrs()[0].toString()] })
+    await alice.services.links.waitFor([idOf(bob)], { signal: AbortSignal.timeout(10_000) })
+  })
+
+  it('do not dial a peer that refuses over and over without a pause', async () => {
+    let refusals = 0
+    const onRefused = (): void => void refusals++
+    const closed = await network.add({ connectionGater: rosterGater(() => false, { onRefused }) })
+    await network.add({ bootstrap: [closed.getMultiaddrs()[0].toString()] })
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    // Pauses of 200, 400 and 800 ms leave room for about four, and the peer discovery dials once.
+    assert.ok(refusals >= 2 && refusals <= 8, `${refusals} dials in 1.5 seconds`)
+  })
+
+  it('wait no longer than their signal, and forget members that left', async () => {
+    const [alice] = await strangers()
+    const absent = peerIdFromPrivateKey(await generateKeyPair('Ed25519')).toString()
+    alice.services.links.follow([absent])
+    const reason = new Error('waited enough')
+    const stop = new AbortController()
+    const waiting = alice.services.links.waitFor([absent], { signal: stop.signal })
+    stop.abort(reason)
+    await assert.rejects(waiting, reason)
+    await assert.rejects(alice.services.links.waitFor([absent], { signal: stop.signal }), reason)
+    alice.services.links.follow([])
+    assert.deepEqual(alice.services.links.connected(), [])
+  })
+
+  it('dial nobody any more once they stopped', async () => {
+    const [alice, bob] = await strangers()
+    alice.services.links.follow([idOf(bob)])
+    await alice.services.links.waitFor([idOf(bob)], { signal: AbortSignal.timeout(10_000) })
+    // Peer routing dials for its own ends.
+    for (const node of network.nodes) await (node.services.dht as KadDHT & Startable).stop()
+    for (const node of network.nodes) node.services.links.stop()
+    await alice.hangUp(bob.peerId)
+    alice.services.links.follow([idOf(bob)])
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    assert.deepEqual(alice.getConnections(bob.peerId), [])
+  })
+})
+
+interface Keys {
+  privateKey: { raw: Uint8Array }
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { TaskError } from '../../src/errors.ts'
+import { thresholds } from '../../src/task/thresholds.ts'
+import type { Thresholds } from '../../src/task/thresholds.ts'
+
+/** Every feasible (n, f, D) of the complete graph, each through the smallest threat that gives it. */
+function* feasible(): Generator<Thresholds> {
+  for (let members = 3; members <= 128; members++) {
+    for (let f = 0; 3 * f < members; f++) {
+      for (let D = 0; 3 * f + 2 * D < members; D++) {
+        yield thresholds({ members, corrupt: least(f, members), dropout: least(D, members) })
+      }
+    }
+  }
+}
+
+function least(count: number, members: number): number {
+  return Math.ceil((count * 10_000) / members)
+}
+
+function refusal(members: number, corrupt: number, dropout: number): TaskError {
+  try {
+    thresholds({ members, corrupt, dropout })
+  } catch (error) {
+    assert.ok(error instanceof TaskError)
+    return error
+  }
+  throw new assert.AssertionError({ message: `${members} members with ${corrupt} and ${dropout} were accepted` })
+}
+
+describe('thresholds', () => {
+  it('gives the check values of f, D and quorum', () => {
+    const values: [number, number, number, number][] = [
+      [3, 0, 1, 2],
+      [4, 1, 0, 3],
+      [4, 0, 1, 3],
+      [7, 1, 1, 5],
+      [7, 2, 0, 5],
+      [8, 1, 2, 5],
+      [10, 2, 1, 7],
+      [10, 1, 3, 6],
+      [13, 3, 1, 9],
+      [13, 2, 3, 8]
+    ]
+    for (const [members, f, D, quorum] of values) {
+      const found = thresholds({ members, corrupt: least(f, members), dropout: least(D, members) })
+      assert.deepEqual([found.f, found.D, found.quorum], [f, D, quorum], `n = ${members}`)
+    }
+  })
+
+  it('gives the check values of t', () => {
+    const values: [number, number, number, number][] = [
+      [3, 0, 0, 2],
+      [10, 2, 1, 4],
+      [30, 6, 3, 12],
+      [64, 12, 6, 28],
+      [100, 20, 10, 40]
+    ]
+    for (const [members, f, D, threshold] of values) {
+      const found = thresholds({ members, corrupt: least(f, members), dropout: least(D, members) })
+      assert.deepEqual([found.f, found.D, found.threshold], [f, D, threshold], `n = ${members}`)
+    }
+  })
+
+  it('gives all numbers of a small roster, worked out by hand', () => {
+    assert.deepEqual(
+      { ...thresholds({ members: 10, corrupt: 2000, dropout: 1000 }) },
+      { members: 10, f: 2, D: 1, quorum: 7, nMin: 9, threshold: 4, acknowledgements: 6 }
+    )
+  })
+
+  it('accepts the default threat for every roster', () => {
+    for (let members = 3; members <= 128; members++) thresholds({ members, corrupt: 1250, dropout: 2500 })
+  })
+
+  it('takes floors exactly, where binary fractions would miss', () => {
+    // 0.29 · 100 is 28.999… in float64.
+    assert.equal(thresholds({ members: 100, corrupt: 2900, dropout: 0 }).f, 29)
+    assert.equal(thresholds({ members: 100, corrupt: 2899, dropout: 0 }).f, 28)
+    assert.equal(thresholds({ members: 3, corrupt: 3333, dropout: 0 }).f, 0)
+  })
+
+  it('makes any two quorums share an honest member', () => {
+    for (const { members, f, quorum } of feasible()) assert.ok(2 * quorum - members > f, `n = ${members}, f = ${f}`)
+  })
+
+  it('lets honest members that are there make a quorum whenever the threat is feasible', () => {
+    for (const { members, f, D, quorum } of feasible()) assert.ok(quorum <= members - f - D, `${members}: ${f}, ${D}`)
+  })
+
+  it('keeps every secret from f colluders, and a sum over at least two honest inputs', () => {
+    for (const { f, threshold, nMin } of feasible()) {
+      assert.ok(threshold > f && threshold >= 2)
+      assert.ok(nMin - f >= 2 && nMin >= 3)
+    }
+  })
+
+  it('lets the honest members that are there rebuild every secret', () => {
+    for (const { members, f, D, threshold } of feasible())
+      assert.ok(threshold <= members - f - D, `${members}: ${f}, ${D}`)
+  })
+
+  it('lets a contributor enter the masking set with the honest holders that are there', () => {
+    const unreachable: number[][] = []
+    for (const { members, f, D, nMin, threshold, acknowledgements } of feasible()) {
+      assert.ok(threshold <= acknowledgements)
+      assert.ok(acknowledgements <= members - 1 - f - Math.min(D, members - nMin), `${members}: ${f}, ${D}`)
+      if (acknowledgements > members - 1 - f - D) unreachable.push([members, f, D])
+    }
+    // Three members with one missing: nMin is 3, so that such a round fails whatever the shares.
+    assert.deepEqual(unreachable, [[3, 0, 1]])
+  })
+
+  it('refuses exactly the threats with 3f + 2D ≥ n', () => {
+    const tenThousandths = fc.integer({ min: 0, max: 9999 })
+    fc.assert(
+      fc.property(fc.integer({ min: 3, max: 128 }), tenThousandths, tenThousandths, (members, corrupt, dropout) => {
+        const f = Number((BigInt(corrupt) * BigInt(members)) / 10_000n)
+        const D = Number((BigInt(dropout) * BigInt(members)) / 10_000n)
+        if (3 * f + 2 * D >= members) {
+          assert.equal(refusal(members, corrupt, dropout).code, 'THREAT_INFEASIBLE')
+        } else {
+          const found = thresholds({ members, corrupt, dropout })
+          assert.deepEqual([found.f, found.D], [f, D])
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+
+  it('names the largest dropout, the largest corrupt and the least roster that mend an infeasible threat', () => {
+    const { message } = refusal(7, 2000, 3000)
+    assert.match(
+      message,
+      /3·1 \+ 2·2 < 7, but it is 7; lower dropout to 0\.2857 or lower corrupt to 0\.1428 or take 8 members$/
+    )
+    thresholds({ members: 7, corrupt: 2000, dropout: 2857 })
+    refusal(7, 2000, 2858)
+    thresholds({ members: 7, corrupt: 1428, dropout: 3000 })
+    refusal(7, 1429, 3000)
+    thresholds({ members: 8, corrupt: 2000, dropout: 3000 })
+  })
+
+  it('asks to lower both where no single change mends the threat', () => {
+    assert.match(refusal(10, 5000, 5000).message, /; lower both, for example to 0\.125 and 0\.25$/)
+  })
+
+  it('refuses fewer than 3 members, more than 128 and threats that are no whole ten-thousandths', () => {
+    for (const members of [-1, 0, 2, 2.5, NaN]) assert.match(refusal(members, 0, 0).message, /at least 3 members/)
+    assert.match(refusal(129, 0, 0).message, /sparse graphs are not built yet/)
+    for (const value of [-1, 10_000, 0.125, NaN]) {
+      assert.match(refusal(8, value, 0).message, /^threat\.corrupt is a whole number/)
+      assert.match(refusal(8, 0, value).message, /^threat\.dropout is a whole number/)
+    }
+  })
+})
