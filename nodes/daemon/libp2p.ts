@@ -124,7 +124,8 @@ function gossip(local: boolean): ReturnType<typeof gossipsub> {
  * Kademlia under a protocol name of our own, so that it never meets the public network, and with private addresses,
  * which the default mapper would leave out. By default a search waits for the first self-query, which may itself wait
  * for a dial that waits for that search: until a timeout frees them, nobody is found. So searches do not wait here;
- * while no peer is known they fail at once, and `Links` repeats them.
+ * while no peer is known they fail at once, and `Links` repeats them. Three paths, not ten: in a small network ten ask
+ * everybody for everybody.
  */
 function peerRouting(): ReturnType<typeof kadDHT> {
   return kadDHT({
@@ -132,7 +133,7 @@ function peerRouting(): ReturnType<typeof kadDHT> {
     peerInfoMapper: passthroughMapper,
     clientMode: false,
     allowQueryWithZeroPeers: true,
-    alpha: 3, 
+    alpha: 3,
     disjointPaths: 3,
     querySelfInterval: 60_000
   })

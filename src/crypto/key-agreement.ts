@@ -87,13 +87,15 @@ export function pairwiseMaskSeed(context: MaskContext & { partner: Uint8Array; p
  * the two directions and in every attempt. Throws `LowOrderKeyError`.
  */
 export function sealKey(of: {
-  secret: Secret
+  /** The own secret, or where it is needed again and again, what `x25519Agreement` made of it. */
+  secret: Secret | ((publicKey: Uint8Array) => Uint8Array)
   partnerKey: Uint8Array
   dealer: Uint8Array
   holder: Uint8Array
   attemptId: Uint8Array
 }): Secret {
-  const shared = x25519(of.secret.expose(), of.partnerKey)
+  const { secret, partnerKey } = of
+  const shared = typeof secret === 'function' ? secret(partnerKey) : x25519(secret.expose(), partnerKey)
   return derive(shared, H('seal-salt', of.attemptId), lengthPrefixed(['seal', of.dealer, of.holder]))
 }
 

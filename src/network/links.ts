@@ -28,6 +28,9 @@ export interface LinksOptions {
   jitter?: () => number
 }
 
+/** How long the member with the higher id leaves dialling to the other, in units of the least pause. */
+const TURN = 6
+
 /** A peer that is to be connected: how often that failed in a row, and the timer of the next attempt. */
 interface Link {
   failures: number
@@ -162,7 +165,7 @@ export class Links implements Startable {
   /** The next attempt, after a pause that grows with the failures; give or take a quarter. */
   #schedule(id: string, link: Link): void {
     const first = this.#bootstrap.has(id) || this.#components.peerId.toString() < id
-    const turn = first ? 0 : this.#minDelay * 6
+    const turn = first ? 0 : this.#minDelay * TURN
     const backOff = link.failures === 0 ? 0 : Math.min(this.#maxDelay, this.#minDelay * 2 ** (link.failures - 1))
     const dial = (): void => {
       this.#due.push(id)

@@ -6,7 +6,7 @@ import {
   seedCommitment
 } from '../crypto/key-agreement.ts'
 import type { Mask } from '../crypto/mask-stream.ts'
-import { x25519PublicKey } from '../crypto/primitives.ts'
+import { x25519Agreement, x25519PublicKey } from '../crypto/primitives.ts'
 import { Secret } from '../crypto/secret.ts'
 import { MessageError } from '../errors.ts'
 import { partners } from '../membership/graphs.ts'
@@ -32,6 +32,7 @@ export class Attempt {
   readonly #rules: RoundRules
   readonly #me: number
   readonly #keys: { mask: ReturnType<typeof generateKeyPair>; seal: ReturnType<typeof generateKeyPair> }
+  readonly #agree: (publicKey: Uint8Array) => Uint8Array
   readonly #seed: Secret
   #dealing?: Dealing
   readonly #held = new Map<number, HeldShare>()
@@ -50,6 +51,7 @@ export class Attempt {
     this.#rules = rules
     this.#me = me
     this.#keys = { mask: generateKeyPair(random), seal: generateKeyPair(random) }
+    this.#agree = x25519Agreement(this.#keys.seal.secret.expose())
     this.#seed = new Secret(random(32))
   }
 
@@ -212,7 +214,7 @@ export class Attempt {
   #pair(dealer: number, holder: number) {
     const partner = dealer === this.#me ? holder : dealer
     return {
-      secret: this.#keys.seal.secret,
+      secret: this.#agree,
       partnerKey: this.#shownBook().adverts.get(partner)!.body.sealKey,
       attemptId: this.id,
       dealer,

@@ -1,12 +1,12 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { compareBytes } from '../crypto/key-agreement.ts'
-import { verifyEd25519 } from '../crypto/primitives.ts'
 import { MessageError } from '../errors.ts'
 import { decodeSet, encodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { ViewChoice } from './agreement.ts'
 import { isSigned, signedBytes, valueHash } from './messages.ts'
 import type { AnyMessage, Body, Certificate, Lock, RoundContext, Value } from './messages.ts'
+import { isSignedBy } from './signatures.ts'
 
 /** Who may speak, and how many it takes. */
 export interface Electorate {
@@ -47,7 +47,7 @@ export function authenticate(message: AnyMessage, context: RoundContext, roster:
       culprit
     })
   }
-  if (isSigned(type) && !verifyEd25519(member.publicKey, signedBytes(type, context, message.body), message.signature)) {
+  if (isSigned(type) && !isSignedBy(member.publicKey, signedBytes(type, context, message.body), message.signature)) {
     throw new MessageError('SIGNATURE', `a ${type} of member ${from} has an invalid signature`, { culprit })
   }
 }
@@ -82,7 +82,7 @@ export function checkCertificate(
     )
   const signed = signedBytes(type, context, vote)
   members.forEach((member, place) => {
-    if (!verifyEd25519(roster.members[member].publicKey, signed, signatures.subarray(64 * place, 64 * place + 64))) {
+    if (!isSignedBy(roster.members[member].publicKey, signed, signatures.subarray(64 * place, 64 * place + 64))) {
       throw new MessageError('INVALID', `a certificate has an invalid ${type} of member ${member}`)
     }
   })

@@ -3,7 +3,6 @@ import * as z from 'zod'
 import { H, lengthPrefixed } from '../crypto/hash.ts'
 import { compareBytes, sealKey } from '../crypto/key-agreement.ts'
 import { MerkleTree, verifyPath } from '../crypto/merkle.ts'
-import { verifyEd25519 } from '../crypto/primitives.ts'
 import { openShares, sealShares } from '../crypto/sealing.ts'
 import type { Secret } from '../crypto/secret.ts'
 import { shareSecret } from '../crypto/shamir.ts'
@@ -13,6 +12,7 @@ import type { Side } from './ballot.ts'
 import { signedBytes } from './messages.ts'
 import type { Body, ShareProof } from './messages.ts'
 import type { Random } from './ports.ts'
+import { isSignedBy } from './signatures.ts'
 import type { RoundRules } from './transcript.ts'
 
 /** Shares of a member's two secrets, each with its path to the dealer's signed root, so that it is checked on its own (§8). */
@@ -88,7 +88,8 @@ export function deal(
 }
 
 interface Pair {
-  secret: Secret
+  /** This member's seal secret, as `x25519Agreement` gives it. */
+  secret: (publicKey: Uint8Array) => Uint8Array
   partnerKey: Uint8Array
   attemptId: Uint8Array
   dealer: number
@@ -172,7 +173,7 @@ export function checkProof(
       `a share of member ${dealer} is not in the dealer's tree at the place of member ${holder}`
     )
   }
-  if (!verifyEd25519(member.publicKey, signedBytes('ShareRoot', context, { attemptId, root }), signature)) {
+  if (!isSignedBy(member.publicKey, signedBytes('ShareRoot', context, { attemptId, root }), signature)) {
     throw new MessageError('INVALID', `the root above a share of member ${dealer} is not signed by it`)
   }
 }

@@ -70,6 +70,15 @@ interface Closed {
 const closedRecord = (taskId: string) => `${taskId}/closed`
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
 
+const rosters = new WeakMap<Task, Roster>()
+
+/** The roster that the task begins with; its keys are checked once, however many members run in this process. */
+function genesisRoster(task: Task): Roster {
+  const roster = rosters.get(task) ?? createRoster({ epoch: 0, members: [...task.members] })
+  rosters.set(task, roster)
+  return roster
+}
+
 /** One member of one task: round after round, and what it does for members that are behind. */
 export class Member {
   readonly task: Task
@@ -85,7 +94,7 @@ export class Member {
   constructor(options: MemberOptions) {
     const { task, id, ports } = options
     this.task = task
-    this.roster = createRoster({ epoch: 0, members: [...task.members] })
+    this.roster = genesisRoster(task)
     this.me = this.roster.indexOf(id)
     if (this.me < 0) throw new MessageError('STRANGER', `${id} is no member of the task ${task.name}`)
     this.#options = options
@@ -137,6 +146,15 @@ export class Member {
     )
     await this.#open(want as AnyMessage)
     this.#options.links.announce(want.encoded)
+  }
+
+  /** Whether an announcement is worth passing on: signed by a member of this task. @throws MessageError where it is not */
+  check(encoded: Uint8Array): void {
+    const message = decodeMessage(encoded)
+    authenticate(message, this.#context(message.round), this.roster)
+    if (message.type !== 'Want' && message.type !== 'ViewChange' && message.type !== 'Decision') {
+      throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
+    }
   }
 
   /**

@@ -52,6 +52,9 @@ export interface RoundOptions {
 /** Vectors from this size on are long: a few at a time, and they keep the phases that carry them busy. */
 const LONG_VECTOR_BYTES = 1024 * 1024
 
+/** One for all: an error made for each wait costs more than the wait. */
+const noLongerNeeded = new Error('no longer needed')
+
 /** What one member knows and holds of a running round; its conversations come and go, this stays. */
 export class Round {
   readonly task: Task
@@ -164,7 +167,7 @@ export class Round {
         () => late.abort(),
         () => {}
       )
-      this.#inputTaken = Promise.race([input, tooLate.then(() => undefined)]).finally(() => given.abort())
+      this.#inputTaken = Promise.race([input, tooLate.then(() => undefined)]).finally(() => given.abort(noLongerNeeded))
     }
     return (await this.#inputTaken) !== undefined
   }
@@ -216,7 +219,7 @@ export class Round {
     try {
       await this.ports.links.deliver(holder, message.encoded, AbortSignal.any([this.views.signal, late.signal]))
     } finally {
-      delivered.abort()
+      delivered.abort(noLongerNeeded)
     }
   }
 
@@ -230,7 +233,7 @@ export class Round {
         new Promise<void>((resolve) => (this.#sharesChanged = resolve)),
         clock.sleep(until - clock.now(), enough.signal).catch(() => {})
       ])
-      enough.abort()
+      enough.abort(noLongerNeeded)
     }
   }
 

@@ -1,11 +1,17 @@
 import { MessageError } from '../errors.ts'
 import type { Message, MessageType } from './messages.ts'
-import type { Channel, Frame } from './ports.ts'
+import type { Channel, Clock, Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import { Seat } from './seat.ts'
 
 /** What a leader's phase does with the messages that it expects. Throwing a MessageError costs the sender its place. */
 type Hearers = { [T in MessageType]?: (message: Message<T>, frames: AsyncIterator<Frame>) => void | Promise<void> }
+
+/** One for all: an error made for each wait costs more than the wait. */
+const noLongerNeeded = new Error('no longer needed')
+
+/** What a leader shows next, with the message that shows it: said when the answers to it can be taken. */
+export type Shown<What, T extends MessageType> = What & { message: Message<T> }
 
 /** A quorum does not wait for the last: these are expected to come when nobody waits for them any more. */
 const comesLate: ReadonlySet<MessageType> = new Set<MessageType>(['Prepare', 'Commit', 'Reveal'])
@@ -78,9 +84,10 @@ export class Table {
     this.#seats[member].sayVector(name)
   }
 
-  /** From now on these messages are taken; others come out of their phase and are dropped. */
-  expect(hearers: Hearers): void {
+  /** Says something to everyone; from now on the answers to it are taken, others come out of their phase and are dropped. */
+  ask(question: Message, hearers: Hearers): void {
     this.#hearers = hearers
+    this.broadcast(question)
   }
 
   /**
@@ -93,13 +100,21 @@ export class Table {
   ): Promise<number[]> {
     const { clock } = this.#round.ports
     const began = clock.now()
-    for (;;) {
-      signal.throwIfAborted()
-      const left = missing().filter((member) => this.isWelcome(member))
-      const elapsed = clock.now() - began
-      const until = left.some((member) => this.isConnected(member)) ? limit : Math.min(grace, limit)
-      if (left.length === 0 || elapsed >= until) return left
-      await this.#change(until - elapsed, signal)
+    let timer: Timer | undefined
+    try {
+      for (;;) {
+        signal.throwIfAborted()
+        const left = missing().filter((member) => this.isWelcome(member))
+        const until = began + (left.some((member) => this.isConnected(member)) ? limit : Math.min(grace, limit))
+        if (left.length === 0 || clock.now() >= until) return left
+        if (timer?.until !== until) {
+          timer?.stop()
+          timer = startTimer(clock, until, signal)
+        }
+        await Promise.race([new Promise<void>((resolve) => this.#changed.push(resolve)), timer.over])
+      }
+    } finally {
+      timer?.stop()
     }
   }
 
@@ -159,17 +174,19 @@ export class Table {
   #fault(member: number, code: 'OUT_OF_PHASE' | 'REPEATED' | 'IMPERSONATION', sentence: string): MessageError {
     return new MessageError(code, sentence, { culprit: this.#round.rules.roster.members[member].id })
   }
+}
 
-  async #change(ms: number, signal: AbortSignal): Promise<void> {
-    const done = new AbortController()
-    const either = AbortSignal.any([signal, done.signal])
-    const changed = new Promise<void>((resolve) => this.#changed.push(resolve))
-    try {
-      await Promise.race([changed, this.#round.ports.clock.sleep(ms, either).catch(() => signal.throwIfAborted())])
-    } finally {
-      done.abort()
-    }
-  }
+interface Timer {
+  until: number
+  /** Resolves at `until`, or when the signal is aborted. */
+  over: Promise<void>
+  stop(): void
+}
+
+function startTimer(clock: Clock, until: number, signal: AbortSignal): Timer {
+  const stopped = new AbortController()
+  const over = clock.sleep(until - clock.now(), AbortSignal.any([signal, stopped.signal])).catch(() => {})
+  return { until, over, stop: () => stopped.abort(noLongerNeeded) }
 }
 
 function sameMessage(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,14 +1,16 @@
 import { pipe } from 'it-pipe'
 import { MessageError } from '../errors.ts'
 import { dataDeadlineMs } from '../task/task.ts'
-import { aggregate, close, LeaderGaveUp } from './aggregator.ts'
+import { aggregate } from './aggregator.ts'
 import { checkLock } from './certificates.ts'
 import { channelPair } from './channel.ts'
 import { contributor } from './contributor.ts'
+import { LeaderGaveUp } from './faults.ts'
 import type { Body, Lock, Message } from './messages.ts'
 import type { Channel, Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import { Table } from './table.ts'
+import { close } from './voting.ts'
 
 /** From this view on deadlines grow no more (§6). */
 const LONGEST_STRETCH = 4
@@ -26,6 +28,8 @@ export class Views {
   #closingLock?: Lock
   #turn = new AbortController()
   #due = 0
+  /** When the deadline is looked at next; moved only where it comes earlier. */
+  #wakes = 0
   #rescheduled = (): void => {}
   #over = (_why: string): void => {}
   current: number
@@ -50,7 +54,7 @@ export class Views {
   /** The leader has shown the next phase's message: the deadline runs anew. */
   shown(what: 'control' | 'data'): void {
     this.#due = this.#round.ports.clock.now() + this.#deadlines()[what]
-    this.#rescheduled()
+    if (this.#due < this.#wakes) this.#rescheduled()
   }
 
   /** Takes part in view after view; resolves when the round is closed here. */
@@ -244,6 +248,7 @@ export class Views {
       const left = this.#due - clock.now()
       if (left <= 0) return 'its deadline ran out'
       const earlier = new AbortController()
+      this.#wakes = this.#due
       this.#rescheduled = () => earlier.abort()
       const slept = await clock.sleep(left, AbortSignal.any([signal, earlier.signal])).then(
         () => true,

@@ -174,11 +174,15 @@ for (const [kind, open] of Object.entries(kinds)) {
 
     it('lets commits and removals of one directory meet', async () => {
       const store = await open()
-      const work = Array.from({ length: 200 }, async (_, i) => {
-        if (i % 4 === 0) await store.remove('round-1/')
-        else await save(store, `round-1/attempt-${i}/member-0`, bytes(i))
-      })
-      await Promise.all(work)
+      let saved = 0
+      const saving = async () => {
+        for (; saved < 200; saved++) await save(store, `round-1/attempt-${saved}/member-0`, bytes(1))
+      }
+      const removing = async () => {
+        while (saved < 200) await store.remove('round-1/')
+      }
+      // Where the saving fails, the removing has to end as well.
+      await Promise.all([saving().finally(() => (saved = 200)), removing()])
       await save(store, 'round-1/member-1', bytes(1))
       assert.deepEqual(await whole(store, 'round-1/member-1'), bytes(1))
     })

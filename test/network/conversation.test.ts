@@ -47,6 +47,8 @@ for (const transport of ['tcp', 'memory'] as const) {
     let bob: SecaggNode
     let streams: [Stream, Stream]
     let protocols = 0
+    /** Much to send, and the same code whatever is below the multiplexer. */
+    const heavy = transport === 'tcp' ? it : (): void => {}
 
     before(async () => {
       alice = await network.add({ memory: transport === 'memory' })
@@ -75,16 +77,15 @@ for (const transport of ['tcp', 'memory'] as const) {
       assert.equal(reader.bytesReceived, writer.bytesSent)
     })
 
-    it('stops a writer whose reader is slow, and loses nothing of 32 MiB', async () => {
+    heavy('stops a writer whose reader is slow, and loses nothing of 32 MiB', async () => {
       const [writer, reader] = await open()
       const written = pipe(count(FRAMES), writer.sink)
       let consumed = 0
       let [mostBehind, mostReceived, mostUnsent] = [0, 0, 0]
       for await (const frame of reader.frames()) {
         assert.equal(numberOf(frame), consumed / (FRAME + HEADER_LENGTH))
-        // Long enough for a writer that nobody stops to be done with everything.
-        if (numberOf(frame) < 3) await new Promise((resolve) => setTimeout(resolve, 200))
-        else if (numberOf(frame) % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+        // Long enough for a writer that nobody stops to run far ahead, at the start and after each time it was let go on.
+        if (numberOf(frame) % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 100))
         mostBehind = Math.max(mostBehind, writer.bytesSent - consumed)
         mostReceived = Math.max(mostReceived, reader.buffered + streams[1].readBufferLength)
         mostUnsent = Math.max(mostUnsent, streams[0].writeBufferLength)
@@ -98,9 +99,9 @@ for (const transport of ['tcp', 'memory'] as const) {
       assert.ok(mostBehind <= HIGH_WATER + SLACK, `the writer was ${mostBehind} ahead`)
     })
 
-    it('holds no more of a million empty frames than of any others', async () => {
+    heavy('holds no more of half a million empty frames than of any others', async () => {
       const [writer, reader] = await open()
-      for (let i = 0; i < 80; i++) streams[0].send(new Uint8Array(5 << 14))
+      for (let i = 0; i < 32; i++) streams[0].send(new Uint8Array(5 << 14))
       await until(() => reader.buffered >= HIGH_WATER, 'the reader is full')
       await new Promise((resolve) => setTimeout(resolve, 200))
       let frames = 0
@@ -108,7 +109,7 @@ for (const transport of ['tcp', 'memory'] as const) {
       for await (const frame of reader.frames()) {
         assert.equal(frame.payload.length, 0)
         most = Math.max(most, reader.buffered + streams[1].readBufferLength)
-        if (++frames === 80 << 14) break
+        if (++frames === 32 << 14) break
       }
       assert.ok(most <= HIGH_WATER + SLACK, `the reader held ${most}`)
       await writer.close()

@@ -1,6 +1,6 @@
+import { createPrivateKey, sign } from 'node:crypto'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { signEd25519 } from '../../src/crypto/primitives.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import type { Decoded } from '../../src/encoding/encoder.ts'
 import { unpack } from '../../src/encoding/packing.ts'
@@ -25,14 +25,18 @@ export function chance(seed: number): () => number {
   }
 }
 
-const identities = new Map<number, { id: string; seed: Uint8Array }>()
+const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+const identities = new Map<number, { id: string; sign: (bytes: Uint8Array) => Uint8Array }>()
 
 /** The same few identities again and again: what differs between runs is what they do. */
-async function identity(number: number): Promise<{ id: string; seed: Uint8Array }> {
+async function identity(number: number): Promise<{ id: string; sign: (bytes: Uint8Array) => Uint8Array }> {
   const known = identities.get(number)
   if (known !== undefined) return known
   const seed = new Uint8Array(32).fill(number + 1)
-  const made = { id: peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', seed)).toString(), seed }
+  const key = createPrivateKey({ key: Buffer.concat([pkcs8, seed]), format: 'der', type: 'pkcs8' })
+  const id = peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', seed)).toString()
+  const made = { id, sign: (bytes: Uint8Array) => new Uint8Array(sign(null, bytes, key)) }
   identities.set(number, made)
   return made
 }
@@ -101,7 +105,7 @@ export class Simulation {
     const simulation = new Simulation(task, { members, seed, length, kills: [...kills], delay, loss })
     const encoder = createEncoder(task)
     for (const id of task.members) {
-      const { seed: secret } = known.find((one) => one.id === id)!
+      const { sign } = known.find((one) => one.id === id)!
       const index = simulation.peers.length
       const input = Array.from({ length }, () => Math.floor(simulation.#chance() * 1001))
       simulation.inputs.push(input)
@@ -124,7 +128,7 @@ export class Simulation {
           clock: simulation.clock,
           links,
           random: (size) => Uint8Array.from({ length: size }, () => Math.floor(simulation.#chance() * 256)),
-          sign: (bytes) => signEd25519(secret, bytes),
+          sign,
           journal,
           vectors,
           observer: {

@@ -1,0 +1,79 @@
+import yargs from 'yargs'
+import { SecureAggregationError } from '../src/errors.ts'
+import type { Command, Typed } from './commands/command.ts'
+import { keygenCommand } from './commands/keygen.ts'
+import { networkCommand } from './commands/network.ts'
+import { nodeCommand } from './commands/node.ts'
+import { UsageError } from './commands/usage.ts'
+import { wordCountsCommand } from './commands/word-counts.ts'
+import { nearest } from './suggestion.ts'
+
+const commands: Command[] = [networkCommand, wordCountsCommand, keygenCommand, nodeCommand]
+const common = { json: { type: 'boolean', describe: 'one JSON object a line on stdout, people’s text on stderr' } } as const
+const EXIT_FAILURE = 1
+const EXIT_USAGE = 2
+
+/** The command line. Expected errors are one line on stderr. @returns the exit code: 0, 1 on failure, 2 on wrong usage */
+export async function main(args: string[]): Promise<number> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : EXIT_FAILURE))
+  try {
+    return await parse(args)
+  } catch (error) {
+    const expected = error instanceof SecureAggregationError || isSystemError(error)
+    process.stderr.write(`secagg: ${expected ? oneLine((error as Error).message) : (error as Error).stack}\n`)
+    return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE
+  }
+}
+
+async function parse(args: string[]): Promise<number> {
+  let code = 0
+  let parser = yargs(args)
+    .scriptName('secagg')
+    .usage('$0 <command>\n\nSums the private vectors of a peer-to-peer network without a server.')
+    .locale('en')
+    // A sign or a lone minus is a value here, and no value is parsed but by the option it belongs to.
+    .parserConfiguration({ 'camel-case-expansion': false, 'boolean-negation': false, 'duplicate-arguments-array': false })
+    .options(common)
+    .strict()
+    .demandCommand(1, 'name a command; see secagg --help')
+    .exitProcess(false)
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .fail((message, error: Error | undefined) => {
+      throw error ?? new UsageError(advise(message, args))
+    })
+  for (const command of commands) {
+    parser = parser.command(
+      command.name,
+      command.summary,
+      (own) => own.usage(`secagg ${command.name}\n\n${command.summary}`).options(command.options),
+      async (typed) => {
+        if (typed._.length > 1) throw new UsageError(`${command.name} takes no argument "${typed._[1]}"; see secagg ${command.name} --help`)
+        code = await command.run(typed as Typed)
+      }
+    )
+  }
+  await parser.parseAsync()
+  return code
+}
+
+/** yargs says what it did not understand; beside it what was probably meant. */
+function advise(message: string, args: string[]): string {
+  const unknown = /^Unknown (argument|command)s?: (.*?)(,|$)/.exec(message)?.[2]
+  if (unknown === undefined) return `${oneLine(message)}; see secagg --help`
+  const command = commands.find(({ name }) => name === args[0])
+  if (command === undefined) {
+    const meant = nearest(unknown, commands.map(({ name }) => name))
+    return `there is no command "${unknown}"${meant === undefined ? '; see secagg --help' : ` (did you mean "${meant}"?)`}`
+  }
+  const meant = nearest(unknown, [...Object.keys(command.options), ...Object.keys(common), 'help'])
+  const advice = meant === undefined ? `; see secagg ${command.name} --help` : ` (did you mean --${meant}?)`
+  return args.includes(unknown) ? `${command.name} takes no argument "${unknown}"${advice}` : `${command.name} has no option --${unknown}${advice}`
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'
+}
+
+function oneLine(text: string): string {
+  return text.trim().replaceAll(/\s*\n\s*/g, ' ')
+}

@@ -1,0 +1,17 @@
+import type { Options } from 'yargs'
+
+/** What was typed: every value as text, so that each option judges its own and refuses it in its own words. */
+export type Typed = Record<string, string | string[] | boolean | undefined>
+
+export interface Command {
+  name: string
+  summary: string
+  options: Record<string, Options>
+  /** @returns the exit code: 0 on success, 1 on failure. Throws UsageError for wrong usage. */
+  run(typed: Typed): Promise<number>
+}
+
+/** One JSON object a line, for scripts. */
+export function printJson(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}

@@ -1,0 +1,242 @@
+import { mkdir, open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { PrivateKey } from '@libp2p/interface'
+import type { Logger } from 'pino'
+import { unpack } from '../../src/encoding/packing.ts'
+import type { Vector } from '../../src/encoding/encoder.ts'
+import { createEncoder } from '../../src/encoding/encoder.ts'
+import { InputError, SecureAggregationError } from '../../src/errors.ts'
+import { FileVectorStore } from '../../src/journal/file-vector-store.ts'
+import { LevelJournal } from '../../src/journal/level-journal.ts'
+import { rosterGater } from '../../src/network/admission.ts'
+import { secureAggregation } from '../../src/network/service.ts'
+import type { SecureAggregation } from '../../src/network/service.ts'
+import type { RoundOutcome } from '../../src/round/member.ts'
+import type { Phase } from '../../src/round/ports.ts'
+import type { Task } from '../../src/task/task.ts'
+import { readNpy, writeNpy } from '../npy.ts'
+import { createNode } from './libp2p.ts'
+import type { SecaggNode } from './libp2p.ts'
+
+export interface DaemonOptions {
+  dataDir: string
+  task: Task
+  listen: string[]
+  bootstrap: string[]
+  mdns: boolean
+  /** All members share one address, as on loopback. */
+  local: boolean
+  /** The in-memory transport, for members of one process. */
+  memory?: boolean
+  /** Awaited before a phase's first message leaves: the round is held meanwhile. */
+  phase?: (phase: Phase, round: number, leading: boolean) => Promise<void> | void
+  closed?: (outcome: DaemonOutcome) => void
+  logger: Logger
+}
+
+export interface DaemonOutcome extends RoundOutcome {
+  /** Frame bytes of this member's protocol streams during the round. */
+  bytesSent: number
+  bytesReceived: number
+  /** Peak resident memory of the process so far. */
+  maxRssBytes: number
+  /** The longest that the event loop stood still during the round, in milliseconds. */
+  eventLoopMaxMs: number
+}
+
+const keyFile = (dataDir: string): string => join(dataDir, 'identity.key')
+
+/** Makes this member's identity: an Ed25519 key in a file that only its owner can read. Returns the peer id; never overwrites. */
+export async function createIdentity(dataDir: string): Promise<string> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const key = await generateKeyPair('Ed25519')
+  const file = await open(keyFile(dataDir), 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'EEXIST') throw cause
+    throw new SecureAggregationError('IDENTITY_EXISTS', `${keyFile(dataDir)} exists; an identity is made once, so name another folder`, { cause })
+  })
+  try {
+    await file.writeFile(privateKeyToProtobuf(key))
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  return peerIdFromPrivateKey(key).toString()
+}
+
+/** @throws SecureAggregationError IDENTITY_MISSING, IDENTITY_INVALID */
+export async function readIdentity(dataDir: string): Promise<PrivateKey> {
+  const bytes = await readFile(keyFile(dataDir)).catch((cause: Error) => {
+    throw new SecureAggregationError('IDENTITY_MISSING', `${keyFile(dataDir)} cannot be read; make it with: secagg keygen --data ${dataDir}`, { cause })
+  })
+  try {
+    return privateKeyFromProtobuf(bytes)
+  } catch (cause) {
+    throw new SecureAggregationError('IDENTITY_INVALID', `${keyFile(dataDir)} holds no libp2p private key; restore it or make a new member`, { cause })
+  }
+}
+
+/** One member of one task as a program runs it: identity, journal and vectors under one folder, a libp2p node, the service. */
+export class Daemon {
+  readonly #options: DaemonOptions
+  readonly #node: SecaggNode<{ aggregation: SecureAggregation }>
+  readonly #journal: LevelJournal
+  readonly #vectors: FileVectorStore
+  readonly #inputs = new Map<number, { vector: Vector; weight?: number }>()
+  readonly #outcomes = new Map<number, RoundOutcome>()
+  readonly #delay = monitorEventLoopDelay({ resolution: 5 })
+  #traffic = { sent: 0, received: 0 }
+  #glimpse?: { member: number; indices: number[]; tell: (round: number, values: number[]) => void }
+
+  private constructor(options: DaemonOptions, node: SecaggNode<{ aggregation: SecureAggregation }>, journal: LevelJournal, vectors: FileVectorStore) {
+    this.#options = options
+    this.#node = node
+    this.#journal = journal
+    this.#vectors = vectors
+  }
+
+  /** @throws SecureAggregationError: no identity, a folder in use, an address in use; TaskError; MessageError STRANGER where this is no member */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const { dataDir, task, listen, bootstrap, mdns, local, memory, logger } = options
+    const privateKey = await readIdentity(dataDir)
+    const id = peerIdFromPrivateKey(privateKey).toString()
+    if (!task.members.includes(id)) {
+      throw new SecureAggregationError('NOT_A_MEMBER', `${id}, the identity in ${dataDir}, is not among the members of the task ${task.name}; add it to the task or use another folder`)
+    }
+    const journal = await LevelJournal.open(join(dataDir, 'journal'))
+    try {
+      const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
+      let daemon: Daemon | undefined
+      const observer = () => ({
+        phase: (phase: Phase, round: number, leading: boolean) => {
+          logger.debug({ phase, round, leading }, 'phase')
+          return options.phase?.(phase, round, leading)
+        },
+        refused: (error: Error) => logger.warn({ reason: error.message, code: (error as SecureAggregationError).code, culprit: (error as SecureAggregationError).culprit }, 'refused'),
+        view: (round: number, view: number, why: string) => logger.info({ round, view, why }, 'view changed'),
+        received: (round: number, member: number, name: string) => void daemon?.tellGlimpse(round, member, name)
+      })
+      const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
+      const members = new Set(task.members)
+      const connectionGater = rosterGater((peer) => members.has(peer), { bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!) })
+      const node = await createNode({ privateKey, listen, bootstrap, mdns, local, memory, connectionGater, services: { aggregation: aggregation as never } })
+      daemon = new Daemon(options, node, journal, vectors)
+      await daemon.#listen()
+      return daemon
+    } catch (error) {
+      await journal.close()
+      throw error
+    }
+  }
+
+  get id(): string {
+    return this.#node.peerId.toString()
+  }
+
+  /** Where this member can be dialled, peer id included. */
+  get addresses(): string[] {
+    return this.#node.getMultiaddrs().map(String)
+  }
+
+  /** Takes a .npy file as this member's input of a round. @throws InputError */
+  async stage(round: number, file: string, weight?: number): Promise<void> {
+    const { values } = await readNpy(file)
+    try {
+      await createEncoder(this.#options.task).encode(values, { weight })
+    } catch (error) {
+      if (error instanceof InputError) throw new InputError(error.code, `${file}: ${error.message}`, { cause: error })
+      throw error
+    }
+    this.#inputs.set(round, { vector: values, weight })
+  }
+
+  async want(): Promise<void> {
+    await this.#node.services.aggregation.want(this.#options.task.id)
+  }
+
+  status(): { connected: string[]; subscribed: string[]; closedRound: number; runningRound?: number } {
+    const { member } = this.#session
+    return {
+      connected: this.#node.services.links.connected(),
+      subscribed: this.#session.subscribers(),
+      closedRound: member.closedRound,
+      runningRound: member.runningRound
+    }
+  }
+
+  /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */
+  async export(round: number, file: string): Promise<void> {
+    const outcome = this.#outcomes.get(round)
+    if (outcome?.sum === undefined) throw new SecureAggregationError('SUM_MISSING', `there is no sum of round ${round} here`)
+    const { values } = await this.#session.sum(outcome)
+    await writeNpy(file, values)
+  }
+
+  /** As the aggregator of a round: what it received of one member, by roster index, at some places of the vector. */
+  glimpse(member: number, indices: number[], tell: (round: number, values: number[]) => void): void {
+    this.#glimpse = { member, indices, tell }
+  }
+
+  async stop(): Promise<void> {
+    this.#delay.disable()
+    await this.#node.stop()
+    await this.#journal.close()
+  }
+
+  get #session() {
+    return this.#node.services.aggregation.session(this.#options.task.id)
+  }
+
+  async #listen(): Promise<void> {
+    const { aggregation, links } = this.#node.services
+    const { task } = this.#options
+    links.follow(task.members)
+    aggregation.onRound(task.id, ({ round }) => this.#inputs.get(round))
+    aggregation.addEventListener('round:open', ({ detail: { round } }) => {
+      this.#delay.reset()
+      this.#delay.enable()
+      this.#traffic = this.#session.traffic
+      this.#options.logger.info({ round }, 'round opened')
+    })
+    const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
+    aggregation.addEventListener('sum', closed)
+    aggregation.addEventListener('round:burned', closed)
+    // A member that was away asks whoever it meets first how far the rounds have come.
+    this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => void this.#catchUp(peerId.toString()))
+  }
+
+  async #catchUp(peer: string): Promise<void> {
+    const { member } = this.#session
+    const index = member.roster.indexOf(peer)
+    if (index < 0) return
+    await member.catchUp(index).catch((error: Error) => this.#options.logger.debug({ peer, reason: error.message }, 'could not catch up'))
+  }
+
+  #closed(outcome: RoundOutcome): void {
+    this.#outcomes.set(outcome.round, outcome)
+    this.#inputs.delete(outcome.round)
+    const { sent, received } = this.#session.traffic
+    const eventLoopMaxMs = this.#delay.max / 1e6
+    this.#delay.disable()
+    const { round, status, reason, views, durationMs } = outcome
+    this.#options.logger.info({ round, status, reason, views, durationMs: Math.round(durationMs) }, 'round closed')
+    this.#options.closed?.({
+      ...outcome,
+      bytesSent: sent - this.#traffic.sent,
+      bytesReceived: received - this.#traffic.received,
+      maxRssBytes: process.resourceUsage().maxRSS * 1024,
+      eventLoopMaxMs
+    })
+  }
+
+  private async tellGlimpse(round: number, member: number, name: string): Promise<void> {
+    const glimpse = this.#glimpse
+    if (glimpse === undefined || glimpse.member !== member) return
+    const { laneCount, bits } = this.#options.task
+    const packed = await this.#vectors.readRange(name, 0, (await this.#vectors.size(name))!)
+    const lanes = unpack(packed, laneCount, bits)
+    glimpse.tell(round, glimpse.indices.map((index) => lanes[index]))
+  }
+}

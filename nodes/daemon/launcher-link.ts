@@ -1,0 +1,97 @@
+import type { Phase } from '../../src/round/ports.ts'
+import type { Daemon, DaemonOptions } from './daemon.ts'
+import { toNodeSchema } from './launcher-messages.ts'
+import type { ToLauncher, ToNode } from './launcher-messages.ts'
+import { reportedOutcome } from './reported-outcome.ts'
+
+const place = (phase: Phase, round: number): string => `${phase}:${round}`
+
+/** A node's side of the IPC channel to the launcher that started it. Where that channel ends, so does the process. */
+export class LauncherLink {
+  #holds = new Set<string>()
+  readonly #held = new Map<string, () => void>()
+  readonly #permitted = Promise.withResolvers<void>()
+  readonly #daemon = Promise.withResolvers<Daemon>()
+  readonly #stopped = Promise.withResolvers<void>()
+
+  constructor() {
+    this.#daemon.promise.catch(() => {})
+    process.on('disconnect', () => process.exit(1))
+    // An interrupt from the terminal reaches the whole group; the launcher ends its nodes itself.
+    process.on('SIGINT', () => {})
+    process.on('SIGTERM', () => this.#stopped.resolve())
+    process.on('message', (message) => this.#take(toNodeSchema.parse(message)))
+  }
+
+  /** Until the launcher has said which phases to hold: no round may begin before. */
+  permitted(): Promise<void> {
+    return this.#permitted.promise
+  }
+
+  readonly hooks: Pick<DaemonOptions, 'phase' | 'closed'> = {
+    phase: async (phase, round, leading) => {
+      const held = this.#holds.has(place(phase, round))
+      const word = held ? new Promise<void>((resolve) => this.#held.set(place(phase, round), resolve)) : undefined
+      this.#send({ type: 'phase', phase, round, leading })
+      await word
+    },
+    closed: (outcome) => this.#send({ type: 'outcome', outcome: reportedOutcome(outcome) })
+  }
+
+  /** Serves the launcher until it says stop. */
+  async serve(daemon: Daemon): Promise<void> {
+    this.#send({ type: 'ready', id: daemon.id, addresses: daemon.addresses })
+    this.#daemon.resolve(daemon)
+    await this.#stopped.promise
+  }
+
+  failed(error: Error): void {
+    this.#send({ type: 'failed', message: error.message })
+  }
+
+  #send(message: ToLauncher): void {
+    if (process.connected) process.send!(message)
+  }
+
+  #take(message: ToNode): void {
+    switch (message.type) {
+      case 'hold':
+        this.#holds = new Set(message.holds.map(({ phase, round }) => place(phase, round)))
+        return this.#permitted.resolve()
+      case 'go':
+        this.#holds.delete(place(message.phase, message.round))
+        return this.#held.get(place(message.phase, message.round))?.()
+      case 'stop':
+        return this.#stopped.resolve()
+      default:
+        void this.#daemon.promise.then((daemon) => this.#answer(daemon, message)).catch((error: Error) => this.failed(error))
+    }
+  }
+
+  async #answer(daemon: Daemon, message: Exclude<ToNode, { type: 'hold' | 'go' | 'stop' }>): Promise<void> {
+    switch (message.type) {
+      case 'input':
+        return this.#stage(daemon, message)
+      case 'want':
+        return daemon.want()
+      case 'status':
+        return this.#send({ type: 'status', status: daemon.status() })
+      case 'export':
+        await daemon.export(message.round, message.file)
+        return this.#send({ type: 'exported', round: message.round })
+      case 'glimpse': {
+        const { member, indices } = message
+        return daemon.glimpse(member, indices, (round, values) => this.#send({ type: 'glimpse', round, member, values }))
+      }
+    }
+  }
+
+  async #stage(daemon: Daemon, { round, file, weight }: Extract<ToNode, { type: 'input' }>): Promise<void> {
+    try {
+      await daemon.stage(round, file, weight)
+      this.#send({ type: 'staged', round })
+    } catch (error) {
+      this.#send({ type: 'refused', round, message: (error as Error).message })
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod'
+
+/** What a launcher and the nodes it started say to each other over Node's IPC channel: plain JSON, checked on both sides. */
+
+export const phases = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum', 'close'] as const
+
+const phase = z.enum(phases)
+const round = z.int().min(1)
+/** A roster index. */
+const member = z.int().min(0)
+const hold = z.strictObject({ phase, round })
+const milliseconds = z.number().min(0)
+
+export const toNodeSchema = z.discriminatedUnion('type', [
+  /** Phases in which the node waits for `go`. The first message of all: a node starts when it has it. */
+  z.strictObject({ type: z.literal('hold'), holds: z.array(hold) }),
+  z.strictObject({ type: z.literal('go'), phase, round }),
+  z.strictObject({ type: z.literal('input'), round, file: z.string(), weight: z.int().min(1).optional() }),
+  z.strictObject({ type: z.literal('want') }),
+  z.strictObject({ type: z.literal('status') }),
+  z.strictObject({ type: z.literal('export'), round, file: z.string() }),
+  z.strictObject({ type: z.literal('glimpse'), member, indices: z.array(z.int().min(0)) }),
+  z.strictObject({ type: z.literal('stop') })
+])
+
+const outcome = z.object({
+  round,
+  status: z.enum(['summed', 'burned']),
+  reason: z.string().optional(),
+  aggregator: member,
+  views: z.int().min(1),
+  attempts: z.int().min(1),
+  included: z.array(member),
+  dropped: z.array(member),
+  missing: z.array(member),
+  /** Whether the sum is at hand. */
+  hasSum: z.boolean(),
+  /** The value that was decided, in hex: the same for all members. */
+  decided: z.string().regex(/^[0-9a-f]+$/),
+  phaseMs: z.partialRecord(phase, milliseconds),
+  durationMs: milliseconds,
+  bytesSent: z.int().min(0),
+  bytesReceived: z.int().min(0),
+  maxRssBytes: z.number().min(0),
+  eventLoopMaxMs: milliseconds
+})
+
+const status = z.object({
+  connected: z.array(z.string()),
+  subscribed: z.array(z.string()),
+  closedRound: z.int().min(0),
+  runningRound: round.optional()
+})
+
+export const toLauncherSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('ready'), id: z.string(), addresses: z.array(z.string()).min(1) }),
+  z.strictObject({ type: z.literal('staged'), round }),
+  z.strictObject({ type: z.literal('refused'), round, message: z.string() }),
+  z.strictObject({ type: z.literal('phase'), phase, round, leading: z.boolean() }),
+  z.strictObject({ type: z.literal('outcome'), outcome }),
+  z.strictObject({ type: z.literal('status'), status }),
+  z.strictObject({ type: z.literal('exported'), round }),
+  z.strictObject({ type: z.literal('glimpse'), round, member, values: z.array(z.number()) }),
+  z.strictObject({ type: z.literal('failed'), message: z.string() })
+])
+
+export type ToNode = z.infer<typeof toNodeSchema>
+export type ToLauncher = z.infer<typeof toLauncherSchema>
+export type ReportedOutcome = z.infer<typeof outcome>
+export type ReportedStatus = z.infer<typeof status>
+export type Hold = z.infer<typeof hold>

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+// Plain JavaScript without dependencies, so that it can speak even on a Node that is too old for all the rest.
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const pinned = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url))
+
+function isTooOld(version) {
+  const [major, minor] = version.split('.').map(Number)
+  return major < 22 || (major === 22 && minor < 13)
+}
+
+/** Runs this file again with the Node that a checkout brings along. */
+function startAgain() {
+  const child = spawn(pinned, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
+  // An interrupt from a terminal reaches the whole group: the child ends itself, and this process with it.
+  process.on('SIGINT', () => {})
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code, signal) => {
+    process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 1)
+  })
+}
+
+async function start() {
+  const built = new URL('../dist/nodes/cli.js', import.meta.url)
+  const { main } = await import(existsSync(built) ? built.href : new URL('cli.ts', import.meta.url).href)
+  process.exit(await main(process.argv.slice(2)))
+}
+
+if (!isTooOld(process.versions.node)) await start()
+else if (existsSync(pinned)) startAgain()
+else {
+  console.error(`secagg: Node ${process.versions.node} is too old; install Node 22.13 or later`)
+  process.exitCode = 1
+}

@@ -1,0 +1,258 @@
+import type { ComponentLogger, Logger, PeerId, PrivateKey } from '@libp2p/interface'
+import { randomBytes } from '../crypto/primitives.ts'
+import { createEncoder } from '../encoding/encoder.ts'
+import type { Encoder, Vector } from '../encoding/encoder.ts'
+import { unpackAdd } from '../encoding/packing.ts'
+import { createLanes } from '../crypto/mask-stream.ts'
+import { MessageError, RoundError } from '../errors.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { VectorStore } from '../journal/vector-store.ts'
+import { Member } from '../round/member.ts'
+import type { RoundOutcome } from '../round/member.ts'
+import type { Observer } from '../round/ports.ts'
+import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
+import type { Task } from '../task/task.ts'
+import { systemClock } from './clock.ts'
+import { Announcements } from './gossip.ts'
+import type { AnnouncementComponents } from './gossip.ts'
+import { Streams } from './streams.ts'
+import type { StreamComponents } from './streams.ts'
+
+export interface SessionComponents extends StreamComponents, AnnouncementComponents {
+  peerId: PeerId
+  privateKey: PrivateKey
+  logger: ComponentLogger
+}
+
+export interface Input {
+  vector: Vector
+  /** A whole number from 1 to the task's largest weight; weighted tasks only. */
+  weight?: number
+}
+
+/** Answers a round as it opens: the input, or undefined to hold shares and vote only. */
+export type RoundHandler = (round: { round: number; signal: AbortSignal }) => Promise<Input | undefined> | Input | undefined
+
+export interface Sum {
+  round: number
+  /** Float64Array, or BigInt64Array for integer tasks. */
+  values: Float64Array | BigInt64Array
+  /** `values` over the total weight. */
+  mean: Float64Array
+  totalWeight: number
+  /** Which part of the included elements lay beyond the clip (fixed point only). */
+  clippedFraction?: number
+  /** Peer ids of the members whose input is in the sum. */
+  included: string[]
+  /** The signed decision that closed the round. */
+  decision: Uint8Array
+}
+
+export interface SessionOptions {
+  task: Task
+  journal: Journal
+  vectors: VectorStore
+  observer: Observer
+  contextHash?: (round: number) => Uint8Array
+  opened(round: number): void
+  closed(outcome: RoundOutcome): void
+}
+
+interface Contribution extends Input {
+  settle: PromiseWithResolvers<Sum>
+  round?: number
+}
+
+/** One task on one libp2p node: the member, its protocols and its gossip, and the inputs that wait for a round. */
+export class Session {
+  readonly task: Task
+  readonly member: Member
+  readonly #encoder: Encoder
+  readonly #streams: Streams
+  readonly #announcements: Announcements
+  readonly #options: SessionOptions
+  readonly #log: Logger
+  readonly #contributions: Contribution[] = []
+  readonly #stop = new AbortController()
+  #handler?: RoundHandler
+  #arrived = Promise.withResolvers<void>()
+
+  constructor(components: SessionComponents, options: SessionOptions) {
+    const { task } = options
+    this.task = task
+    this.#options = options
+    this.#encoder = createEncoder(task)
+    this.#log = components.logger.forComponent(`secagg:${task.name}`)
+    const refused = (error: Error): void => {
+      this.#log('refused: %s', error.message)
+      options.observer.refused?.(error)
+    }
+    this.#streams = new Streams(components, task.id, {
+      converse: async (from, channel) => this.member.converse(this.#indexOf(from), channel),
+      deliver: async (from, message) => {
+        try {
+          await this.member.hear(this.#indexOf(from), message)
+        } catch (error) {
+          refused(error as Error)
+          if (error instanceof MessageError) throw error
+        }
+      },
+      answer: (from, request) => this.member.answer(this.#indexOf(from), request)
+    })
+    this.#announcements = new Announcements(components, task.idBytes, {
+      validate: (_from, bytes) => {
+        try {
+          this.member.check(bytes)
+          return 'accept'
+        } catch (error) {
+          refused(error as Error)
+          return 'reject'
+        }
+      },
+      deliver: (from, bytes) => {
+        const index = this.member.roster.indexOf(from)
+        void this.member.hear(index < 0 ? undefined : index, bytes).catch(refused)
+      }
+    })
+    const peer = (index: number): string => this.member.roster.members[index].id
+    const links = {
+      converse: (leader: number, signal: AbortSignal) => this.#streams.converse(peer(leader), signal),
+      deliver: (to: number, message: Uint8Array, signal: AbortSignal) => this.#streams.deliver(peer(to), message, signal),
+      ask: (to: number, request: Uint8Array, signal: AbortSignal) => this.#streams.ask(peer(to), request, signal),
+      announce: (message: Uint8Array) => void this.#announcements.publish(message).catch(refused)
+    }
+    const { journal, vectors, observer, contextHash } = options
+    this.member = new Member({
+      task,
+      id: components.peerId.toString(),
+      ports: { clock: systemClock, links, random: randomBytes, sign: (bytes) => components.privateKey.sign(bytes), journal, vectors, observer: { ...observer, refused } },
+      links,
+      input: (round, signal) => this.#input(round, signal),
+      contextHash,
+      opened: (round) => options.opened(round),
+      closed: (outcome) => {
+        options.closed(outcome)
+        void this.#settle(outcome)
+      }
+    })
+  }
+
+  async start(): Promise<void> {
+    await this.#streams.start()
+    this.#announcements.start()
+    await this.member.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the service has stopped'))
+    await this.member.stop()
+    this.#announcements.stop()
+    await this.#streams.stop()
+    for (const { settle } of this.#contributions.splice(0)) settle.reject(new RoundError('STOPPED', 'the service was stopped before the vector was in a sum', this.member.closedRound + 1))
+  }
+
+  get traffic(): { sent: number; received: number } {
+    return this.#streams.traffic
+  }
+
+  /** Peer ids of the connected members that listen to this task. */
+  subscribers(): string[] {
+    return this.#announcements.subscribers()
+  }
+
+  onRound(handler: RoundHandler): void {
+    this.#handler = handler
+  }
+
+  /**
+   * Hands a vector over for the next round that takes it; asks for a round if none is running.
+   *
+   * @throws InputError at once; RoundError BURNED where the round ended without a sum after the vector had been masked
+   */
+  async contribute(input: Input, signal?: AbortSignal): Promise<Sum> {
+    signal?.throwIfAborted()
+    // Encoded here only to refuse it at the border; the round encodes it anew, because masks are laid in place.
+    await this.#encoder.encode(input.vector, { weight: input.weight })
+    const contribution: Contribution = { ...input, settle: Promise.withResolvers<Sum>() }
+    const abandon = (): void => {
+      const place = this.#contributions.indexOf(contribution)
+      if (place >= 0 && contribution.round === undefined) this.#contributions.splice(place, 1)
+      contribution.settle.reject(signal!.reason as Error)
+    }
+    signal?.addEventListener('abort', abandon, { once: true })
+    this.#contributions.push(contribution)
+    this.#arrived.resolve()
+    this.#arrived = Promise.withResolvers<void>()
+    await this.member.want()
+    return contribution.settle.promise.finally(() => signal?.removeEventListener('abort', abandon))
+  }
+
+  /** The sum of a round that this member has. @throws RoundError where it has none */
+  async sum({ round, sum, included, decision }: RoundOutcome): Promise<Sum> {
+    if (sum === undefined) throw new RoundError('NOT_INCLUDED', `there is no sum of round ${round} here`, round)
+    const { laneCount, bits } = this.task
+    const lanes = createLanes(bits, laneCount)
+    let offset = 0
+    const chunkBytes = 8 * packedLength(CHUNK_ELEMENTS, bits)
+    for await (const chunk of this.#options.vectors.read(sum, { chunkBytes })) offset += unpackAdd(chunk, bits, lanes, offset)
+    const decoded = await this.#encoder.decode(lanes, included.length)
+    const { values, totalWeight, clippedFraction } = decoded
+    return {
+      round,
+      values,
+      get mean() {
+        return decoded.mean
+      },
+      totalWeight,
+      clippedFraction,
+      included: included.map((index) => this.member.roster.members[index].id),
+      decision
+    }
+  }
+
+  async #input(round: number, signal: AbortSignal) {
+    const input = await this.#chosen(round, signal)
+    if (input === undefined) return undefined
+    const { lanes } = await this.#encoder.encode(input.vector, { weight: input.weight })
+    return lanes
+  }
+
+  async #chosen(round: number, signal: AbortSignal): Promise<Input | undefined> {
+    if (this.#handler !== undefined) return this.#handler({ round, signal })
+    const late = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    for (;;) {
+      const waiting = this.#contributions.find((contribution) => contribution.round === undefined)
+      if (waiting !== undefined) {
+        waiting.round = round
+        return waiting
+      }
+      if (signal.aborted) return undefined
+      await Promise.race([this.#arrived.promise, late])
+    }
+  }
+
+  /** Tells whoever contributed what became of it; what was never opened stays for the next round. */
+  async #settle(outcome: RoundOutcome): Promise<void> {
+    const place = this.#contributions.findIndex(({ round }) => round === outcome.round)
+    const contribution = this.#contributions[place]
+    if (contribution !== undefined) {
+      if (outcome.input === 'summed') {
+        this.#contributions.splice(place, 1)
+        await this.sum(outcome).then(contribution.settle.resolve, contribution.settle.reject)
+      } else if (outcome.input === 'burned') {
+        this.#contributions.splice(place, 1)
+        const sentence = `round ${outcome.round} was burned (${outcome.reason ?? 'no reason given'}); contributing the same values again can reveal a difference`
+        contribution.settle.reject(new RoundError('BURNED', sentence, outcome.round))
+      } else {
+        contribution.round = undefined
+      }
+    }
+    if (this.#contributions.length > 0 && !this.#stop.signal.aborted) await this.member.want()
+  }
+
+  #indexOf(peer: string): number {
+    const index = this.member.roster.indexOf(peer)
+    if (index < 0) throw new MessageError('STRANGER', `${peer} is no member of the task ${this.task.name}`, { culprit: peer })
+    return index
+  }
+}

@@ -1,0 +1,22 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { sha256, verifyEd25519 } from '../crypto/primitives.ts'
+
+/** Some rounds of a large roster. */
+const REMEMBERED = 8192
+
+const valid = new Set<string>()
+
+/**
+ * Whether the owner of the raw Ed25519 key signed these bytes. The same signature comes again and again in a round (an
+ * advert alone and in the key book, a vote alone and in certificates), so valid ones are remembered by the hash of key,
+ * signature and bytes; the oldest are forgotten first. Invalid ones never are.
+ */
+export function isSignedBy(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
+  if (publicKey.length !== 32 || signature.length !== 64) return false
+  const key = bytesToHex(sha256(publicKey, signature, bytes))
+  if (valid.has(key)) return true
+  if (!verifyEd25519(publicKey, bytes, signature)) return false
+  if (valid.size >= REMEMBERED) valid.delete(valid.values().next().value!)
+  valid.add(key)
+  return true
+}
