@@ -175,7 +175,10 @@ export class Conversation {
     }
     while (this.#stream.writableNeedsDrain) {
       this.#unwritable.signal.throwIfAborted()
-      await this.#stream.onDrain()
+      // Not `stream.onDrain()`: its promise is never renewed, so it holds nobody back after the first time.
+      await pEvent(this.#stream, 'drain', { rejectionEvents: ['close'], signal: this.#unwritable.signal }).catch(() => {
+        throw this.#unwritable.signal.aborted ? asError(this.#unwritable.signal.reason) : this.#lost()
+      })
     }
   }
 

@@ -39,6 +39,8 @@ export class Attempt {
   readonly #waiting = new Map<number, Body<'ShareDelivery'>>()
 
   book?: KeyBook
+  /** What it has acknowledged of that book. */
+  ready?: Message<'Ready'>
   set?: MaskingSet
   /** This member's own header, once it has masked; the vector is in the store. */
   header?: Message<'MaskedHeader'>

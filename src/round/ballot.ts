@@ -19,8 +19,8 @@ type ByAgreement<T> = Readonly<Record<string, T>>
 
 /** What survives a crash. Hashes are hex. */
 interface BallotState {
-  /** The highest view that this member has signed a ViewChange to; 0 where it has signed none. */
-  changedTo: number
+  /** The last ViewChange that this member has signed, if any. */
+  change: Body<'ViewChange'> | null
   /** The attempts that it has entered, in order, by their attemptId: their last is the high-water mark (S5). */
   attempts: string[]
   agreements: ByAgreement<AgreementState>
@@ -52,13 +52,13 @@ export class Ballot {
   /** Attempts entered before a restart: nothing in them is advertised, shared, masked or revealed again (S5). */
   readonly #restored: number
   readonly #resumed: boolean
-  readonly #said = new Map<string, Message>()
+  readonly #said = new Map<string, { body: string; message: Promise<Message> }>()
   readonly #sides = new Map<string, Side>()
   #written: Promise<void> = Promise.resolve()
 
   private constructor(options: BallotOptions, journaled: BallotState | undefined) {
     this.#options = options
-    this.#state = journaled ?? { changedTo: 0, attempts: [], agreements: {}, locks: {}, decisions: {} }
+    this.#state = journaled ?? { change: null, attempts: [], agreements: {}, locks: {}, decisions: {} }
     this.#resumed = journaled !== undefined
     this.#restored = this.#state.attempts.length
   }
@@ -71,11 +71,12 @@ export class Ballot {
 
   /** The highest view that this member has signed in, in any agreement or by a ViewChange; it leads no view up to it after a restart (S5). */
   get signedView(): number {
-    return Math.max(this.#state.changedTo, ...Object.values(this.#state.agreements).map(({ signedView }) => signedView))
+    return Math.max(this.changedTo, ...Object.values(this.#state.agreements).map(({ signedView }) => signedView))
   }
 
+  /** The highest view that this member has signed a ViewChange to; 0 where it has signed none. */
   get changedTo(): number {
-    return this.#state.changedTo
+    return this.#state.change?.view ?? 0
   }
 
   lock(name: AgreementName): Lock | undefined {
@@ -106,7 +107,7 @@ export class Ballot {
       throw new BallotError(`attempt ${attempt} was entered before a restart, so this member sits it out`)
     if (attempt < attempts.length) {
       if (attempts[attempt] !== id) throw new BallotError(`attempt ${attempt} was entered under another id`)
-      return
+      return this.#written
     }
     if (attempt > attempts.length)
       throw new BallotError(`attempt ${attempt} comes before attempt ${attempts.length} was entered`)
@@ -128,18 +129,16 @@ export class Ballot {
       throw new BallotError(`a ${type} is for an attempt that this member has not entered`)
     }
     const key = `${type}/${attempt}`
-    const before = this.#said.get(key) as Message<T> | undefined
+    const encoded = bytesToHex(dagCbor.encode(body))
+    const before = this.#said.get(key)
     if (before !== undefined) {
-      if (bytesToHex(dagCbor.encode(before.body)) !== bytesToHex(dagCbor.encode(body)))
-        throw new BallotError(`another ${type} was signed in attempt ${attempt}`)
-      return before
+      if (before.body !== encoded) throw new BallotError(`another ${type} was signed in attempt ${attempt}`)
+      return before.message as Promise<Message<T>>
     }
     const message = this.#sign(type, body)
     // Reserved before the signature exists, so that a second, different one cannot slip in between.
-    this.#said.set(key, encodeMessage(type, this.#options.context, this.#options.me, body))
-    const signed = await message
-    this.#said.set(key, signed as Message)
-    return signed
+    this.#said.set(key, { body: encoded, message: message as Promise<Message> })
+    return message
   }
 
   /** Signs `Prepare(view, value)` if the rules of §6 allow it; `passesChecks` is this member's own verdict on the value. */
@@ -156,7 +155,7 @@ export class Ballot {
       root: root && bytesToHex(root),
       passesChecks,
       shownLock: lock && choiceOf(lock.certificate),
-      changedTo: this.#state.changedTo
+      changedTo: this.changedTo
     })
     await this.#take(name, step)
     return this.#sign('Prepare', { agreement: name, view, value: hash, root: root ?? null })
@@ -167,25 +166,28 @@ export class Ballot {
     const { view, value, root, ...certificate } = lock.certificate
     const name = certificate.agreement as AgreementName
     this.#checkLock(name, lock)
-    const step = agreement.commit(this.#agreement(name), choiceOf(lock.certificate), this.#state.changedTo)
+    const step = agreement.commit(this.#agreement(name), choiceOf(lock.certificate), this.changedTo)
     await this.#take(name, step, { locks: { ...this.#state.locks, [name]: lock } })
     return this.#sign('Commit', { agreement: name, view, value, root })
   }
 
-  /** Signed once a view for the whole round; counts in all its agreements. */
+  /** Signed once a view for the whole round; counts in all its agreements. Asked again, the same bytes. */
   async changeView(view: number): Promise<Message<'ViewChange'>> {
-    if (view < this.#state.changedTo)
-      throw new BallotError(`has signed a change to view ${this.#state.changedTo}, after ${view}`)
-    if (view > this.#state.changedTo) await this.#journal({ ...this.#state, changedTo: view })
-    const locks = this.locks().map(({ certificate: { agreement, view, value } }) => ({ agreement, view, value }))
-    return this.#sign('ViewChange', { view, locks })
+    if (view < 1) throw new BallotError('the first view is entered without a change')
+    if (view < this.changedTo) throw new BallotError(`has signed a change to view ${this.changedTo}, after ${view}`)
+    if (view > this.changedTo) {
+      const locks = this.locks().map(({ certificate: { agreement, view, value } }) => ({ agreement, view, value }))
+      await this.#journal({ ...this.#state, change: { view, locks } })
+    }
+    return this.#sign('ViewChange', this.#state.change!)
   }
 
   /** Takes note of a decision for ever, after checking its certificate. */
   async decide(decision: Body<'Decision'>): Promise<void> {
     const name = decision.commits.agreement as AgreementName
     const known = this.decision(name)
-    if (known !== undefined && bytesToHex(known.commits.value) === bytesToHex(valueHash(decision.value))) return
+    if (known !== undefined && bytesToHex(known.commits.value) === bytesToHex(valueHash(decision.value)))
+      return this.#written
     checkDecision(decision, this.#options.context, this.#options.electorate)
     const step = agreement.decide(this.#agreement(name), bytesToHex(decision.commits.value))
     await this.#take(name, step, { decisions: { ...this.#state.decisions, [name]: decision } })
@@ -234,7 +236,9 @@ export class Ballot {
     return this.#written
   }
 
+  /** Signs only when all that was journaled so far is on disk; a journal that fails silences this member. */
   async #sign<T extends MessageType>(type: T, body: Body<T>): Promise<Message<T>> {
+    await this.#written
     const { context, me, sign } = this.#options
     return encodeMessage(type, context, me, body, await sign(signedBytes(type, context, body)))
   }

@@ -17,7 +17,8 @@ export interface Electorate {
 export type VoteType = 'Prepare' | 'Commit'
 
 /**
- * Checks that a message is what it says: of this task, epoch and round, from a member, signed by it.
+ * Checks that a message is what it says: of this task, epoch and round, from a member, signed by it (a ShareDelivery: in
+ * the name of its dealer; its seal is opened elsewhere).
  *
  * @param sender roster index of the peer that the stream or gossip message came from, where it must be the signer
  * @throws MessageError WRONG_TASK, WRONG_ROUND, STRANGER, IMPERSONATION, SIGNATURE
@@ -46,6 +47,15 @@ export function authenticate(message: AnyMessage, context: RoundContext, roster:
     throw new MessageError('IMPERSONATION', `member ${sender} sent a ${type} in the name of member ${from}`, {
       culprit
     })
+  }
+  if (type === 'ShareDelivery' && message.body.dealer !== from) {
+    throw new MessageError(
+      'IMPERSONATION',
+      `member ${from} sent a share in the name of member ${message.body.dealer}`,
+      {
+        culprit
+      }
+    )
   }
   if (isSigned(type) && !isSignedBy(member.publicKey, signedBytes(type, context, message.body), message.signature)) {
     throw new MessageError('SIGNATURE', `a ${type} of member ${from} has an invalid signature`, { culprit })

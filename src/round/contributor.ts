@@ -118,7 +118,7 @@ async function* deliverShares(message: Message<'KeyBook'>, round: Round, view: n
   const undelivered: Message[] = []
   await Promise.all(
     deliveries.map(async (body) => {
-      const delivery = round.unsigned('ShareDelivery', body)
+      const delivery = round.sealed(body)
       await round.deliverTo(body.holder, delivery).catch(() => undelivered.push(delivery as Message))
     })
   )
@@ -126,8 +126,13 @@ async function* deliverShares(message: Message<'KeyBook'>, round: Round, view: n
 }
 
 async function acknowledge(round: Round): Promise<Message> {
-  const { id, book, dealers } = round.running!
-  return round.state('Ready', { attemptId: id, keyBookHash: book!.hash, dealers: round.setOf(dealers) })
+  const attempt = round.running!
+  const { id, dealers } = attempt
+  const keyBookHash = attempt.book!.hash
+  // Said once for a book: a leader that is told another set of dealers after a new conversation would see a contradiction.
+  if (attempt.ready === undefined || !sameBytes(attempt.ready.body.keyBookHash, keyBookHash))
+    attempt.ready = await round.state('Ready', { attemptId: id, keyBookHash, dealers: round.setOf(dealers) })
+  return attempt.ready
 }
 
 /** Phase 3, after checking the masking set against this member's own `nMin`. At most one masked vector an attempt (S2). */

@@ -13,7 +13,7 @@ import { Ballot } from './ballot.ts'
 import { authenticate, checkDecision } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, decodeMessage, encodeMessage, signedBytes } from './messages.ts'
-import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
+import type { AnyMessage, Body, Message, RoundContext } from './messages.ts'
 import type { Channel, Frame, Links, Phase } from './ports.ts'
 import { Round, sumKey, sumName } from './round.ts'
 import type { Ports } from './round.ts'
@@ -69,6 +69,8 @@ interface Closed {
 
 const closedRecord = (taskId: string) => `${taskId}/closed`
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
+
+const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
 
 const rosters = new WeakMap<Task, Roster>()
 
@@ -136,14 +138,7 @@ export class Member {
   async want(): Promise<void> {
     if (this.#running !== undefined) return
     const context = this.#context(this.#closed.round + 1)
-    const body = {}
-    const want = encodeMessage(
-      'Want',
-      context,
-      this.me,
-      body,
-      await this.#ports.sign(signedBytes('Want', context, body))
-    )
+    const want = await this.#sign('Want', context, {})
     await this.#open(want as AnyMessage)
     this.#options.links.announce(want.encoded)
   }
@@ -223,13 +218,13 @@ export class Member {
       const { round, decision, deck } = this.#closed
       const running = this.#running?.round
       const announcements = running === undefined ? [] : running.views.changes
-      yield this.#frame('Closed', round, { decision: decision?.encoded ?? null, deck: encodeDeck(deck), announcements })
+      const closed = { decision: decision?.encoded ?? null, deck: encodeDeck(deck), announcements }
+      yield control(await this.#sign('Closed', this.#context(round), closed))
     } else if (request.type === 'SumRequest') {
       const header = await this.#ports.journal.get(sumKey(this.task.id, request.round))
       if (header === undefined) {
-        yield this.#frame('Refusal', request.round, {
-          reason: `member ${this.me} holds no sum of round ${request.round}`
-        })
+        const reason = `member ${this.me} holds no sum of round ${request.round}`
+        yield control(await this.#sign('Refusal', this.#context(request.round), { reason }))
         return
       }
       yield { kind: 'control', payload: header }
@@ -243,7 +238,7 @@ export class Member {
   async catchUp(member: number): Promise<void> {
     if (member === this.me) return
     const context = this.#context(this.#closed.round)
-    const request = encodeMessage('CatchUp', context, this.me, {})
+    const request = await this.#sign('CatchUp', context, {})
     const frames = await this.#options.links.ask(member, request.encoded, this.#stop.signal)
     for await (const frame of frames) {
       const reply = decodeMessage(frame.payload)
@@ -457,7 +452,7 @@ export class Member {
     root: Uint8Array,
     hashOfCut: Uint8Array
   ): Promise<Message<'SumHeader'>> {
-    const request = encodeMessage('SumRequest', this.#context(round), this.me, {})
+    const request = await this.#sign('SumRequest', this.#context(round), {})
     const answer = await this.#options.links.ask(member, request.encoded, this.#stop.signal)
     const frames = answer[Symbol.asyncIterator]()
     const first = await frames.next()
@@ -494,8 +489,12 @@ export class Member {
     return { task: this.task.idBytes, epoch: this.roster.epoch, round }
   }
 
-  #frame<T extends MessageType>(type: T, round: number, body: Body<T>): Frame {
-    return { kind: 'control', payload: encodeMessage(type, this.#context(round), this.me, body).encoded }
+  async #sign<T extends 'Want' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(
+    type: T,
+    context: RoundContext,
+    body: Body<T>
+  ): Promise<Message<T>> {
+    return encodeMessage(type, context, this.me, body, await this.#ports.sign(signedBytes(type, context, body)))
   }
 
   #fault(

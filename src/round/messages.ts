@@ -171,18 +171,6 @@ const bodies = {
 export type MessageType = keyof typeof bodies
 export type Body<T extends MessageType> = z.infer<(typeof bodies)[T]>
 
-/** These carry their proof in themselves (certificates, a seal) or are only as good as the stream they came on. */
-const unsigned: ReadonlySet<MessageType> = new Set<MessageType>([
-  'Decision',
-  'Join',
-  'Lock',
-  'ShareDelivery',
-  'CatchUp',
-  'Closed',
-  'SumRequest',
-  'Refusal'
-])
-
 /** Which round of which task a message belongs to; part of what is signed. */
 export interface RoundContext {
   task: Uint8Array
@@ -192,10 +180,10 @@ export interface RoundContext {
 
 export interface Message<T extends MessageType = MessageType> extends RoundContext {
   type: T
-  /** Roster index of the signer; of a message that is not signed, whoever sent it. */
+  /** Roster index of the signer; of a ShareDelivery, its dealer. */
   from: number
   body: Body<T>
-  /** Empty for the types that are not signed. */
+  /** 64 bytes; empty for a ShareDelivery. */
   signature: Uint8Array
   /** The canonical bytes as they travel. */
   encoded: Uint8Array
@@ -214,8 +202,9 @@ const frame = z.strictObject({
   signature: bytesUpTo(64)
 })
 
+/** All but one: a ShareDelivery is sealed for its holder under this attempt, dealer and holder, and the seal is its proof. */
 export function isSigned(type: MessageType): boolean {
-  return !unsigned.has(type)
+  return type !== 'ShareDelivery'
 }
 
 export function contextBytes({ task, epoch, round }: RoundContext): Uint8Array {

@@ -125,7 +125,9 @@ export class Round {
       if (frame.kind !== 'control')
         throw new MessageError('OUT_OF_PHASE', `member ${sender} sent a piece of a vector where a message belongs`)
       const message = decodeMessage(frame.payload)
-      authenticate(message, this.rules.context, this.rules.roster, sender)
+      // A share comes in its dealer's name, also where the leader relays it.
+      const signer = message.type === 'ShareDelivery' ? undefined : sender
+      authenticate(message, this.rules.context, this.rules.roster, signer)
       return message
     } catch (error) {
       if (error instanceof MessageError && error.culprit === undefined)
@@ -146,8 +148,9 @@ export class Round {
     return encodeMessage(type, context, this.me, body, await this.ports.sign(signedBytes(type, context, body)))
   }
 
-  unsigned<T extends MessageType>(type: T, body: Body<T>): Message<T> {
-    return encodeMessage(type, this.rules.context, this.me, body)
+  /** The one message that its seal proves instead of a signature. */
+  sealed(body: Body<'ShareDelivery'>): Message<'ShareDelivery'> {
+    return encodeMessage('ShareDelivery', this.rules.context, this.me, body)
   }
 
   attempt(number: number): Attempt {
@@ -199,6 +202,7 @@ export class Round {
   /** Takes a share in that came directly or through the leader; a bad one costs its dealer this holder's acknowledgement. */
   deliver(message: Message<'ShareDelivery'>): void {
     try {
+      authenticate(message as AnyMessage, this.rules.context, this.rules.roster)
       if (this.running === undefined)
         throw new MessageError('OUT_OF_PHASE', `a share of member ${message.body.dealer} came before the RoundPlan`)
       this.running.receive(message.body)

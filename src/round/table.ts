@@ -140,6 +140,9 @@ export class Table {
     const before = this.#answered.get(key)
     const hear = this.#hearers[message.type] as
       ((message: Message, frames: AsyncIterator<Frame>) => void | Promise<void>) | undefined
+    const once = message.type !== 'Reveal' && message.type !== 'Prepare' && message.type !== 'Commit'
+    if (once && before !== undefined && !sameMessage(before, message.encoded))
+      throw this.#fault(member, 'REPEATED', `member ${member} sent a second, different ${message.type}`)
     if (hear === undefined) {
       // Late, or a re-send after a new conversation; a vector behind it is dropped by whoever expects vectors.
       if (message.type === 'MaskedHeader') await this.#round.drainVector(frames)
@@ -150,12 +153,7 @@ export class Table {
         )
       return
     }
-    const once = message.type !== 'Reveal' && message.type !== 'Prepare' && message.type !== 'Commit'
-    if (once) {
-      if (before !== undefined && !sameMessage(before, message.encoded))
-        throw this.#fault(member, 'REPEATED', `member ${member} sent a second, different ${message.type}`)
-      this.#answered.set(key, message.encoded)
-    }
+    if (once) this.#answered.set(key, message.encoded)
     await hear(message, frames)
     this.touch()
   }

@@ -8,7 +8,7 @@ import type { Round } from './round.ts'
 import type { Shown, Table } from './table.ts'
 import { checkHeader, headersRoot } from './transcript.ts'
 import type { KeyBook, MaskingSet } from './transcript.ts'
-import { addStored, receiveVector } from './vectors.ts'
+import { addStored, receiveVector, VectorTooLate } from './vectors.ts'
 
 /** The leader's side of phase 3: masked vectors come in, a few at a time. */
 
@@ -61,10 +61,13 @@ export async function gatherVectors(
           { wanted: () => open }
         )
       } catch (error) {
+        if (error instanceof VectorTooLate) return
         throw named(round, header, error)
       } finally {
         release()
       }
+      // Two conversations of one member may have carried it at the same time; it is added once.
+      if (begun.has(header.from)) return
       begun.add(header.from)
       ports.observer.received?.(rules.context.round, header.from, name)
       if (header.from === me) {

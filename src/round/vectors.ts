@@ -61,6 +61,11 @@ export async function maskInto(
   return hasher.finish().root
 }
 
+/** No fault of the sender's: it was slow. */
+export class VectorTooLate extends Error {
+  static override name = 'VectorTooLate'
+}
+
 /**
  * Takes the data frames of one vector from a conversation into the store, and keeps it only if it is whole and matches
  * its root; one that breaks off leaves nothing.
@@ -104,7 +109,7 @@ export async function receiveVector(
     const used = (shape.elements * shape.bits) % 8
     if (used !== 0 && last >>> used !== 0)
       throw new MessageError('MALFORMED', 'the padding bits of a vector are not zero')
-    if (!wanted()) throw new MessageError('OUT_OF_PHASE', 'a vector came too late')
+    if (!wanted()) throw new VectorTooLate('a vector came when nobody waited for it any more')
     if (!sameBytes(hasher.finish().root, owner.root))
       throw new MessageError('INVALID', 'a vector does not match the root in its header')
     await staged.commit({ sync })

@@ -60,6 +60,8 @@ export class Views {
   /** Takes part in view after view; resolves when the round is closed here. */
   async run(signal: AbortSignal): Promise<void> {
     const { ballot, closed, ports, rules } = this.#round
+    // After a restart: whoever crashed between its change of view and the word of it would be missed by the next leader.
+    if (this.current > 0) this.#tell(await ballot.changeView(this.current))
     let isClosed = false
     const done = closed.then(() => (isClosed = true))
     while (!isClosed && !signal.aborted) {
@@ -76,10 +78,14 @@ export class Views {
       const next = Math.max(this.current + 1, this.#followed())
       const change = await ballot.changeView(next)
       this.current = next
-      this.takeChange(change)
-      ports.links.announce(change.encoded)
+      this.#tell(change)
       ports.observer.view?.(rules.context.round, next, why)
     }
+  }
+
+  #tell(change: Message<'ViewChange'>): void {
+    this.takeChange(change)
+    this.#round.ports.links.announce(change.encoded)
   }
 
   /** Another member has changed its view; f+D+1 of them take this one along. */
@@ -110,9 +116,9 @@ export class Views {
   }
 
   /** What this member says first to the leader of a view: why it comes, and the locks it holds. */
-  join(view: number): Message<'Join'> {
+  join(view: number): Promise<Message<'Join'>> {
     const own = this.#changes.get(this.#round.me)
-    return this.#round.unsigned('Join', {
+    return this.#round.state('Join', {
       view,
       why: view === 0 || own === undefined ? this.#why : own.encoded,
       locks: this.#round.ballot.locks()

@@ -22,8 +22,8 @@ export async function agree(
   const vote = { agreement: name, view, value: valueHash(proposal.value), root }
   const certificate = await gatherVotes(round, table, await round.state('Proposal', proposal), 'Prepare', vote, signal)
   const lock: Lock = { value: proposal.value, certificate }
-  const commits = await gatherVotes(round, table, round.unsigned('Lock', lock), 'Commit', vote, signal)
-  return round.unsigned('Decision', { value: proposal.value, commits, reason: proposal.reason })
+  const commits = await gatherVotes(round, table, await round.state('Lock', lock), 'Commit', vote, signal)
+  return round.state('Decision', { value: proposal.value, commits, reason: proposal.reason })
 }
 
 async function gatherVotes(
@@ -40,7 +40,9 @@ async function gatherVotes(
   table.ask(question, {
     [type]: (message: Message<VoteType>) => {
       const { agreement, view, value, root } = message.body
-      if (agreement !== vote.agreement || view !== vote.view || !sameBytes(value, vote.value))
+      // A member that opened another conversation is told everything again, and votes again where all is decided.
+      if (agreement !== vote.agreement) return
+      if (view !== vote.view || !sameBytes(value, vote.value))
         throw fault(round, message, 'INVALID', 'is for something that was not proposed')
       const sameRoot = root === null ? vote.root === null : vote.root !== null && sameBytes(root, vote.root)
       if (!sameRoot) throw fault(round, message, 'INVALID', 'names another root')

@@ -1,0 +1,47 @@
+import type { Hold } from '../daemon/launcher-messages.ts'
+import type { Phase } from '../../src/round/ports.ts'
+
+/** The phases at which a member can be killed. */
+export const mortalPhases = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum'] as const
+
+export interface Kill {
+  /** As in peer-N, or whoever leads when the phase is reached. */
+  who: number | 'aggregator'
+  phase: (typeof mortalPhases)[number]
+  round: number
+}
+
+/** Which kills are still to come. Each is spent once. */
+export class PendingKills {
+  readonly #pending: Set<Kill>
+
+  constructor(kills: readonly Kill[]) {
+    this.#pending = new Set(kills)
+  }
+
+  /** Where this member must wait for the launcher's word in a round: wherever a kill may name it. */
+  holds(number: number, round: number): Hold[] {
+    return this.of(round)
+      .filter(({ who }) => who === 'aggregator' || who === number)
+      .map(({ phase }) => ({ phase, round }))
+  }
+
+  /** The kill that names a member that has reached a phase, spent with this call. */
+  claim(number: number, reached: { phase: Phase; round: number; leading: boolean }): Kill | undefined {
+    const named = this.of(reached.round).find(
+      ({ who, phase }) => phase === reached.phase && (who === 'aggregator' ? reached.leading : who === number)
+    )
+    if (named !== undefined) this.#pending.delete(named)
+    return named
+  }
+
+  /** Those of a round that are not spent. */
+  of(round: number): Kill[] {
+    return [...this.#pending].filter((kill) => kill.round === round)
+  }
+}
+
+/** As a user types it. */
+export function killText({ who, phase, round }: Kill): string {
+  return `${who}@${phase}:${round}`
+}
