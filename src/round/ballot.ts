@@ -137,7 +137,7 @@ export class Ballot {
     }
     const message = this.#sign(type, body)
     // Reserved before the signature exists, so that a second, different one cannot slip in between.
-    this.#said.set(key, { body: encoded, message: message as Promise<Message> })
+    this.#said.set(key, { body: encoded, message: message })
     return message
   }
 

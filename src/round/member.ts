@@ -139,7 +139,7 @@ export class Member {
     if (this.#running !== undefined) return
     const context = this.#context(this.#closed.round + 1)
     const want = await this.#sign('Want', context, {})
-    await this.#open(want as AnyMessage)
+    await this.#open(want)
     this.#options.links.announce(want.encoded)
   }
 

@@ -202,13 +202,13 @@ export class Round {
   /** Takes a share in that came directly or through the leader; a bad one costs its dealer this holder's acknowledgement. */
   deliver(message: Message<'ShareDelivery'>): void {
     try {
-      authenticate(message as AnyMessage, this.rules.context, this.rules.roster)
+      authenticate(message, this.rules.context, this.rules.roster)
       if (this.running === undefined)
         throw new MessageError('OUT_OF_PHASE', `a share of member ${message.body.dealer} came before the RoundPlan`)
       this.running.receive(message.body)
       this.#sharesChanged()
     } catch (error) {
-      this.ports.observer.refused?.(error as Error, message as AnyMessage)
+      this.ports.observer.refused?.(error as Error, message)
     }
   }
 
@@ -259,10 +259,10 @@ export class Round {
   async drainVector(frames: AsyncIterator<Frame>): Promise<void> {
     const expected = packedLength(this.shape.elements, this.shape.bits)
     for (let received = 0; received < expected;) {
-      const { value, done } = await frames.next()
-      if (done === true || value.kind !== 'data' || value.payload.length === 0)
+      const next = await frames.next()
+      if (next.done === true || next.value.kind !== 'data' || next.value.payload.length === 0)
         throw new MessageError('TRUNCATED', `a vector breaks off after ${received} of ${expected} bytes`)
-      received += value.payload.length
+      received += next.value.payload.length
     }
   }
 

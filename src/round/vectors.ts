@@ -87,9 +87,10 @@ export async function receiveVector(
     let received = 0
     let last = 0
     while (received < expected) {
-      const { value: frame, done } = await frames.next()
-      if (done === true)
+      const next = await frames.next()
+      if (next.done === true)
         throw new MessageError('TRUNCATED', `a vector breaks off after ${received} of ${expected} bytes`)
+      const frame = next.value
       if (frame.kind !== 'data')
         throw new MessageError(
           'OUT_OF_PHASE',

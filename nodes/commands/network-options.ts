@@ -1,0 +1,139 @@
+import type { Options } from 'yargs'
+import { mortalPhases } from '../local-network/kills.ts'
+import type { Kill } from '../local-network/kills.ts'
+import type { NetworkRun } from '../local-network/run.ts'
+import type { TaskInput } from '../../src/task/task.ts'
+import { nearest } from '../suggestion.ts'
+import type { Typed } from './command.ts'
+import { decimalNumber, UsageError, wholeNumber } from './usage.ts'
+
+const longestVector = 2 ** 28
+
+function text(describe: string, defaultDescription?: string): Options {
+  return { type: 'string', requiresArg: true, describe, defaultDescription }
+}
+
+export const networkOptions: Record<string, Options> = {
+  peers: text('members, at least 3', '8'),
+  rounds: text('rounds', '5'),
+  length: text('vector length when inputs are generated', '1000'),
+  inputs: text('folder of peer-0.npy … (peer-0.round-2.npy overrides for one round)'),
+  out: text('folder for round-1.npy (the sum) and round-1.json …'),
+  encoding: text('integer or fixed', 'fixed'),
+  max: text('integer: the largest value', '65535'),
+  min: text('integer: the least value', '0'),
+  clip: text('fixed: values are clipped to ±clip', '8'),
+  bits: text('fixed: bits of a value', '16'),
+  weights: text('weighted mean: a whole number for each member, with commas'),
+  corrupt: text('part of the members that may be corrupt', '0.125'),
+  dropout: text('part of the members that may be missing', '0.25'),
+  kill: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    requiresArg: true,
+    describe: `WHO@PHASE[:ROUND]: SIGKILL at a phase; WHO is a member’s number or aggregator, PHASE one of ${mortalPhases.join(', ')}; repeatable`
+  },
+  'no-restart': { type: 'boolean', describe: 'leave killed members dead' },
+  shards: text('aggregators that share a round (not built yet)'),
+  audit: text('expected audits of a chunk (not built yet)'),
+  'in-process': { type: 'boolean', describe: 'all members in one process, over an in-memory transport' },
+  timeout: text('phase deadline in seconds', '10'),
+  seed: text('generate the same inputs again (keys and masks never follow from it)'),
+  data: text('keep the members’ data in this new folder')
+}
+
+/** What `secagg network` was asked to run. Throws UsageError. */
+export function networkRun(typed: Typed): NetworkRun {
+  refuseUnbuilt(typed)
+  const given = (option: string): string | undefined => typed[option] as string | undefined
+  const whole = (option: string, fallback: number, least: number, largest?: number): number =>
+    wholeNumber(`--${option}`, given(option) ?? String(fallback), least, largest)
+  const peers = whole('peers', 8, 3)
+  const rounds = whole('rounds', 5, 1)
+  const weights = parseWeights(given('weights'), peers)
+  const kills = ((typed.kill ?? []) as string[]).map((kill) => parseKill(kill, peers, rounds))
+  const inProcess = typed['in-process'] === true
+  if (inProcess && kills.length > 0) {
+    throw new UsageError('--kill needs a process for each member; leave out --in-process')
+  }
+  const fraction = (option: string, fallback: number): number =>
+    decimalNumber(`--${option}`, given(option) ?? String(fallback), 0, 0.9999)
+  return {
+    peers,
+    rounds,
+    encoding: parseEncoding(given, whole, weights),
+    threat: { corrupt: fraction('corrupt', 0.125), dropout: fraction('dropout', 0.25) },
+    deadline: decimalNumber('--timeout', given('timeout') ?? '10', 0.1, 3600),
+    inputs: parseInputs(given, whole),
+    weights,
+    kills,
+    restart: typed['no-restart'] !== true,
+    inProcess,
+    out: given('out'),
+    data: given('data')
+  }
+}
+
+type Given = (option: string) => string | undefined
+type Whole = (option: string, fallback: number, least: number, largest?: number) => number
+
+function refuseUnbuilt(typed: Typed): void {
+  for (const option of ['shards', 'audit']) {
+    if (typed[option] !== undefined) throw new UsageError(`--${option} is not built yet; leave it out`)
+  }
+}
+
+function parseEncoding(given: Given, whole: Whole, weights: number[] | undefined): TaskInput['encoding'] {
+  const type = given('encoding') ?? 'fixed'
+  if (type !== 'integer' && type !== 'fixed') throw new UsageError(`--encoding must be integer or fixed, not "${type}"`)
+  const foreign = type === 'fixed' ? ['max', 'min'] : ['clip', 'bits', 'weights']
+  const wrong = foreign.find((option) => given(option) !== undefined)
+  if (wrong !== undefined) {
+    throw new UsageError(`--${wrong} has no meaning with --encoding ${type}; leave it out or choose --encoding ${type === 'fixed' ? 'integer' : 'fixed'}`)
+  }
+  if (type === 'integer') {
+    const min = whole('min', 0, -Number.MAX_SAFE_INTEGER)
+    const max = whole('max', 65_535, -Number.MAX_SAFE_INTEGER)
+    if (max <= min) throw new UsageError(`--max must be above --min, and ${max} is not above ${min}`)
+    return { type, min, max }
+  }
+  const clip = decimalNumber('--clip', given('clip') ?? '8', 1e-100, 1e100)
+  const bits = whole('bits', 16, 2, 31)
+  return { type, clip, bits, ...(weights === undefined ? {} : { weighted: Math.max(...weights) }) }
+}
+
+function parseWeights(list: string | undefined, peers: number): number[] | undefined {
+  if (list === undefined) return undefined
+  const weights = list.split(',').map((weight) => wholeNumber('each of --weights', weight.trim(), 1, 2 ** 31 - 1))
+  if (weights.length !== peers) {
+    throw new UsageError(`--weights must name one weight for each of the ${peers} members, not ${weights.length}`)
+  }
+  return weights
+}
+
+function parseInputs(given: Given, whole: Whole): NetworkRun['inputs'] {
+  const folder = given('inputs')
+  if (folder === undefined) return { length: whole('length', 1000, 1, longestVector), seed: given('seed') }
+  if (given('seed') !== undefined) throw new UsageError('--seed is for generated inputs; leave it out with --inputs')
+  const length = given('length') === undefined ? undefined : whole('length', 1000, 1, longestVector)
+  return { folder, length }
+}
+
+function parseKill(text: string, peers: number, rounds: number): Kill {
+  const [, who, phase, at] = /^([^@]+)@([^:]+)(?::(.+))?$/.exec(text) ?? []
+  if (who === undefined) throw new UsageError(`--kill must be WHO@PHASE or WHO@PHASE:ROUND, as in 5@mask:3, not "${text}"`)
+  if (!isMortal(phase)) {
+    const meant = nearest(phase, mortalPhases)
+    throw new UsageError(
+      `--kill ${text}: the phase must be one of ${mortalPhases.join(', ')}${meant === undefined ? '' : ` (did you mean ${meant}?)`}`
+    )
+  }
+  const round = wholeNumber(`--kill ${text}: the round`, at ?? '1', 1, rounds)
+  if (who === 'aggregator') return { who, phase, round }
+  return { who: wholeNumber(`--kill ${text}: WHO, if not aggregator,`, who, 0, peers - 1), phase, round }
+}
+
+function isMortal(phase: string): phase is Kill['phase'] {
+  return (mortalPhases as readonly string[]).includes(phase)
+}

@@ -1,0 +1,248 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SecureAggregationError } from '../../src/errors.ts'
+import type { Task } from '../../src/task/task.ts'
+import { dataDeadlineMs } from '../../src/task/task.ts'
+import type { Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
+import { killText, PendingKills } from './kills.ts'
+import type { Kill } from './kills.ts'
+import type { MortalPeer, Peer, PeerEvents, PeerSettings } from './peer.ts'
+import { RunningRound } from './running-round.ts'
+import type { ClosedRound } from './running-round.ts'
+
+const assemblyMs = 120_000
+const pollMs = 50
+/** A round has seven phases and, in a local network, never more than a few views: it must be over long before. */
+const roundDeadlines = 60
+
+export interface NetworkOptions {
+  task: Task
+  taskFile: string
+  /** Peer ids by number, as in peer-N. */
+  ids: string[]
+  /** The folder of member N. */
+  folder(number: number): string
+  inProcess: boolean
+  kills: readonly Kill[]
+  /** Whether a killed member is started again. */
+  restart: boolean
+  warn(text: string): void
+  glimpse?: Glimpse
+}
+
+/** What the aggregators are to tell of one member's masked vector. */
+export interface Glimpse {
+  member: number
+  indices: number[]
+  tell(received: { round: number; aggregator: number; values: number[] }): void
+}
+
+/** The members of one task on this machine, and the rounds they run. Members are numbered as in peer-N. */
+export class LocalNetwork {
+  readonly #options: NetworkOptions
+  readonly #kills: PendingKills
+  /** By roster index (§4: ordered by peer id), the member's number. */
+  readonly #numbers: number[]
+  readonly #peers = new Map<number, Peer>()
+  readonly #addresses = new Map<number, string>()
+  readonly #restarting = new Set<number>()
+  readonly #failure = Promise.withResolvers<never>()
+  #round?: RunningRound
+  #closedRound = 0
+  #ended = false
+
+  constructor(options: NetworkOptions) {
+    this.#options = options
+    this.#kills = new PendingKills(options.kills)
+    this.#numbers = options.task.members.map((id) => options.ids.indexOf(id))
+    this.#failure.promise.catch(() => {})
+  }
+
+  /** What is being waited for, for people. */
+  get doing(): string {
+    if (this.#round !== undefined) return this.#round.doing
+    return `connecting ${this.#options.ids.length} members: ${this.#peers.size} are running`
+  }
+
+  /** Starts every member; all but the first are told its address. Resolves when each is connected to all others. */
+  async start(): Promise<void> {
+    const numbers = this.#options.ids.keys().toArray()
+    const starts = numbers.map((number) => this.#launcher(number))
+    const first = await this.#unlessFailed(starts[0]([]))
+    await this.#unlessFailed(Promise.all(starts.slice(1).map((start) => start([first.addresses[0]]))))
+    await this.#assembled()
+  }
+
+  /**
+   * One round, from staged inputs to the outcomes of all members that lived through it.
+   * Throws where a member fails, members disagree, or the round is not closed in time.
+   */
+  async runRound(round: number, input: (number: number) => { file: string; weight?: number }): Promise<ClosedRound> {
+    const running = new RunningRound(round, this.#numbers, () => this.#checkQuorum())
+    if (!this.#hasQuorum) return running.withoutQuorum()
+    await this.#assembled()
+    this.#round = running
+    this.#warnOfKills(round)
+    try {
+      const members = [...this.#peers]
+      for (const [number, peer] of members) if (isMortal(peer)) peer.hold(this.#kills.holds(number, round))
+      running.begin(members.map(([number]) => number))
+      await this.#unlessFailed(
+        Promise.all(members.map(([number, peer]) => peer.input(round, input(number).file, input(number).weight)))
+      )
+      running.wanted()
+      // Two, so that the round opens even if one of them is killed before its word is out.
+      await this.#unlessFailed(Promise.all(members.slice(0, 2).map(([, peer]) => peer.want())))
+      const closed = await this.#unlessFailed(running.closed(roundDeadlines * dataDeadlineMs(this.#options.task)))
+      for (const kill of this.#kills.of(round)) this.#options.warn(`${killText(kill)} never came about: nobody it names reached that phase`)
+      if (closed.status !== 'no quorum') this.#closedRound = round
+      return closed
+    } finally {
+      this.#round = undefined
+    }
+  }
+
+  /** Lets a member that lived through the round, the aggregator if there is no other, write its sum. */
+  async export({ round, holders, aggregator }: ClosedRound, file: string): Promise<void> {
+    const holder = holders.find((number) => number !== aggregator) ?? holders[0]
+    const peer = this.#peers.get(holder)
+    if (peer === undefined) throw new SecureAggregationError('SUM_MISSING', `no member has the sum of round ${round}`)
+    await this.#unlessFailed(peer.export(round, file))
+  }
+
+  /** Ends all members. */
+  async stop(): Promise<void> {
+    this.#ended = true
+    await Promise.allSettled([...this.#peers.values()].map((peer) => peer.stop()))
+  }
+
+  /** Prepares a member (its process loads meanwhile) and gives back what lets it run. */
+  #launcher(number: number): (bootstrap: string[]) => Promise<Peer> {
+    const { folder, taskFile, inProcess } = this.#options
+    const settings: PeerSettings = {
+      number,
+      folder: folder(number),
+      taskFile,
+      listen: [this.#addresses.get(number) ?? (inProcess ? `/memory/peer-${number}` : '/ip4/127.0.0.1/tcp/0')],
+      bootstrap: []
+    }
+    const events = this.#events(number)
+    const process = inProcess
+      ? undefined
+      : import('./process-peer.ts').then(({ ProcessPeer }) => new ProcessPeer(settings, events))
+    return async (bootstrap) => {
+      const peer = await process
+      const holds = this.#kills.holds(number, this.#round?.round ?? 1)
+      if (peer !== undefined) await peer.run(bootstrap, holds)
+      return this.#joined(number, peer ?? (await startInProcess({ ...settings, bootstrap }, events)))
+    }
+  }
+
+  async #joined(number: number, peer: Peer): Promise<Peer> {
+    if (this.#ended) {
+      await peer.stop()
+      throw new SecureAggregationError('STOPPED', 'the network has been stopped')
+    }
+    this.#peers.set(number, peer)
+    this.#addresses.set(number, peer.addresses[0].split('/p2p/')[0])
+    const { glimpse, task } = this.#options
+    if (glimpse !== undefined) peer.glimpse(task.members.indexOf(this.#options.ids[glimpse.member]), glimpse.indices)
+    return peer
+  }
+
+  #events(number: number): PeerEvents {
+    return {
+      phase: (reached) => this.#reached(number, reached),
+      outcome: (outcome) => this.#closed(number, outcome),
+      glimpse: ({ round, values }) => this.#options.glimpse?.tell({ round, aggregator: number, values }),
+      failed: (why) => {
+        if (!this.#ended) this.#failure.reject(new SecureAggregationError('PEER_ENDED', why))
+      }
+    }
+  }
+
+  #closed(number: number, outcome: ReportedOutcome): void {
+    if (this.#round?.round === outcome.round) this.#round.outcome(number, outcome)
+  }
+
+  #reached(number: number, reached: Hold & { leading: boolean }): void {
+    this.#round?.reached(number, reached)
+    const peer = this.#peers.get(number)
+    if (peer === undefined || !isMortal(peer)) return
+    const kill = this.#kills.claim(number, reached)
+    if (kill === undefined) return peer.go({ phase: reached.phase, round: reached.round })
+    this.#kill(number, peer).catch((error: Error) => this.#failure.reject(error))
+  }
+
+  async #kill(number: number, peer: MortalPeer): Promise<void> {
+    this.#peers.delete(number)
+    if (this.#options.restart) this.#restarting.add(number)
+    this.#round?.killed(number)
+    await peer.kill()
+    if (!this.#options.restart || this.#ended) return this.#checkQuorum()
+    const start = this.#launcher(number)
+    const known = [...this.#peers].map(([living, { addresses }]) => ({ living, address: addresses[0] }))
+    await start(known.slice(0, 1).map(({ address }) => address))
+    this.#restarting.delete(number)
+  }
+
+  get #hasQuorum(): boolean {
+    return this.#peers.size + this.#restarting.size >= this.#options.task.thresholds.quorum
+  }
+
+  #checkQuorum(): void {
+    if (!this.#hasQuorum) this.#round?.giveUp()
+  }
+
+  #warnOfKills(round: number): void {
+    const { D } = this.#options.task.thresholds
+    const kills = this.#kills.of(round).length
+    if (kills <= D) return
+    const allowed = `the task allows for ${D} missing`
+    this.#options.warn(`round ${round} has ${kills} kills and ${allowed}: it may be burned, and a restart may be its only way to close`)
+  }
+
+  /** Waits until every living and restarted member is connected to all the others, caught up and subscribed. */
+  async #assembled(): Promise<void> {
+    const deadline = Date.now() + assemblyMs
+    for (;;) {
+      const lacking = await this.#unlessFailed(this.#lacking())
+      if (lacking === undefined) return
+      if (Date.now() > deadline) {
+        const seconds = assemblyMs / 1000
+        throw new SecureAggregationError('NOT_CONNECTED', `after ${seconds} s ${lacking}; run again with --data DIR and read the members’ log.jsonl`)
+      }
+      await this.#unlessFailed(sleep(pollMs))
+    }
+  }
+
+  /** What still keeps the next round from opening. */
+  async #lacking(): Promise<string | undefined> {
+    const [restarting] = this.#restarting
+    if (restarting !== undefined) return `peer-${restarting} has not come back`
+    const members = [...this.#peers]
+    const states = await Promise.all(members.map(([, peer]) => peer.status()))
+    for (const [at, [number]] of members.entries()) {
+      const { connected, subscribed, closedRound } = states[at]
+      if (closedRound !== this.#closedRound) return `peer-${number} has closed round ${closedRound} and not ${this.#closedRound}`
+      for (const [other] of members) {
+        const id = this.#options.ids[other]
+        if (other !== number && !connected.includes(id)) return `peer-${number} is not connected to peer-${other}`
+        if (other !== number && !subscribed.includes(id)) return `peer-${number} does not hear that peer-${other} subscribes`
+      }
+    }
+    return undefined
+  }
+
+  #unlessFailed<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#failure.promise])
+  }
+}
+
+function isMortal(peer: Peer): peer is MortalPeer {
+  return 'kill' in peer
+}
+
+async function startInProcess(settings: PeerSettings, events: PeerEvents): Promise<Peer> {
+  const { InProcessPeer } = await import('./in-process-peer.ts')
+  return InProcessPeer.start(settings, events)
+}

@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { stringify } from 'yaml'
+import { SecureAggregationError } from '../../src/errors.ts'
+import { createTask } from '../../src/task/task.ts'
+import type { Task, TaskInput } from '../../src/task/task.ts'
+import { createIdentity } from '../daemon/daemon.ts'
+import { readNpy } from '../npy.ts'
+import { compareWithPlainSum } from './exactness.ts'
+import { readInputs, writeInputs } from './inputs.ts'
+import type { Inputs } from './inputs.ts'
+import type { Kill } from './kills.ts'
+import { LocalNetwork } from './network.ts'
+import type { Glimpse } from './network.ts'
+import { reportRound, summarise } from './report.ts'
+import type { RoundReport, Summary } from './report.ts'
+import type { ClosedRound } from './running-round.ts'
+import { describeSum } from './sum-file.ts'
+import { whileWaiting } from './waiting.ts'
+
+/** What to run. */
+export interface NetworkRun {
+  peers: number
+  rounds: number
+  encoding: TaskInput['encoding']
+  threat: { corrupt: number; dropout: number }
+  /** Seconds. */
+  deadline: number
+  /** A folder of inputs, or what to generate. */
+  inputs: { folder: string } | { length: number; seed?: string }
+  weights?: number[]
+  kills: readonly Kill[]
+  restart: boolean
+  inProcess: boolean
+  out?: string
+  data?: string
+  glimpse?: Glimpse
+}
+
+/** Who is told of it, as it happens. */
+export interface Audience {
+  started?(task: Task): void
+  round(report: RoundReport, sumFile: string | undefined): Promise<void> | void
+  warn(text: string): void
+}
+
+/** Runs a network from its first process to its last. Throws what a user can act on; no process outlives it. */
+export async function runNetwork(run: NetworkRun, audience: Audience): Promise<Summary> {
+  const folder = await dataFolder(run.data)
+  try {
+    const { task, taskFile, ids, inputs } = await prepare(run, folder.path)
+    if (run.out !== undefined) await mkdir(run.out, { recursive: true })
+    const { inProcess, kills, restart, glimpse } = run
+    const { warn } = audience
+    const network = new LocalNetwork({
+      task,
+      taskFile,
+      ids,
+      folder: (number) => join(folder.path, `peer-${number}`),
+      inProcess,
+      kills,
+      restart,
+      warn,
+      glimpse
+    })
+    try {
+      await whileWaiting(() => network.doing, network.start())
+      audience.started?.(task)
+      return await runRounds(run, { network, task, ids, inputs, folder: folder.path }, audience)
+    } finally {
+      await network.stop()
+    }
+  } finally {
+    folder.remove()
+  }
+}
+
+interface Prepared {
+  network: LocalNetwork
+  task: Task
+  ids: string[]
+  inputs: Inputs
+  folder: string
+}
+
+async function runRounds(run: NetworkRun, prepared: Prepared, audience: Audience): Promise<Summary> {
+  const { network, task, ids, inputs, folder } = prepared
+  const reports: RoundReport[] = []
+  const contribution = (round: number) => (number: number) => ({
+    file: resolve(inputs.file(number, round)),
+    weight: run.weights?.[number]
+  })
+  for (let round = 1; round <= run.rounds; round++) {
+    const closed = await whileWaiting(() => network.doing, network.runRound(round, contribution(round)))
+    const sumFile = closed.status === 'summed' ? await exportSum(network, closed, run.out ?? folder) : undefined
+    const report = await examine(closed, sumFile, closed.included.map(contribution(round)), task, ids)
+    reports.push(report)
+    if (run.out !== undefined) await writeReport(join(run.out, `round-${round}.json`), report, sumFile)
+    await audience.round(report, sumFile)
+    if (run.out === undefined && sumFile !== undefined) await rm(sumFile)
+  }
+  return summarise(reports)
+}
+
+async function exportSum(network: LocalNetwork, closed: ClosedRound, folder: string): Promise<string> {
+  const file = resolve(folder, `round-${closed.round}.npy`)
+  await network.export(closed, file)
+  return file
+}
+
+async function examine(
+  closed: ClosedRound,
+  sumFile: string | undefined,
+  included: { file: string; weight?: number }[],
+  task: Task,
+  ids: string[]
+): Promise<RoundReport> {
+  if (sumFile === undefined) return reportRound(closed, ids, task.length)
+  const { values } = await readNpy(sumFile)
+  return reportRound(closed, ids, task.length, await compareWithPlainSum(task, values, included))
+}
+
+async function writeReport(file: string, report: RoundReport, sumFile: string | undefined): Promise<void> {
+  const values = sumFile === undefined ? undefined : describeSum((await readNpy(sumFile)).values)
+  await writeFile(file, `${JSON.stringify({ ...report, values }, undefined, 2)}\n`)
+}
+
+/** Inputs, identities and the task on disk. Whatever is wrong with any of them is said before a process is started. */
+async function prepare(run: NetworkRun, folder: string): Promise<Omit<Prepared, 'network' | 'folder'> & { taskFile: string }> {
+  const { peers, encoding } = run
+  const ids: string[] = []
+  for (let number = 0; number < peers; number++) ids.push(await createIdentity(join(folder, `peer-${number}`)))
+  const terms = (length: number): TaskInput => ({
+    name: 'local-network',
+    members: ids,
+    length,
+    encoding,
+    threat: run.threat,
+    deadline: run.deadline
+  })
+  // With any length: the threat and the bits are refused before long inputs are read or made.
+  const shape = { peers, rounds: run.rounds, encoding: createTask(terms(1)).encoding }
+  const inputs =
+    'folder' in run.inputs
+      ? await readInputs(run.inputs.folder, shape)
+      : await writeInputs(folder, shape, run.inputs.length, run.inputs.seed ?? randomBytes(16).toString('hex'))
+  const task = createTask(terms(inputs.length))
+  const taskFile = join(folder, 'task.yaml')
+  await writeFile(taskFile, stringify(terms(inputs.length)))
+  return { task, taskFile, ids, inputs }
+}
+
+/** The folder that the user named, which stays, or a temporary one, which goes with this process whatever ends it. */
+async function dataFolder(named: string | undefined): Promise<{ path: string; remove(): void }> {
+  if (named === undefined) {
+    const path = mkdtempSync(join(tmpdir(), 'secagg-'))
+    const remove = (): void => {
+      process.off('exit', remove)
+      rmSync(path, { recursive: true, force: true })
+    }
+    process.on('exit', remove)
+    return { path, remove }
+  }
+  const path = resolve(named)
+  await mkdir(path, { recursive: true, mode: 0o700 })
+  if ((await readdir(path)).length > 0) {
+    throw new SecureAggregationError('DATA_NOT_EMPTY', `the folder ${named} is not empty; name a new one for --data`)
+  }
+  return { path, remove: () => {} }
+}

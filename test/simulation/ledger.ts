@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import * as dagCbor from '@ipld/dag-cbor'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import type { Body, MessageType } from '../../src/round/messages.ts'
+
+interface Entry {
+  member: number
+  type: MessageType
+  /** Task, epoch and round, hex. */
+  context: string
+  body: Uint8Array
+}
+
+const decoder = new TextDecoder()
+
+/** The four fields of an envelope: domain, type, context, body, each behind its length. */
+function fieldsOf(envelope: Uint8Array): Uint8Array[] {
+  const view = new DataView(envelope.buffer, envelope.byteOffset, envelope.length)
+  const fields: Uint8Array[] = []
+  for (let at = 0; at < envelope.length;) {
+    const length = view.getUint32(at)
+    fields.push(envelope.slice(at + 4, at + 4 + length))
+    at += 4 + length
+  }
+  return fields
+}
+
+/**
+ * Everything that honest members of a simulation ever signed, across restarts: a signature that exists may have left.
+ * Checked against the invariants of §14.
+ */
+export class Ledger {
+  readonly #entries: Entry[] = []
+
+  record(member: number, envelope: Uint8Array): void {
+    const [, type, context, body] = fieldsOf(envelope)
+    this.#entries.push({ member, type: decoder.decode(type) as MessageType, context: bytesToHex(context), body })
+  }
+
+  check(quorum: number): void {
+    this.#checkSaidOnce()
+    this.#checkVotes(quorum)
+    this.#checkSides()
+  }
+
+  /** How often each type was signed, for tests of the ledger itself. */
+  count(type: MessageType): number {
+    return this.#entries.filter((entry) => entry.type === type).length
+  }
+
+  #bodies<T extends MessageType>(type: T) {
+    return this.#entries
+      .filter((entry) => entry.type === type)
+      .map(({ member, context, body }) => ({ member, context, encoded: bytesToHex(body), body: dagCbor.decode<Body<T>>(body) }))
+  }
+
+  /** S1, S2: one advert, one share root, one masked header an attempt. */
+  #checkSaidOnce(): void {
+    for (const type of ['KeyAdvert', 'ShareRoot', 'MaskedHeader'] as const) {
+      const said = new Map<string, string>()
+      for (const { member, context, encoded, body } of this.#bodies(type)) {
+        const key = `${context}/${bytesToHex(body.attemptId)}/${member}`
+        assert.equal(said.get(key) ?? encoded, encoded, `member ${member} signed two different ${type}s in one attempt`)
+        said.set(key, encoded)
+      }
+    }
+  }
+
+  /** One Prepare and one Commit a view, one ViewChange a view, and one decided value an agreement. */
+  #checkVotes(quorum: number): void {
+    const once = new Map<string, string>()
+    const committed = new Map<string, Set<number>>()
+    for (const type of ['Prepare', 'Commit', 'ViewChange'] as const) {
+      for (const { member, context, encoded, body } of this.#bodies(type)) {
+        const agreement = 'agreement' in body ? `${context}/${body.agreement}` : context
+        const key = `${type}/${agreement}/${body.view}/${member}`
+        assert.equal(once.get(key) ?? encoded, encoded, `member ${member} signed two different ${type}s in one view`)
+        once.set(key, encoded)
+        if (type !== 'Commit' || !('value' in body)) continue
+        const vote = `${agreement} ${body.view} ${bytesToHex(body.value)}`
+        committed.set(vote, (committed.get(vote) ?? new Set()).add(member))
+      }
+    }
+    const decided = new Map<string, string>()
+    for (const [vote, members] of committed) {
+      if (members.size < quorum) continue
+      const [agreement, , value] = vote.split(' ')
+      assert.equal(decided.get(agreement) ?? value, value, `two values were decided in ${agreement}`)
+      decided.set(agreement, value)
+    }
+  }
+
+  /** S4: of no member both the seed side and the key side of one attempt. */
+  #checkSides(): void {
+    const opened = { seed: new Set<string>(), key: new Set<string>() }
+    for (const { member, body } of this.#bodies('Reveal')) {
+      const attempt = bytesToHex(body.attemptId)
+      if (body.seed !== null) opened.seed.add(`${attempt}/${member}`)
+      for (const { dealer } of body.seedShares) opened.seed.add(`${attempt}/${dealer}`)
+      for (const { dealer } of body.keyShares) opened.key.add(`${attempt}/${dealer}`)
+    }
+    for (const { body } of this.#bodies('SumHeader')) {
+      const attempt = bytesToHex(body.cut.attemptId)
+      for (const { member } of body.seeds) opened.seed.add(`${attempt}/${member}`)
+      for (const { member } of body.keys) opened.key.add(`${attempt}/${member}`)
+    }
+    for (const secret of opened.seed) assert.ok(!opened.key.has(secret), `both sides of ${secret} were opened`)
+  }
+}
