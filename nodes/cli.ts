@@ -4,9 +4,9 @@ import type { Command, Typed } from './commands/command.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { networkCommand } from './commands/network.ts'
 import { nodeCommand } from './commands/node.ts'
-import { UsageError } from './commands/usage.ts'
 import { wordCountsCommand } from './commands/word-counts.ts'
 import { nearest } from './suggestion.ts'
+import { UsageError } from './usage-error.ts'
 
 const commands: Command[] = [networkCommand, wordCountsCommand, keygenCommand, nodeCommand]
 const common = { json: { type: 'boolean', describe: 'one JSON object a line on stdout, people’s text on stderr' } } as const

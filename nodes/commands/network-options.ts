@@ -5,7 +5,8 @@ import type { NetworkRun } from '../local-network/run.ts'
 import type { TaskInput } from '../../src/task/task.ts'
 import { nearest } from '../suggestion.ts'
 import type { Typed } from './command.ts'
-import { decimalNumber, UsageError, wholeNumber } from './usage.ts'
+import { UsageError } from '../usage-error.ts'
+import { decimalNumber, wholeNumber } from './usage.ts'
 
 const longestVector = 2 ** 28
 

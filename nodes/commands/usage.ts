@@ -1,12 +1,4 @@
-import { SecureAggregationError } from '../../src/errors.ts'
-
-/** The command line was typed wrongly: exit code 2. */
-export class UsageError extends SecureAggregationError {
-  static override name = 'UsageError'
-  constructor(message: string) {
-    super('USAGE', message)
-  }
-}
+import { UsageError } from '../usage-error.ts'
 
 /** A whole number from `least` to `largest` in decimal. Throws UsageError naming the option. */
 export function wholeNumber(option: string, text: string, least: number, largest = Number.MAX_SAFE_INTEGER): number {

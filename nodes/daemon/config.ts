@@ -51,9 +51,12 @@ export async function readConfig(file: string): Promise<NodeConfig> {
 
 function describe(issue: z.core.$ZodIssue): string {
   if (issue.code === 'unrecognized_keys') return issue.keys.map(unknownField).join('; ')
-  const field = issue.path.map((key, at) => (typeof key === 'number' ? `[${key}]` : `${at === 0 ? '' : '.'}${String(key)}`)).join('')
+  const field = issue.path
+    .map((key, at) => (typeof key === 'number' ? `[${key}]` : `${at === 0 ? '' : '.'}${String(key)}`))
+    .join('')
   if (field === '') return 'must hold fields, at least dataDir and task'
-  if (issue.code === 'invalid_type' && issue.input === undefined && issue.message.includes('undefined')) return `lacks the field ${field}; add it`
+  if (issue.code === 'invalid_type' && issue.input === undefined && issue.message.includes('undefined'))
+    return `lacks the field ${field}; add it`
   return `has a wrong ${field}: ${issue.message.replace(/^Invalid (input|option): /, '')}`
 }
 

@@ -55,7 +55,11 @@ export async function createIdentity(dataDir: string): Promise<string> {
   const key = await generateKeyPair('Ed25519')
   const file = await open(keyFile(dataDir), 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'EEXIST') throw cause
-    throw new SecureAggregationError('IDENTITY_EXISTS', `${keyFile(dataDir)} exists; an identity is made once, so name another folder`, { cause })
+    throw new SecureAggregationError(
+      'IDENTITY_EXISTS',
+      `${keyFile(dataDir)} exists; an identity is made once, so name another folder`,
+      { cause }
+    )
   })
   try {
     await file.writeFile(privateKeyToProtobuf(key))
@@ -69,12 +73,20 @@ export async function createIdentity(dataDir: string): Promise<string> {
 /** @throws SecureAggregationError IDENTITY_MISSING, IDENTITY_INVALID */
 export async function readIdentity(dataDir: string): Promise<PrivateKey> {
   const bytes = await readFile(keyFile(dataDir)).catch((cause: Error) => {
-    throw new SecureAggregationError('IDENTITY_MISSING', `${keyFile(dataDir)} cannot be read; make it with: secagg keygen --data ${dataDir}`, { cause })
+    throw new SecureAggregationError(
+      'IDENTITY_MISSING',
+      `${keyFile(dataDir)} cannot be read; make it with: secagg keygen --data ${dataDir}`,
+      { cause }
+    )
   })
   try {
     return privateKeyFromProtobuf(bytes)
   } catch (cause) {
-    throw new SecureAggregationError('IDENTITY_INVALID', `${keyFile(dataDir)} holds no libp2p private key; restore it or make a new member`, { cause })
+    throw new SecureAggregationError(
+      'IDENTITY_INVALID',
+      `${keyFile(dataDir)} holds no libp2p private key; restore it or make a new member`,
+      { cause }
+    )
   }
 }
 
@@ -90,7 +102,12 @@ export class Daemon {
   #traffic = { sent: 0, received: 0 }
   #glimpse?: { member: number; indices: number[]; tell: (round: number, values: number[]) => void }
 
-  private constructor(options: DaemonOptions, node: SecaggNode<{ aggregation: SecureAggregation }>, journal: LevelJournal, vectors: FileVectorStore) {
+  private constructor(
+    options: DaemonOptions,
+    node: SecaggNode<{ aggregation: SecureAggregation }>,
+    journal: LevelJournal,
+    vectors: FileVectorStore
+  ) {
     this.#options = options
     this.#node = node
     this.#journal = journal
@@ -103,7 +120,10 @@ export class Daemon {
     const privateKey = await readIdentity(dataDir)
     const id = peerIdFromPrivateKey(privateKey).toString()
     if (!task.members.includes(id)) {
-      throw new SecureAggregationError('NOT_A_MEMBER', `${id}, the identity in ${dataDir}, is not among the members of the task ${task.name}; add it to the task or use another folder`)
+      throw new SecureAggregationError(
+        'NOT_A_MEMBER',
+        `${id}, the identity in ${dataDir}, is not among the members of the task ${task.name}; add it to the task or use another folder`
+      )
     }
     const journal = await LevelJournal.open(join(dataDir, 'journal'))
     try {
@@ -114,14 +134,33 @@ export class Daemon {
           logger.debug({ phase, round, leading }, 'phase')
           return options.phase?.(phase, round, leading)
         },
-        refused: (error: Error) => logger.warn({ reason: error.message, code: (error as SecureAggregationError).code, culprit: (error as SecureAggregationError).culprit }, 'refused'),
+        refused: (error: Error) =>
+          logger.warn(
+            {
+              reason: error.message,
+              code: (error as SecureAggregationError).code,
+              culprit: (error as SecureAggregationError).culprit
+            },
+            'refused'
+          ),
         view: (round: number, view: number, why: string) => logger.info({ round, view, why }, 'view changed'),
         received: (round: number, member: number, name: string) => void daemon?.tellGlimpse(round, member, name)
       })
       const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
       const members = new Set(task.members)
-      const connectionGater = rosterGater((peer) => members.has(peer), { bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!) })
-      const node = await createNode({ privateKey, listen, bootstrap, mdns, local, memory, connectionGater, services: { aggregation: aggregation as never } })
+      const connectionGater = rosterGater((peer) => members.has(peer), {
+        bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!)
+      })
+      const node = await createNode({
+        privateKey,
+        listen,
+        bootstrap,
+        mdns,
+        local,
+        memory,
+        connectionGater,
+        services: { aggregation }
+      })
       daemon = new Daemon(options, node, journal, vectors)
       await daemon.#listen()
       return daemon
@@ -169,7 +208,8 @@ export class Daemon {
   /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */
   async export(round: number, file: string): Promise<void> {
     const outcome = this.#outcomes.get(round)
-    if (outcome?.sum === undefined) throw new SecureAggregationError('SUM_MISSING', `there is no sum of round ${round} here`)
+    if (outcome?.sum === undefined)
+      throw new SecureAggregationError('SUM_MISSING', `there is no sum of round ${round} here`)
     const { values } = await this.#session.sum(outcome)
     await writeNpy(file, values)
   }
@@ -211,7 +251,9 @@ export class Daemon {
     const { member } = this.#session
     const index = member.roster.indexOf(peer)
     if (index < 0) return
-    await member.catchUp(index).catch((error: Error) => this.#options.logger.debug({ peer, reason: error.message }, 'could not catch up'))
+    await member
+      .catchUp(index)
+      .catch((error: Error) => this.#options.logger.debug({ peer, reason: error.message }, 'could not catch up'))
   }
 
   #closed(outcome: RoundOutcome): void {
@@ -237,6 +279,9 @@ export class Daemon {
     const { laneCount, bits } = this.#options.task
     const packed = await this.#vectors.readRange(name, 0, (await this.#vectors.size(name))!)
     const lanes = unpack(packed, laneCount, bits)
-    glimpse.tell(round, glimpse.indices.map((index) => lanes[index]))
+    glimpse.tell(
+      round,
+      glimpse.indices.map((index) => lanes[index])
+    )
   }
 }

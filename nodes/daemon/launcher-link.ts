@@ -64,7 +64,9 @@ export class LauncherLink {
       case 'stop':
         return this.#stopped.resolve()
       default:
-        void this.#daemon.promise.then((daemon) => this.#answer(daemon, message)).catch((error: Error) => this.failed(error))
+        void this.#daemon.promise
+          .then((daemon) => this.#answer(daemon, message))
+          .catch((error: Error) => this.failed(error))
     }
   }
 
@@ -81,7 +83,9 @@ export class LauncherLink {
         return this.#send({ type: 'exported', round: message.round })
       case 'glimpse': {
         const { member, indices } = message
-        return daemon.glimpse(member, indices, (round, values) => this.#send({ type: 'glimpse', round, member, values }))
+        return daemon.glimpse(member, indices, (round, values) =>
+          this.#send({ type: 'glimpse', round, member, values })
+        )
       }
     }
   }

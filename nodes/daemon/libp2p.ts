@@ -23,6 +23,9 @@ import type { Libp2pOptions, ServiceFactoryMap } from 'libp2p'
 const KIB = 1 << 10
 const MIB = 1 << 20
 
+/** What a further service is built from: libp2p's own components and the services that every node has. */
+export type ServiceComponents = Parameters<ServiceFactoryMap<NodeServices>['pubsub']>[0]
+
 export interface NodeOptions<T extends ServiceMap = Record<never, never>> {
   /** Ed25519; the peer id follows from it. */
   privateKey: PrivateKey
@@ -39,7 +42,7 @@ export interface NodeOptions<T extends ServiceMap = Record<never, never>> {
   /** Who may connect; anybody if left out. */
   connectionGater?: ConnectionGater
   /** Further services, by name. */
-  services?: ServiceFactoryMap<T>
+  services?: { [name in keyof T]: (components: ServiceComponents) => T[name] }
   logger?: ComponentLogger
 }
 

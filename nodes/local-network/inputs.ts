@@ -7,6 +7,7 @@ import { InputError } from '../../src/errors.ts'
 import type { FixedEncoding, IntegerEncoding } from '../../src/task/task.ts'
 import { readNpy, writeNpy } from '../npy.ts'
 import type { NpyValues } from '../npy.ts'
+import { UsageError } from '../usage-error.ts'
 import { generateInput, reproducible } from './generated-inputs.ts'
 
 const chunkElements = 16_384
@@ -37,14 +38,18 @@ export function checkElements(values: NpyValues, encoding: FixedEncoding | Integ
 
 /**
  * `peer-N.npy` and, for one round, `peer-N.round-R.npy` of a folder, each of them read and checked.
- * Throws InputError in one sentence that names the file.
+ * Throws InputError in one sentence that names the file, UsageError where the length is not the one that was asked for.
  */
-export async function readInputs(folder: string, { peers, rounds, encoding }: Shape): Promise<Inputs> {
+export async function readInputs(folder: string, shape: Shape, length?: number): Promise<Inputs> {
+  const { peers, rounds, encoding } = shape
   const overrides = new Map<string, string>()
   let first: { file: string; length: number } | undefined
   const check = async (file: string): Promise<void> => {
     const { values } = await readNpy(file)
     first ??= { file, length: values.length }
+    if (length !== undefined && values.length !== length) {
+      throw new UsageError(`--length is ${length}, and ${file} has ${values.length} elements; leave --length out`)
+    }
     if (values.length === 0) throw new InputError('INPUT_LENGTH', `${file} is empty; give every member at least one element`)
     if (values.length !== first.length) {
       const lengths = `${file} has ${values.length} elements and ${first.file} has ${first.length}`

@@ -6,6 +6,7 @@ import type { Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
 import { killText, PendingKills } from './kills.ts'
 import type { Kill } from './kills.ts'
 import type { MortalPeer, Peer, PeerEvents, PeerSettings } from './peer.ts'
+import { ProcessPeer } from './process-peer.ts'
 import { RunningRound } from './running-round.ts'
 import type { ClosedRound } from './running-round.ts'
 
@@ -42,9 +43,13 @@ export class LocalNetwork {
   readonly #kills: PendingKills
   /** By roster index (§4: ordered by peer id), the member's number. */
   readonly #numbers: number[]
+  /** Those that run. */
   readonly #peers = new Map<number, Peer>()
+  /** The last process of each member, started or starting. */
+  readonly #processes = new Map<number, MortalPeer>()
   readonly #addresses = new Map<number, string>()
   readonly #restarting = new Set<number>()
+  readonly #killed = new WeakSet<MortalPeer>()
   readonly #failure = Promise.withResolvers<never>()
   #round?: RunningRound
   #closedRound = 0
@@ -112,7 +117,8 @@ export class LocalNetwork {
   /** Ends all members. */
   async stop(): Promise<void> {
     this.#ended = true
-    await Promise.allSettled([...this.#peers.values()].map((peer) => peer.stop()))
+    const peers = new Set([...this.#peers.values(), ...this.#processes.values()])
+    await Promise.allSettled([...peers].map((peer) => peer.stop()))
   }
 
   /** Prepares a member (its process loads meanwhile) and gives back what lets it run. */
@@ -126,14 +132,14 @@ export class LocalNetwork {
       bootstrap: []
     }
     const events = this.#events(number)
-    const process = inProcess
-      ? undefined
-      : import('./process-peer.ts').then(({ ProcessPeer }) => new ProcessPeer(settings, events))
+    if (inProcess) {
+      return async (bootstrap) => this.#joined(number, await startInProcess({ ...settings, bootstrap }, events))
+    }
+    const peer = new ProcessPeer(settings, events)
+    this.#processes.set(number, peer)
     return async (bootstrap) => {
-      const peer = await process
-      const holds = this.#kills.holds(number, this.#round?.round ?? 1)
-      if (peer !== undefined) await peer.run(bootstrap, holds)
-      return this.#joined(number, peer ?? (await startInProcess({ ...settings, bootstrap }, events)))
+      await peer.run(bootstrap, this.#kills.holds(number, this.#round?.round ?? 1))
+      return this.#joined(number, peer)
     }
   }
 
@@ -166,8 +172,8 @@ export class LocalNetwork {
 
   #reached(number: number, reached: Hold & { leading: boolean }): void {
     this.#round?.reached(number, reached)
-    const peer = this.#peers.get(number)
-    if (peer === undefined || !isMortal(peer)) return
+    const peer = this.#processes.get(number)
+    if (peer === undefined) return
     const kill = this.#kills.claim(number, reached)
     if (kill === undefined) return peer.go({ phase: reached.phase, round: reached.round })
     this.#kill(number, peer).catch((error: Error) => this.#failure.reject(error))
@@ -176,13 +182,17 @@ export class LocalNetwork {
   async #kill(number: number, peer: MortalPeer): Promise<void> {
     this.#peers.delete(number)
     if (this.#options.restart) this.#restarting.add(number)
+    this.#killed.add(peer)
     this.#round?.killed(number)
     await peer.kill()
     if (!this.#options.restart || this.#ended) return this.#checkQuorum()
     const start = this.#launcher(number)
-    const known = [...this.#peers].map(([living, { addresses }]) => ({ living, address: addresses[0] }))
-    await start(known.slice(0, 1).map(({ address }) => address))
-    this.#restarting.delete(number)
+    const known = [...this.#peers.values()].map(({ addresses }) => addresses[0]).slice(0, 1)
+    const again = this.#processes.get(number)!
+    await start(known).catch((error: Error) => {
+      if (!this.#killed.has(again)) throw error
+    })
+    if (!this.#killed.has(again)) this.#restarting.delete(number)
   }
 
   get #hasQuorum(): boolean {

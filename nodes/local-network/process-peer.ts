@@ -18,7 +18,7 @@ const tailBytes = 4_096
 
 const running = new Set<ChildProcess>()
 // However this process ends short of SIGKILL, no child outlives it; after SIGKILL the children miss their IPC channel.
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')))
+process.prependListener('exit', () => running.forEach((child) => child.kill('SIGKILL')))
 
 type Answer = { resolve: (message: ToLauncher) => void; reject: (error: Error) => void }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -30,7 +30,7 @@ export interface NetworkRun {
   /** Seconds. */
   deadline: number
   /** A folder of inputs, or what to generate. */
-  inputs: { folder: string } | { length: number; seed?: string }
+  inputs: { folder: string; length?: number } | { length: number; seed?: string }
   weights?: number[]
   kills: readonly Kill[]
   restart: boolean
@@ -51,7 +51,10 @@ export interface Audience {
 export async function runNetwork(run: NetworkRun, audience: Audience): Promise<Summary> {
   const folder = await dataFolder(run.data)
   try {
-    const { task, taskFile, ids, inputs } = await prepare(run, folder.path)
+    const { task, taskFile, ids, inputs } = await prepare(run, folder.path).catch((error: Error) => {
+      folder.discard()
+      throw error
+    })
     if (run.out !== undefined) await mkdir(run.out, { recursive: true })
     const { inProcess, kills, restart, glimpse } = run
     const { warn } = audience
@@ -145,7 +148,7 @@ async function prepare(run: NetworkRun, folder: string): Promise<Omit<Prepared, 
   const shape = { peers, rounds: run.rounds, encoding: createTask(terms(1)).encoding }
   const inputs =
     'folder' in run.inputs
-      ? await readInputs(run.inputs.folder, shape)
+      ? await readInputs(run.inputs.folder, shape, run.inputs.length)
       : await writeInputs(folder, shape, run.inputs.length, run.inputs.seed ?? randomBytes(16).toString('hex'))
   const task = createTask(terms(inputs.length))
   const taskFile = join(folder, 'task.yaml')
@@ -153,21 +156,32 @@ async function prepare(run: NetworkRun, folder: string): Promise<Omit<Prepared, 
   return { task, taskFile, ids, inputs }
 }
 
+interface DataFolder {
+  path: string
+  /** When all is over. */
+  remove(): void
+  /** When nothing came of it. */
+  discard(): void
+}
+
 /** The folder that the user named, which stays, or a temporary one, which goes with this process whatever ends it. */
-async function dataFolder(named: string | undefined): Promise<{ path: string; remove(): void }> {
+async function dataFolder(named: string | undefined): Promise<DataFolder> {
   if (named === undefined) {
     const path = mkdtempSync(join(tmpdir(), 'secagg-'))
     const remove = (): void => {
       process.off('exit', remove)
-      rmSync(path, { recursive: true, force: true })
+      // Processes that were killed a moment ago may still be about to write.
+      rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
     }
     process.on('exit', remove)
-    return { path, remove }
+    return { path, remove, discard: remove }
   }
   const path = resolve(named)
   await mkdir(path, { recursive: true, mode: 0o700 })
   if ((await readdir(path)).length > 0) {
     throw new SecureAggregationError('DATA_NOT_EMPTY', `the folder ${named} is not empty; name a new one for --data`)
   }
-  return { path, remove: () => {} }
+  // Where nothing was started, the same command can be typed again.
+  const discard = (): void => readdirSync(path).forEach((name) => rmSync(join(path, name), { recursive: true }))
+  return { path, remove: () => {}, discard }
 }

@@ -24,6 +24,12 @@ export interface ClosedRound {
   holders: number[]
 }
 
+/** What most of them say: a member that was away for part of a round may not know who led it. */
+function commonest(values: number[]): number {
+  const count = (value: number): number => values.filter((other) => other === value).length
+  return values.toSorted((a, b) => count(b) - count(a))[0]
+}
+
 const rising = (a: number, b: number): number => a - b
 
 /** Gathers what the members report of one round. */
@@ -77,6 +83,8 @@ export class RunningRound {
 
   /** Too few members are left for any decision. */
   giveUp(): void {
+    // Where one has heard the decision, it tells the others.
+    if (this.#outcomes.size > 0) return
     this.#noQuorum = true
     this.#done.resolve()
   }
@@ -128,30 +136,38 @@ export class RunningRound {
     const witnesses = this.#witnesses
     this.#checkAgreement(witnesses)
     const reports = witnesses.map((number) => this.#outcomes.get(number)!)
-    const [first] = reports
-    const aggregator = this.#numbers[first.aggregator]
+    const aggregator = this.#numbers[commonest(reports.map((report) => report.aggregator))]
     const numbered = (members: number[]): number[] => members.map((index) => this.#numbers[index]).sort(rising)
+    const told = this.#fullest(reports, witnesses.includes(aggregator) ? this.#outcomes.get(aggregator) : undefined)
     return {
       ...common,
-      status: first.status,
-      reason: first.reason,
+      status: told.status,
+      reason: told.reason,
       aggregator,
       views: Math.max(...reports.map(({ views }) => views)),
       attempts: Math.max(...reports.map(({ attempts }) => attempts)),
-      included: numbered(first.included),
-      dropped: numbered(first.dropped),
-      missing: numbered(first.missing),
-      phaseMs: (witnesses.includes(aggregator) ? this.#outcomes.get(aggregator)! : first).phaseMs,
+      included: numbered(told.included),
+      dropped: numbered(told.dropped),
+      missing: numbered(told.missing),
+      phaseMs: told.phaseMs,
       holders: witnesses.filter((number) => this.#outcomes.get(number)!.hasSum)
     }
+  }
+
+  /** The aggregator's report if it has seen the whole round, else that of a member that has. */
+  #fullest(reports: ReportedOutcome[], aggregators: ReportedOutcome | undefined): ReportedOutcome {
+    const ordered = aggregators === undefined ? reports : [aggregators, ...reports]
+    const saw = ({ phaseMs }: ReportedOutcome): boolean => Object.keys(phaseMs).length > 0
+    const holding = ordered.filter(({ hasSum }) => hasSum)
+    return holding.find(saw) ?? holding[0] ?? ordered.find(saw) ?? ordered[0]
   }
 
   /** All honest members agree on what became of a round (§1): anything else is a defect, and said loudly. */
   #checkAgreement(witnesses: number[]): void {
     const [first, ...others] = witnesses
     const word = (number: number): string => {
-      const { decided, status, included } = this.#outcomes.get(number)!
-      return JSON.stringify({ decided, status, included })
+      const { decided, status } = this.#outcomes.get(number)!
+      return `${status} ${decided}`
     }
     const other = others.find((number) => word(number) !== word(first))
     if (other === undefined) return

@@ -43,7 +43,8 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
   table.ask(plan, {
     KeyAdvert(advert) {
       checkAdvert(advert, attempt.id, rules.roster)
-      refuseDuplicateKeys([...adverts.values(), advert], rules.roster.members[advert.from].id)
+      const others = [...adverts.values()].filter(({ from }) => from !== advert.from)
+      refuseDuplicateKeys([...others, advert], rules.roster.members[advert.from].id)
       adverts.set(advert.from, advert)
     }
   })

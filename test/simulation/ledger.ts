@@ -51,7 +51,12 @@ export class Ledger {
   #bodies<T extends MessageType>(type: T) {
     return this.#entries
       .filter((entry) => entry.type === type)
-      .map(({ member, context, body }) => ({ member, context, encoded: bytesToHex(body), body: dagCbor.decode<Body<T>>(body) }))
+      .map(({ member, context, body }) => ({
+        member,
+        context,
+        encoded: bytesToHex(body),
+        body: dagCbor.decode<Body<T>>(body)
+      }))
   }
 
   /** S1, S2: one advert, one share root, one masked header an attempt. */

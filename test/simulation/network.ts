@@ -1,47 +1,25 @@
-import { createPrivateKey, sign } from 'node:crypto'
-import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import type { Decoded } from '../../src/encoding/encoder.ts'
 import { unpack } from '../../src/encoding/packing.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
+import type { Journal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
 import { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/member.ts'
+import { decodeMessage } from '../../src/round/messages.ts'
+import type { AnyMessage } from '../../src/round/messages.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
-import { createTask } from '../../src/task/task.ts'
 import type { Task } from '../../src/task/task.ts'
+import { below, chance, pick } from './chance.ts'
+import type { Chance } from './chance.ts'
+import { simulatedTask } from './identities.ts'
+import type { Identity } from './identities.ts'
+import { Ledger } from './ledger.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
-/** A reproducible source of chance (mulberry32): numbers from 0 to 1. Never used for secrets outside tests. */
-export function chance(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
-const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex')
-
-const identities = new Map<number, { id: string; sign: (bytes: Uint8Array) => Uint8Array }>()
-
-/** The same few identities again and again: what differs between runs is what they do. */
-async function identity(number: number): Promise<{ id: string; sign: (bytes: Uint8Array) => Uint8Array }> {
-  const known = identities.get(number)
-  if (known !== undefined) return known
-  const seed = new Uint8Array(32).fill(number + 1)
-  const key = createPrivateKey({ key: Buffer.concat([pkcs8, seed]), format: 'der', type: 'pkcs8' })
-  const id = peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', seed)).toString()
-  const made = { id, sign: (bytes: Uint8Array) => new Uint8Array(sign(null, bytes, key)) }
-  identities.set(number, made)
-  return made
-}
-
-const tasks = new Map<string, Task>()
+/** What a corrupt member makes of each frame that it would send to its leader. */
+export type Tamper = (frame: Frame, message: AnyMessage | undefined) => Iterable<Frame> | AsyncIterable<Frame>
 
 export interface SimulationOptions {
   members: number
@@ -52,119 +30,130 @@ export interface SimulationOptions {
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
   delay?: number
-  /** Part of gossip that is lost. */
+  /** Part of gossip that is lost at first, and arrives with the next repair, within two seconds. */
   loss?: number
+  /** Part of the direct deliveries between members that find a way; the others go through the leader. */
+  direct?: number
+  tamper?: ReadonlyMap<number, Tamper>
+  /** What a corrupt member makes of a message that it would deliver directly. */
+  tamperDelivery?: ReadonlyMap<number, (message: Uint8Array) => Uint8Array>
+  /** Whether a member has an input in a round. */
+  contributes?: (index: number, round: number) => boolean
+  contextHash?: (index: number) => Uint8Array
 }
 
-interface Peer {
+type Settings = Required<Omit<SimulationOptions, 'threat'>>
+
+export interface Peer {
   member: Member
   journal: MemoryJournal
   vectors: MemoryVectorStore
   alive: boolean
+  /** Processes started before this one. */
+  restarts: number
   channels: Set<Channel>
   outcomes: RoundOutcome[]
   refusals: Error[]
+  /** Signatures and journal writes that are left before it crashes. */
+  stepsLeft: number
 }
+
+const never = new Promise<never>(() => {})
+const processGone = () => new Error('the process is gone')
 
 /** A whole network in one process on a virtual clock: the real members, and between them queues with delays. */
 export class Simulation {
   readonly clock = new VirtualClock()
+  readonly ledger = new Ledger()
   readonly task: Task
   readonly peers: Peer[] = []
-  readonly inputs: number[][] = []
-  readonly #options: Required<Omit<SimulationOptions, 'threat'>>
-  readonly #chance: () => number
+  readonly inputs: number[][]
+  readonly #identities: Identity[]
+  readonly #settings: Settings
+  readonly #chance: Chance
+  readonly #encoder: ReturnType<typeof createEncoder>
 
-  private constructor(task: Task, options: Required<Omit<SimulationOptions, 'threat'>>) {
+  private constructor(task: Task, identities: Identity[], settings: Settings) {
     this.task = task
-    this.#options = options
-    this.#chance = chance(options.seed)
+    this.#identities = identities
+    this.#settings = settings
+    this.#chance = chance(settings.seed)
+    this.#encoder = createEncoder(task)
+    this.inputs = identities.map(() => Array.from({ length: settings.length }, () => below(1001, this.#chance)))
+    for (let index = 0; index < identities.length; index++)
+      this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
   }
 
-  static async create({
-    members,
-    seed,
-    length = 7,
-    threat = {},
-    kills = [],
-    delay = 20,
-    loss = 0
-  }: SimulationOptions): Promise<Simulation> {
-    const known = await Promise.all(Array.from({ length: members }, (_, number) => identity(number)))
-    const terms = {
-      name: 'simulated',
-      members: known.map(({ id }) => id),
-      length,
-      encoding: { type: 'integer' as const, max: 1000 },
-      threat,
-      deadline: 10
+  static async create({ threat = {}, ...options }: SimulationOptions): Promise<Simulation> {
+    const settings: Settings = {
+      length: 7,
+      kills: [],
+      delay: 20,
+      loss: 0,
+      direct: 1,
+      tamper: new Map(),
+      tamperDelivery: new Map(),
+      contributes: () => true,
+      contextHash: () => new Uint8Array(32),
+      ...options
     }
-    const key = JSON.stringify(terms)
-    const task = tasks.get(key) ?? createTask(terms)
-    tasks.set(key, task)
-    const simulation = new Simulation(task, { members, seed, length, kills: [...kills], delay, loss })
-    const encoder = createEncoder(task)
-    for (const id of task.members) {
-      const { sign } = known.find((one) => one.id === id)!
-      const index = simulation.peers.length
-      const input = Array.from({ length }, () => Math.floor(simulation.#chance() * 1001))
-      simulation.inputs.push(input)
-      const journal = new MemoryJournal()
-      const vectors = new MemoryVectorStore()
-      const peer: Peer = {
-        journal,
-        vectors,
-        alive: true,
-        channels: new Set(),
-        outcomes: [],
-        refusals: [],
-        member: undefined as unknown as Member
-      }
-      const links = simulation.#links(index)
-      peer.member = new Member({
-        task,
-        id,
-        ports: {
-          clock: simulation.clock,
-          links,
-          random: (size) => Uint8Array.from({ length: size }, () => Math.floor(simulation.#chance() * 256)),
-          sign,
-          journal,
-          vectors,
-          observer: {
-            phase: (phase, round, leading) => simulation.#reached(index, phase, round, leading),
-            refused: (error) => void peer.refusals.push(error)
-          }
-        },
-        links,
-        input: async () => (await encoder.encode(input)).lanes,
-        closed: (outcome) => void peer.outcomes.push(outcome)
-      })
-      simulation.peers.push(peer)
-    }
-    return simulation
+    const { task, identities } = await simulatedTask({ members: settings.members, length: settings.length, threat })
+    return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
+  }
+
+  get living(): Peer[] {
+    return this.peers.filter(({ alive }) => alive)
   }
 
   /** Runs one round from a want of some member until every living member has seen it closed. */
-  async round(number: number): Promise<void> {
-    const living = this.peers.filter(({ alive }) => alive)
-    const first = living[Math.floor(this.#chance() * living.length)]
-    void first.member.want()
-    const done = () =>
-      this.peers.every(({ alive, outcomes }) => !alive || outcomes.some(({ round }) => round === number))
-    await this.clock.run(done, this.clock.now() + 3_600_000)
+  async round(number: number, limitMs = 3_600_000): Promise<void> {
+    const from = this.living.filter(({ restarts }) => restarts === 0)
+    void pick(from.length > 0 ? from : this.living, this.#chance).member.want()
+    const done = () => this.living.every((peer) => hasSeen(peer, number))
+    await this.clock.run(done, this.clock.now() + limitMs)
   }
 
+  /** SIGKILL: nothing that the process was about to do happens any more, and only what it journaled is left. */
   kill(index: number): void {
     const peer = this.peers[index]
+    if (!peer.alive) return
     peer.alive = false
-    for (const channel of peer.channels) channel.abort(new Error(`member ${index} is gone`))
+    peer.journal = peer.journal.clone()
+    for (const channel of peer.channels) channel.abort(processGone())
+    peer.channels.clear()
     void peer.member.stop()
+  }
+
+  killAfter(index: number, ms: number): void {
+    void this.clock.sleep(ms).then(() => this.kill(index))
+  }
+
+  /** Kills it right before or after a signature or journal write, which no clock could aim at. */
+  killAtStep(index: number, steps: number): void {
+    this.peers[index].stepsLeft = steps
+  }
+
+  /** Another process with the same journal, and the same vectors where the disk kept them. */
+  restart(index: number, { vectors = true }: { vectors?: boolean } = {}): void {
+    const before = this.peers[index]
+    const peer = this.#begin(index, before.journal, vectors ? before.vectors : new MemoryVectorStore(), before)
+    const others = this.living.filter((other) => other !== peer)
+    void (async () => {
+      await peer.member.start()
+      for (const other of others)
+        await peer.member.catchUp(this.peers.indexOf(other)).catch((error: Error) => peer.refusals.push(error))
+    })()
+  }
+
+  /** Breaks one of the conversations that run, as a network does. */
+  breakConversation(): void {
+    const all = this.living.flatMap(({ channels }) => [...channels])
+    if (all.length > 0) pick(all, this.#chance).abort(new Error('the connection broke'))
   }
 
   /** The plain sum of the included members' inputs. */
   expected(included: number[]): number[] {
-    return Array.from({ length: this.#options.length }, (_, at) =>
+    return Array.from({ length: this.#settings.length }, (_, at) =>
       included.reduce((sum, member) => sum + this.inputs[member][at], 0)
     )
   }
@@ -173,66 +162,140 @@ export class Simulation {
     const { vectors } = this.peers[index]
     const packed = await vectors.readRange(sum!, 0, (await vectors.size(sum!))!)
     const { laneCount, bits } = this.task
-    return createEncoder(this.task).decode(unpack(packed, laneCount, bits), included.length)
+    return this.#encoder.decode(unpack(packed, laneCount, bits), included.length)
   }
 
-  async #reached(index: number, phase: Phase, round: number, leading: boolean): Promise<void> {
-    const { kills } = this.#options
+  /** Signs what a corrupt member makes up. */
+  signAs(index: number, bytes: Uint8Array): Uint8Array {
+    return this.#identities[index].sign(bytes)
+  }
+
+  #begin(index: number, memory: MemoryJournal, vectors: MemoryVectorStore, before?: Peer): Peer {
+    const peer: Peer = {
+      member: undefined as unknown as Member,
+      journal: memory,
+      vectors,
+      alive: true,
+      restarts: before === undefined ? 0 : before.restarts + 1,
+      channels: new Set(),
+      outcomes: before?.outcomes ?? [],
+      refusals: before?.refusals ?? [],
+      stepsLeft: Infinity
+    }
+    const links = this.#links(index, peer)
+    const { id, sign } = this.#identities[index]
+    peer.member = new Member({
+      task: this.task,
+      id,
+      ports: {
+        clock: this.clock,
+        links,
+        random: (size) => Uint8Array.from({ length: size }, () => below(256, this.#chance)),
+        sign: (bytes) => {
+          const done = this.#step(index, peer)
+          if (done !== undefined) return done
+          this.ledger.record(index, bytes)
+          return sign(bytes)
+        },
+        journal: this.#crashing(index, peer, memory),
+        vectors,
+        observer: {
+          phase: (phase, round, leading) => this.#reached(index, peer, phase, round, leading),
+          refused: (error) => void (peer.alive && peer.refusals.push(error))
+        }
+      },
+      links,
+      input: async (round) =>
+        this.#settings.contributes(index, round) ? (await this.#encoder.encode(this.inputs[index])).lanes : undefined,
+      contextHash: () => this.#settings.contextHash(index),
+      closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome))
+    })
+    this.peers[index] = peer
+    return peer
+  }
+
+  /** One more step of a process: never ends where the process does. */
+  #step(index: number, peer: Peer): Promise<never> | undefined {
+    if (peer.alive && peer.stepsLeft-- <= 0) this.kill(index)
+    return peer.alive ? undefined : never
+  }
+
+  #crashing(index: number, peer: Peer, memory: MemoryJournal): Journal {
+    const write = async (change: () => Promise<void>) => {
+      await this.#step(index, peer)
+      await change()
+      await this.#step(index, peer)
+    }
+    return {
+      get: (key) => memory.get(key),
+      put: (key, value) => write(() => memory.put(key, value)),
+      batch: (operations) => write(() => memory.batch(operations)),
+      delete: (key) => write(() => memory.delete(key)),
+      entries: (prefix) => memory.entries(prefix),
+      close: () => memory.close()
+    }
+  }
+
+  async #reached(index: number, peer: Peer, phase: Phase, round: number, leading: boolean): Promise<void> {
+    const { kills } = this.#settings
     const at = kills.findIndex(
       (kill) =>
         kill.phase === phase && kill.round === round && (kill.who === index || (kill.who === 'aggregator' && leading))
     )
-    if (at < 0) return
-    kills.splice(at, 1)
-    this.kill(index)
-    await new Promise(() => {})
+    if (at >= 0) {
+      kills.splice(at, 1)
+      this.kill(index)
+    }
+    if (!peer.alive) await never
   }
 
   #takes(): number {
-    return this.#chance() * this.#options.delay
+    return this.#chance() * this.#settings.delay
   }
 
-  #links(me: number) {
+  #links(me: number, self: Peer) {
     const { clock } = this
-    const peer = (index: number): Peer => {
-      if (!this.peers[index].alive || !this.peers[me].alive) throw new Error(`member ${index} cannot be reached`)
+    const reach = (index: number): Peer => {
+      if (!this.peers[index].alive || !self.alive) throw new Error(`member ${index} cannot be reached`)
       return this.peers[index]
+    }
+    const hand = (to: number, message: Uint8Array): void => {
+      const there = this.peers[to]
+      if (!there.alive || !self.alive) return
+      void there.member.hear(me, message).catch((error: Error) => there.refusals.push(error))
     }
     return {
       converse: async (leader: number, signal: AbortSignal): Promise<Channel> => {
         await clock.sleep(this.#takes(), signal)
-        const there = peer(leader)
+        const there = reach(leader)
         const [mine, theirs] = channelPair()
-        for (const channel of [mine, theirs]) {
-          this.peers[me].channels.add(channel)
-          there.channels.add(channel)
-        }
+        for (const end of [self, there]) end.channels.add(mine)
         void there.member.converse(me, this.#slow(theirs))
-        return this.#slow(mine)
+        return this.#slow(mine, this.#settings.tamper.get(me))
       },
       deliver: async (to: number, message: Uint8Array, signal: AbortSignal): Promise<void> => {
         await clock.sleep(this.#takes(), signal)
-        void peer(to)
-          .member.hear(me, message)
-          .catch((error: Error) => this.peers[to].refusals.push(error))
+        reach(to)
+        if (this.#settings.direct < 1 && this.#chance() >= this.#settings.direct)
+          throw new Error('no direct connection')
+        hand(to, this.#settings.tamperDelivery.get(me)?.(message) ?? message)
       },
       announce: (message: Uint8Array): void => {
-        for (const other of this.peers) {
-          if (other === this.peers[me] || this.#chance() < this.#options.loss) continue
-          void clock.sleep(this.#takes()).then(() => {
-            if (other.alive && this.peers[me].alive)
-              void other.member.hear(me, message).catch((error: Error) => other.refusals.push(error))
-          })
+        for (let to = 0; to < this.peers.length; to++) {
+          if (to === me) continue
+          const repaired = this.#chance() < this.#settings.loss ? this.#chance() * 2000 : 0
+          void clock.sleep(repaired + this.#takes()).then(() => hand(to, message))
         }
       },
       ask: async (to: number, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
         await clock.sleep(this.#takes(), signal)
-        return peer(to).member.answer(me, request)
+        return reach(to).member.answer(me, request)
       }
     }
   }
 
-  #slow(channel: Channel): Channel {
+  /** A channel whose frames take their time on the way out. */
+  #slow(channel: Channel, tamper?: Tamper): Channel {
     const { clock } = this
     const takes = () => this.#takes()
     return {
@@ -240,7 +303,7 @@ export class Simulation {
       async sink(source) {
         await channel.sink(
           (async function* () {
-            for await (const frame of source) {
+            for await (const frame of tamper === undefined ? source : tampered(source, tamper)) {
               await clock.sleep(takes())
               yield frame
             }
@@ -250,4 +313,14 @@ export class Simulation {
       abort: (reason) => channel.abort(reason)
     }
   }
+}
+
+async function* tampered(source: AsyncIterable<Frame>, tamper: Tamper): AsyncGenerator<Frame> {
+  for await (const frame of source)
+    yield* tamper(frame, frame.kind === 'control' ? decodeMessage(frame.payload) : undefined)
+}
+
+/** A restarted member may learn from the others, without an outcome of its own, that a round is over. */
+function hasSeen({ outcomes, restarts, member }: Peer, number: number): boolean {
+  return outcomes.some(({ round }) => round === number) || (restarts > 0 && member.closedRound >= number)
 }

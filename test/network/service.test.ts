@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { noise } from '@chainsafe/libp2p-noise'
+import { gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import type { Libp2p } from '@libp2p/interface'
+import { memory } from '@libp2p/memory'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import { createTask, InputError, secureAggregation } from '../../src/index.ts'
+import type { SecureAggregation, TaskInput } from '../../src/index.ts'
+
+type Node = Libp2p<{ aggregation: SecureAggregation }>
+
+let networks = 0
+
+/** Nodes as an application makes them, all connected, with the service and nothing else of ours. */
+async function network(members: number, ...terms: Array<Partial<TaskInput>>) {
+  const number = networks++
+  const keys = await Promise.all(Array.from({ length: members }, () => generateKeyPair('Ed25519')))
+  const ids = keys.map((key) => peerIdFromPrivateKey(key).toString())
+  const tasks = terms.map((more, index) =>
+    createTask({ name: `task-${index}`, members: ids, length: 4, encoding: { type: 'integer', max: 100 }, ...more })
+  )
+  const nodes: Node[] = []
+  for (const [index, privateKey] of keys.entries()) {
+    nodes.push(
+      await createLibp2p({
+        privateKey,
+        addresses: { listen: [`/memory/service-${number}-${index}`] },
+        transports: [memory()],
+        connectionEncrypters: [noise()],
+        streamMuxers: [yamux()],
+        services: {
+          identify: identify(),
+          pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }),
+          aggregation: secureAggregation({ tasks })
+        }
+      })
+    )
+  }
+  for (const [index, node] of nodes.entries())
+    for (const other of nodes.slice(0, index)) await node.dial(other.getMultiaddrs())
+  const all = () =>
+    nodes.every((node) =>
+      tasks.every((task) => node.services.aggregation.session(task.id).subscribers().length === members - 1)
+    )
+  while (!all()) await new Promise((resolve) => setTimeout(resolve, 20))
+  return { nodes, tasks, ids, stop: () => Promise.all(nodes.map((node) => node.stop())) }
+}
+
+describe('the libp2p service', () => {
+  it('gives every member the sum of what all contributed, and says who is in it', async () => {
+    const { nodes, tasks, ids, stop } = await network(4, {})
+    try {
+      const sums = await Promise.all(
+        nodes.map((node, index) => node.services.aggregation.contribute(tasks[0].id, [index, 1, 2 * index, 100]))
+      )
+      for (const sum of sums) {
+        assert.deepEqual([...sum.values], [6n, 4n, 12n, 400n])
+        assert.deepEqual([...sum.mean], [1.5, 1, 3, 100])
+        assert.deepEqual([...sum.included].sort(), [...ids].sort())
+        assert.deepEqual(sum.decision, sums[0].decision)
+      }
+    } finally {
+      await stop()
+    }
+  })
+
+  it('runs two tasks of different shapes on one node, each with its own rounds', async () => {
+    const { nodes, tasks, stop } = await network(
+      3,
+      {},
+      { length: 2, encoding: { type: 'fixed', clip: 1, bits: 16, weighted: 10 } }
+    )
+    try {
+      const [integers, means] = await Promise.all([
+        Promise.all(nodes.map((node) => node.services.aggregation.contribute(tasks[0].id, [1, 2, 3, 4]))),
+        Promise.all(
+          nodes.map((node, index) =>
+            node.services.aggregation.contribute(tasks[1].id, [index / 2, -1], { weight: index + 1 })
+          )
+        )
+      ])
+      assert.deepEqual([...integers[0].values], [3n, 6n, 9n, 12n])
+      assert.equal(means[0].totalWeight, 6)
+      assert.ok(Math.abs(means[0].mean[0] - (0 * 1 + 0.5 * 2 + 1 * 3) / 6) < 0.001)
+      assert.ok(Math.abs(means[0].mean[1] + 1) < 0.001)
+    } finally {
+      await stop()
+    }
+  })
+
+  it('refuses a bad vector at the border with one sentence, and the round goes on without it', async () => {
+    const { nodes, tasks, stop } = await network(4, {})
+    const { id } = tasks[0]
+    try {
+      const [first] = nodes.map((node) => node.services.aggregation)
+      for (const [vector, code] of [
+        [[1, 2, NaN, 4], 'INPUT_NOT_FINITE'],
+        [[1, 2, Infinity, 4], 'INPUT_NOT_FINITE'],
+        [[1, 2, 3], 'INPUT_LENGTH'],
+        [[1, 2, 3, 101], 'INPUT_RANGE']
+      ] as const) {
+        await assert.rejects(first.contribute(id, [...vector]), (error: Error) => {
+          assert.ok(error instanceof InputError)
+          assert.equal(error.code, code)
+          assert.doesNotMatch(error.message, /\n/)
+          return true
+        })
+      }
+      await assert.rejects(first.contribute('no such task', [1, 2, 3, 4]), { code: 'TASK_UNKNOWN' })
+      const sums = await Promise.all(
+        nodes.slice(1).map((node) => node.services.aggregation.contribute(id, [1, 1, 1, 1]))
+      )
+      assert.deepEqual([...sums[0].values], [3n, 3n, 3n, 3n])
+      assert.ok(!sums[0].included.includes(nodes[0].peerId.toString()))
+    } finally {
+      await stop()
+    }
+  })
+
+  it('answers rounds with a handler, tells of phases and sums by events, and runs round after round', async () => {
+    const { nodes, tasks, stop } = await network(3, {})
+    const { id } = tasks[0]
+    try {
+      const phases: string[] = []
+      const leaders: number[] = []
+      nodes[0].services.aggregation.addEventListener('round:phase', ({ detail }) => phases.push(detail.phase))
+      for (const { services } of nodes) services.aggregation.onRound(id, ({ round }) => ({ vector: [round, 0, 0, 0] }))
+      for (let round = 1; round <= 3; round++) {
+        const summed = nodes.map(
+          ({ services }) =>
+            new Promise<number>((resolve) =>
+              services.aggregation.addEventListener('sum', ({ detail }) => resolve(detail.aggregator), { once: true })
+            )
+        )
+        await nodes[round % 3].services.aggregation.want(id)
+        leaders.push(...new Set(await Promise.all(summed)))
+      }
+      assert.deepEqual([...leaders].sort(), [0, 1, 2], 'each member leads once a cycle')
+      assert.deepEqual(phases.slice(0, 6), ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum'])
+    } finally {
+      await stop()
+    }
+  })
+
+  it('lets a contribution be called off before a round takes it', async () => {
+    const { nodes, tasks, stop } = await network(4, {})
+    try {
+      await assert.rejects(
+        nodes[0].services.aggregation.contribute(tasks[0].id, [1, 1, 1, 1], {
+          signal: AbortSignal.abort(new Error('called off'))
+        }),
+        /called off/
+      )
+    } finally {
+      await stop()
+    }
+  })
+})

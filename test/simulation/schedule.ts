@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { H } from '../../src/crypto/hash.ts'
+import { TaskError } from '../../src/errors.ts'
+import { deal, initialDeck, leaderOrder } from '../../src/membership/deck.ts'
+import { genesisBeacon } from '../../src/membership/beacon.ts'
+import { decodeMessage, valueHash } from '../../src/round/messages.ts'
+import type { Message } from '../../src/round/messages.ts'
+import type { RoundOutcome } from '../../src/round/member.ts'
+import type { Phase } from '../../src/round/ports.ts'
+import { createRoster } from '../../src/membership/roster.ts'
+import type { Task } from '../../src/task/task.ts'
+import { below, chance, pick, sample } from './chance.ts'
+import { simulatedTask } from './identities.ts'
+import { Simulation } from './network.ts'
+import type { SimulationOptions } from './network.ts'
+
+/** Everything about a run that its seed decides, so that a failing seed is the whole report. */
+export interface Schedule extends SimulationOptions {
+  rounds: number
+  /** Members that are killed in the first round, and how; the leader is among them where `leaderDies`. */
+  deaths: Array<{ who: number; at: { phase: Phase } | { ms: number } | { step: number } }>
+  leaderDies: boolean
+  /** Milliseconds after which one conversation breaks. */
+  breaks: number[]
+}
+
+export type Deadly = 'nobody' | 'members' | 'leaders'
+
+const phases: Phase[] = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum', 'close']
+const sizes = [3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9]
+const threats = [{}, { corrupt: 0, dropout: 0.34 }, { corrupt: 0.2, dropout: 0.2 }, { corrupt: 0, dropout: 0.45 }]
+
+/** The order of the first round, which all know before it begins. */
+export function firstOrder(task: Task): number[] {
+  const roster = createRoster({ epoch: 0, members: [...task.members] })
+  return leaderOrder(initialDeck(), roster, genesisBeacon(task.idBytes, roster.hash), 1)
+}
+
+const tasks = new Map<string, { task: Task; leader: number }>()
+
+/** The threat where it is feasible, else the default one; what follows from it is computed once. */
+async function termsOf(members: number, length: number, threat: SimulationOptions['threat']) {
+  const key = JSON.stringify([members, length, threat])
+  const before = tasks.get(key)
+  if (before !== undefined) return { ...before, threat }
+  try {
+    const { task } = await simulatedTask({ members, length, threat: threat ?? {} })
+    const made = { task, leader: firstOrder(task)[0] }
+    tasks.set(key, made)
+    return { ...made, threat }
+  } catch (error) {
+    if (!(error instanceof TaskError)) throw error
+    return termsOf(members, length, {})
+  }
+}
+
+export async function drawSchedule(seed: number, deadly: Deadly): Promise<Schedule> {
+  const draw = chance(seed * 2654435761 + 12345)
+  const members = pick(sizes, draw)
+  const length = pick([1, 7, 40], draw)
+  const { task, leader, threat } = await termsOf(members, length, pick(threats, draw))
+  const { D, nMin } = task.thresholds
+  const mayMiss = Math.min(D, members - nMin)
+  const leaderDies = deadly === 'leaders' && D > 0
+  const victims = deadly === 'nobody' ? 0 : leaderDies ? below(D, draw) : below(mayMiss + 1, draw)
+  const others = Array.from({ length: members }, (_, index) => index).filter((index) => index !== leader)
+  const who = [...sample(others, victims, draw), ...(leaderDies ? [leader] : [])]
+  return {
+    members,
+    seed,
+    threat,
+    length,
+    delay: pick([1, 20, 60], draw),
+    loss: pick([0, 0, 0.3], draw),
+    direct: pick([1, 1, 0.5, 0], draw),
+    rounds: leaderDies ? 2 : pick([1, 1, 1, 2], draw),
+    deaths: who.map((who) => ({ who, at: momentOfDeath(draw) })),
+    leaderDies,
+    breaks: Array.from({ length: pick([0, 0, 1, 3], draw) }, () => draw() * 400)
+  }
+}
+
+function momentOfDeath(draw: () => number): Schedule['deaths'][number]['at'] {
+  const kind = below(3, draw)
+  if (kind === 0) return { phase: pick(phases, draw) }
+  return kind === 1 ? { ms: draw() * 800 } : { step: below(40, draw) }
+}
+
+/** Runs the schedule and checks all that must hold of any; returns the digest of what came of it. */
+export async function runSchedule(schedule: Schedule): Promise<{ simulation: Simulation; digest: string }> {
+  const { deaths, rounds, breaks } = schedule
+  const kills = deaths.flatMap(({ who, at }) => ('phase' in at ? [{ who, phase: at.phase, round: 1 }] : []))
+  const simulation = await Simulation.create({ ...schedule, kills })
+  for (const { who, at } of deaths) {
+    if ('ms' in at) simulation.killAfter(who, at.ms)
+    if ('step' in at) simulation.killAtStep(who, at.step)
+  }
+  for (const ms of breaks) void simulation.clock.sleep(ms).then(() => simulation.breakConversation())
+  const digests: string[] = []
+  for (let round = 1; round <= rounds; round++) {
+    await simulation.round(round, 600_000)
+    digests.push(await checkRound(simulation, round))
+  }
+  simulation.ledger.check(simulation.task.thresholds.quorum)
+  checkLeaders(simulation, rounds)
+  return { simulation, digest: bytesToHex(H('digest', ...digests)) }
+}
+
+const closingOf = ({ decision }: RoundOutcome) => (decodeMessage(decision) as Message<'Decision'>).body.value
+
+/** Every living member was told the same, and where there is a sum, it is exact over the included. */
+export async function checkRound(simulation: Simulation, round: number): Promise<string> {
+  const seen = simulation.peers.flatMap(({ alive, outcomes }, index) =>
+    alive ? outcomes.filter((outcome) => outcome.round === round).map((outcome) => ({ index, outcome })) : []
+  )
+  const [{ outcome: first }] = seen
+  for (const { index, outcome } of seen) {
+    const { status, included, aggregator } = outcome
+    assert.deepEqual(
+      { status, included, aggregator },
+      { status: first.status, included: first.included, aggregator: first.aggregator }
+    )
+    assert.deepEqual(
+      valueHash(closingOf(outcome)),
+      valueHash(closingOf(first)),
+      `members closed round ${round} differently`
+    )
+    if (status === 'burned') continue
+    assert.ok(included.length >= simulation.task.thresholds.nMin)
+    const { values } = await simulation.sum(index, outcome)
+    assert.deepEqual([...values].map(Number), simulation.expected(included), `the sum of round ${round} is not exact`)
+  }
+  const { status, included, dropped, views, aggregator } = first
+  return JSON.stringify([
+    round,
+    status,
+    included,
+    dropped,
+    views,
+    aggregator,
+    simulation.clock.now(),
+    bytesToHex(valueHash(closingOf(first)))
+  ])
+}
+
+/** Order and deck follow from the closed rounds alone (§7), and so does who led the first view. */
+function checkLeaders({ task, peers }: Simulation, rounds: number): void {
+  const alive = peers.find((peer) => peer.alive)!
+  const { roster } = alive.member
+  let deck = initialDeck()
+  let beacon = genesisBeacon(task.idBytes, roster.hash)
+  for (let round = 1; round <= rounds; round++) {
+    const outcome = alive.outcomes.find((outcome) => outcome.round === round)!
+    const value = closingOf(outcome)
+    assert.ok(value.kind === 'summed' || value.kind === 'burned')
+    const order = leaderOrder(deck, roster, beacon, round)
+    if (outcome.status === 'burned' || outcome.views === 1) assert.equal(outcome.aggregator, order[0])
+    deck = deal(deck, order, roster.members.length)
+    beacon = value.beacon
+  }
+}
