@@ -15,7 +15,7 @@ import { sameBytes } from './dealing.ts'
 import { cutHash, decodeMessage, encodeMessage, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, RoundContext } from './messages.ts'
 import type { Channel, Frame, Links, Phase } from './ports.ts'
-import { Round, sumKey, sumName } from './round.ts'
+import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports } from './round.ts'
 import { receiveVector, vectorFrames } from './vectors.ts'
 
@@ -91,6 +91,8 @@ export class Member {
   #closed: Closed
   #running?: { round: Round; began: number; done: Promise<void> }
   readonly #stop = new AbortController()
+  /** What asked for a later round while an earlier one was still running here. */
+  #ahead?: AnyMessage
   #opening: Promise<unknown> = Promise.resolve()
 
   constructor(options: MemberOptions) {
@@ -127,6 +129,7 @@ export class Member {
     }
     const begun = await this.#ports.journal.get(ballotKey(this.task.id, this.#closed.round + 1))
     if (begun !== undefined) await this.want()
+    else await this.#ports.vectors.remove(`${folderOf(this.task.id)}/round-`)
   }
 
   async stop(): Promise<void> {
@@ -168,8 +171,12 @@ export class Member {
       case 'Want':
       case 'ViewChange':
         if (message.round <= this.#closed.round) return this.#answerBehind(message.from)
-        if (message.round > this.#closed.round + 1) await this.catchUp(from ?? message.from)
-        if (message.round !== this.#closed.round + 1) return
+        if (message.round > this.#closed.round + 1) {
+          // If the round before is just being closed here, this one is heard again when it is.
+          this.#ahead = message
+          await this.catchUp(from ?? message.from)
+          if (message.round > this.#closed.round + 1) return
+        }
         await this.#open(message)
         if (message.type === 'ViewChange') this.#running?.round.views.takeChange(message)
         return
@@ -347,18 +354,22 @@ export class Member {
     if (decision.round <= this.#closed.round) return
     await this.#close(decision, deck)
     this.#running = undefined
-    const outcome = await this.#outcome(decision, round, began)
-    await round.erase()
-    this.#options.closed?.(outcome)
+    round.wipe()
+    this.#options.closed?.(await this.#outcome(decision, round, began))
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    if (ahead?.round === decision.round + 1) await this.#open(ahead)
     // Members still listening to this leader are given a moment to hear how it ended.
     await this.#ports.clock.sleep(this.task.deadlineMs / 10, this.#stop.signal).catch(() => {})
     round.views.end(new Error(`round ${decision.round} is closed`))
+    await round.erase()
   }
 
   /** A round that was closed while this member was away: what became of it is not known here. */
   async #abandon({ round, began }: { round: Round; began: number }, later: Message<'Decision'>): Promise<void> {
     this.#running = undefined
     round.views.end(new Error(`round ${later.round} is closed`))
+    round.wipe()
     const outcome = await this.#outcome(later, round, began)
     await round.erase()
     const input = round.running?.header === undefined ? 'not included' : 'burned'

@@ -278,9 +278,13 @@ export class Round {
     return bytesToHex(bytes)
   }
 
-  /** S7: seeds, keys, shares and masked vectors are erased when the round is closed. Sums stay. */
-  async erase(): Promise<void> {
+  /** S7: when the round is closed, what was never opened of seeds, keys and shares is erased at once. */
+  wipe(): void {
     this.running?.wipe()
+  }
+
+  /** S7: so are masked vectors, once members that still listened have been told. Sums stay. */
+  async erase(): Promise<void> {
     await this.ports.vectors.remove(`${this.#folder}/`)
   }
 
@@ -309,13 +313,18 @@ export class Round {
   }
 
   get #folder(): string {
-    return `${this.task.id.slice(0, 16)}/round-${this.rules.context.round}`
+    return `${folderOf(this.task.id)}/round-${this.rules.context.round}`
   }
+}
+
+/** A task's folder in the vector store. */
+export function folderOf(taskId: string): string {
+  return taskId.slice(0, 16)
 }
 
 /** Where a sum's packed vector lies in the vector store. */
 export function sumName(taskId: string, round: number): string {
-  return `${taskId.slice(0, 16)}/sums/${round}`
+  return `${folderOf(taskId)}/sums/${round}`
 }
 
 /** Where a sum's header lies in the journal. */

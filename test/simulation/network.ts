@@ -109,6 +109,11 @@ export class Simulation {
   async round(number: number, limitMs = 3_600_000): Promise<void> {
     const from = this.living.filter(({ restarts }) => restarts === 0)
     void pick(from.length > 0 ? from : this.living, this.#chance).member.want()
+    // Whoever wanted it may have died before a word of it left.
+    void this.clock.sleep(1000).then(() => {
+      const waiting = this.living.find((peer) => !hasSeen(peer, number))
+      if (waiting?.member.closedRound === number - 1) void waiting.member.want()
+    })
     const done = () => this.living.every((peer) => hasSeen(peer, number))
     await this.clock.run(done, this.clock.now() + limitMs)
   }
