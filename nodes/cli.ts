@@ -1,4 +1,5 @@
 import yargs from 'yargs'
+import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
 import type { Command, Typed } from './commands/command.ts'
 import { keygenCommand } from './commands/keygen.ts'
@@ -9,7 +10,9 @@ import { nearest } from './suggestion.ts'
 import { UsageError } from './usage-error.ts'
 
 const commands: Command[] = [networkCommand, wordCountsCommand, keygenCommand, nodeCommand]
-const common = { json: { type: 'boolean', describe: 'one JSON object a line on stdout, people’s text on stderr' } } as const
+const common = {
+  json: { type: 'boolean', describe: 'one JSON object a line on stdout, people’s text on stderr' }
+} as const
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
 
@@ -31,15 +34,16 @@ async function parse(args: string[]): Promise<number> {
     .scriptName('secagg')
     .usage('$0 <command>\n\nSums the private vectors of a peer-to-peer network without a server.')
     .locale('en')
-    // A sign or a lone minus is a value here, and no value is parsed but by the option it belongs to.
-    .parserConfiguration({ 'camel-case-expansion': false, 'boolean-negation': false, 'duplicate-arguments-array': false })
+    .parserConfiguration({ 'camel-case-expansion': false, 'boolean-negation': false })
     .options(common)
     .strict()
-    .demandCommand(1, 'name a command; see secagg --help')
+    .demandCommand(1, 'name a command')
     .exitProcess(false)
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .fail((message, error: Error | undefined) => {
-      throw error ?? new UsageError(advise(message, args))
+      throw error === undefined || error.name === 'YError'
+        ? new UsageError(advise(error?.message ?? message, args))
+        : error
     })
   for (const command of commands) {
     parser = parser.command(
@@ -47,7 +51,9 @@ async function parse(args: string[]): Promise<number> {
       command.summary,
       (own) => own.usage(`secagg ${command.name}\n\n${command.summary}`).options(command.options),
       async (typed) => {
-        if (typed._.length > 1) throw new UsageError(`${command.name} takes no argument "${typed._[1]}"; see secagg ${command.name} --help`)
+        if (typed._.length > 1)
+          throw new UsageError(`${command.name} takes no argument "${typed._[1]}"; see secagg ${command.name} --help`)
+        refuseRepeated(command, typed)
         code = await command.run(typed as Typed)
       }
     )
@@ -56,18 +62,37 @@ async function parse(args: string[]): Promise<number> {
   return code
 }
 
+/** Of an option that was typed twice nobody knows which one was meant. */
+function refuseRepeated(command: Command, typed: Record<string, unknown>): void {
+  const all = { ...command.options, ...common }
+  for (const [name, option] of Object.entries<Options>(all)) {
+    if (option.array !== true && Array.isArray(typed[name]))
+      throw new UsageError(`--${name} is given twice; give it once`)
+  }
+}
+
 /** yargs says what it did not understand; beside it what was probably meant. */
 function advise(message: string, args: string[]): string {
+  const missing = /^(Missing required argument|Not enough arguments following)s?: (.*)$/.exec(message)
+  if (missing !== null) {
+    const lacks = missing[1].startsWith('Missing') ? `needs --${missing[2]}` : `needs a value after --${missing[2]}`
+    return `${args[0]} ${lacks}; see secagg ${args[0]} --help`
+  }
   const unknown = /^Unknown (argument|command)s?: (.*?)(,|$)/.exec(message)?.[2]
   if (unknown === undefined) return `${oneLine(message)}; see secagg --help`
   const command = commands.find(({ name }) => name === args[0])
   if (command === undefined) {
-    const meant = nearest(unknown, commands.map(({ name }) => name))
+    const meant = nearest(
+      unknown,
+      commands.map(({ name }) => name)
+    )
     return `there is no command "${unknown}"${meant === undefined ? '; see secagg --help' : ` (did you mean "${meant}"?)`}`
   }
   const meant = nearest(unknown, [...Object.keys(command.options), ...Object.keys(common), 'help'])
   const advice = meant === undefined ? `; see secagg ${command.name} --help` : ` (did you mean --${meant}?)`
-  return args.includes(unknown) ? `${command.name} takes no argument "${unknown}"${advice}` : `${command.name} has no option --${unknown}${advice}`
+  return args.includes(unknown)
+    ? `${command.name} takes no argument "${unknown}"${advice}`
+    : `${command.name} has no option --${unknown}${advice}`
 }
 
 function isSystemError(error: unknown): boolean {

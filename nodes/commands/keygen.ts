@@ -5,7 +5,12 @@ export const keygenCommand: Command = {
   name: 'keygen',
   summary: 'Makes the identity of a new member and prints its peer id.',
   options: {
-    data: { type: 'string', requiresArg: true, demandOption: true, describe: 'the member’s folder; an identity there is never overwritten' }
+    data: {
+      type: 'string',
+      requiresArg: true,
+      demandOption: true,
+      describe: 'the member’s folder; an identity there is never overwritten'
+    }
   },
   async run({ data, json }) {
     const { createIdentity } = await import('../daemon/daemon.ts')

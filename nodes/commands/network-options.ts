@@ -91,7 +91,9 @@ function parseEncoding(given: Given, whole: Whole, weights: number[] | undefined
   const foreign = type === 'fixed' ? ['max', 'min'] : ['clip', 'bits', 'weights']
   const wrong = foreign.find((option) => given(option) !== undefined)
   if (wrong !== undefined) {
-    throw new UsageError(`--${wrong} has no meaning with --encoding ${type}; leave it out or choose --encoding ${type === 'fixed' ? 'integer' : 'fixed'}`)
+    throw new UsageError(
+      `--${wrong} has no meaning with --encoding ${type}; leave it out or choose --encoding ${type === 'fixed' ? 'integer' : 'fixed'}`
+    )
   }
   if (type === 'integer') {
     const min = whole('min', 0, -Number.MAX_SAFE_INTEGER)
@@ -123,7 +125,8 @@ function parseInputs(given: Given, whole: Whole): NetworkRun['inputs'] {
 
 function parseKill(text: string, peers: number, rounds: number): Kill {
   const [, who, phase, at] = /^([^@]+)@([^:]+)(?::(.+))?$/.exec(text) ?? []
-  if (who === undefined) throw new UsageError(`--kill must be WHO@PHASE or WHO@PHASE:ROUND, as in 5@mask:3, not "${text}"`)
+  if (who === undefined)
+    throw new UsageError(`--kill must be WHO@PHASE or WHO@PHASE:ROUND, as in 5@mask:3, not "${text}"`)
   if (!isMortal(phase)) {
     const meant = nearest(phase, mortalPhases)
     throw new UsageError(

@@ -50,7 +50,8 @@ export async function readInputs(folder: string, shape: Shape, length?: number):
     if (length !== undefined && values.length !== length) {
       throw new UsageError(`--length is ${length}, and ${file} has ${values.length} elements; leave --length out`)
     }
-    if (values.length === 0) throw new InputError('INPUT_LENGTH', `${file} is empty; give every member at least one element`)
+    if (values.length === 0)
+      throw new InputError('INPUT_LENGTH', `${file} is empty; give every member at least one element`)
     if (values.length !== first.length) {
       const lengths = `${file} has ${values.length} elements and ${first.file} has ${first.length}`
       throw new InputError('INPUT_LENGTH', `${lengths}; give all members vectors of one length`)
@@ -66,7 +67,10 @@ export async function readInputs(folder: string, shape: Shape, length?: number):
     await check(join(folder, `peer-${member}.npy`))
     for (let round = 1; round <= rounds; round++) {
       const file = join(folder, `peer-${member}.round-${round}.npy`)
-      const exists = await access(file).then(() => true, () => false)
+      const exists = await access(file).then(
+        () => true,
+        () => false
+      )
       if (!exists) continue
       await check(file)
       overrides.set(`${member}:${round}`, file)

@@ -1,8 +1,10 @@
+import { flushCompileCache } from 'node:module'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SecureAggregationError } from '../../src/errors.ts'
 import type { Task } from '../../src/task/task.ts'
 import { dataDeadlineMs } from '../../src/task/task.ts'
 import type { Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
+import { lackingForRound } from './assembly.ts'
 import { killText, PendingKills } from './kills.ts'
 import type { Kill } from './kills.ts'
 import type { MortalPeer, Peer, PeerEvents, PeerSettings } from './peer.ts'
@@ -21,12 +23,12 @@ export interface NetworkOptions {
   /** Peer ids by number, as in peer-N. */
   ids: string[]
   /** The folder of member N. */
-  folder(number: number): string
+  folder: (number: number) => string
   inProcess: boolean
   kills: readonly Kill[]
   /** Whether a killed member is started again. */
   restart: boolean
-  warn(text: string): void
+  warn: (text: string) => void
   glimpse?: Glimpse
 }
 
@@ -54,6 +56,7 @@ export class LocalNetwork {
   #round?: RunningRound
   #closedRound = 0
   #ended = false
+  #waitingFor = ''
 
   constructor(options: NetworkOptions) {
     this.#options = options
@@ -65,11 +68,16 @@ export class LocalNetwork {
   /** What is being waited for, for people. */
   get doing(): string {
     if (this.#round !== undefined) return this.#round.doing
-    return `connecting ${this.#options.ids.length} members: ${this.#peers.size} are running`
+    const { length } = this.#options.ids
+    return this.#peers.size < length
+      ? `${this.#peers.size} of ${length} members are running`
+      : `connecting: ${this.#waitingFor}`
   }
 
   /** Starts every member; all but the first are told its address. Resolves when each is connected to all others. */
   async start(): Promise<void> {
+    // The processes load what this one has loaded and compiled.
+    flushCompileCache()
     const numbers = this.#options.ids.keys().toArray()
     const starts = numbers.map((number) => this.#launcher(number))
     const first = await this.#unlessFailed(starts[0]([]))
@@ -98,7 +106,8 @@ export class LocalNetwork {
       // Two, so that the round opens even if one of them is killed before its word is out.
       await this.#unlessFailed(Promise.all(members.slice(0, 2).map(([, peer]) => peer.want())))
       const closed = await this.#unlessFailed(running.closed(roundDeadlines * dataDeadlineMs(this.#options.task)))
-      for (const kill of this.#kills.of(round)) this.#options.warn(`${killText(kill)} never came about: nobody it names reached that phase`)
+      for (const kill of this.#kills.of(round))
+        this.#options.warn(`${killText(kill)} never came about: nobody it names reached that phase`)
       if (closed.status !== 'no quorum') this.#closedRound = round
       return closed
     } finally {
@@ -208,7 +217,9 @@ export class LocalNetwork {
     const kills = this.#kills.of(round).length
     if (kills <= D) return
     const allowed = `the task allows for ${D} missing`
-    this.#options.warn(`round ${round} has ${kills} kills and ${allowed}: it may be burned, and a restart may be its only way to close`)
+    this.#options.warn(
+      `round ${round} has ${kills} kills and ${allowed}: it may be burned, and a restart may be its only way to close`
+    )
   }
 
   /** Waits until every living and restarted member is connected to all the others, caught up and subscribed. */
@@ -217,9 +228,13 @@ export class LocalNetwork {
     for (;;) {
       const lacking = await this.#unlessFailed(this.#lacking())
       if (lacking === undefined) return
+      this.#waitingFor = lacking
       if (Date.now() > deadline) {
         const seconds = assemblyMs / 1000
-        throw new SecureAggregationError('NOT_CONNECTED', `after ${seconds} s ${lacking}; run again with --data DIR and read the members’ log.jsonl`)
+        throw new SecureAggregationError(
+          'NOT_CONNECTED',
+          `after ${seconds} s ${lacking}; run again with --data DIR and read the members’ log.jsonl`
+        )
       }
       await this.#unlessFailed(sleep(pollMs))
     }
@@ -229,18 +244,7 @@ export class LocalNetwork {
   async #lacking(): Promise<string | undefined> {
     const [restarting] = this.#restarting
     if (restarting !== undefined) return `peer-${restarting} has not come back`
-    const members = [...this.#peers]
-    const states = await Promise.all(members.map(([, peer]) => peer.status()))
-    for (const [at, [number]] of members.entries()) {
-      const { connected, subscribed, closedRound } = states[at]
-      if (closedRound !== this.#closedRound) return `peer-${number} has closed round ${closedRound} and not ${this.#closedRound}`
-      for (const [other] of members) {
-        const id = this.#options.ids[other]
-        if (other !== number && !connected.includes(id)) return `peer-${number} is not connected to peer-${other}`
-        if (other !== number && !subscribed.includes(id)) return `peer-${number} does not hear that peer-${other} subscribes`
-      }
-    }
-    return undefined
+    return lackingForRound(this.#peers, this.#options.ids, this.#closedRound)
   }
 
   #unlessFailed<T>(work: Promise<T>): Promise<T> {

@@ -169,8 +169,14 @@ export class ProcessPeer implements MortalPeer {
 
   #ended(): SecureAggregationError {
     const { exitCode, signalCode } = this.#child
-    const words = this.#lastWords.trim().split('\n')[0].replace(/^secagg: /, '')
+    const words = this.#lastWords
+      .trim()
+      .split('\n')[0]
+      .replace(/^secagg: /, '')
     const why = words === '' ? '' : `: ${words}`
-    return new SecureAggregationError('PEER_ENDED', `the process of peer-${this.#settings.number} ended (${signalCode ?? `exit code ${exitCode}`})${why}`)
+    return new SecureAggregationError(
+      'PEER_ENDED',
+      `the process of peer-${this.#settings.number} ended (${signalCode ?? `exit code ${exitCode}`})${why}`
+    )
   }
 }

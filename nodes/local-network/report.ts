@@ -85,7 +85,9 @@ const columns: [title: string, width: number][] = [
 
 /** One line of the table for people; numbers stand to the right. */
 export function tableLine(cells: string[]): string {
-  const padded = cells.map((cell, at) => (columns[at][1] > 0 ? cell.padStart(columns[at][1]) : cell.padEnd(-columns[at][1])))
+  const padded = cells.map((cell, at) =>
+    columns[at][1] > 0 ? cell.padStart(columns[at][1]) : cell.padEnd(-columns[at][1])
+  )
   return `  ${padded.join('  ')}`.trimEnd()
 }
 

@@ -44,7 +44,7 @@ export interface NetworkRun {
 export interface Audience {
   started?(task: Task): void
   round(report: RoundReport, sumFile: string | undefined): Promise<void> | void
-  warn(text: string): void
+  warn: (text: string) => void
 }
 
 /** Runs a network from its first process to its last. Throws what a user can act on; no process outlives it. */
@@ -57,7 +57,6 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
     })
     if (run.out !== undefined) await mkdir(run.out, { recursive: true })
     const { inProcess, kills, restart, glimpse } = run
-    const { warn } = audience
     const network = new LocalNetwork({
       task,
       taskFile,
@@ -66,7 +65,7 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       inProcess,
       kills,
       restart,
-      warn,
+      warn: audience.warn,
       glimpse
     })
     try {
@@ -132,7 +131,10 @@ async function writeReport(file: string, report: RoundReport, sumFile: string | 
 }
 
 /** Inputs, identities and the task on disk. Whatever is wrong with any of them is said before a process is started. */
-async function prepare(run: NetworkRun, folder: string): Promise<Omit<Prepared, 'network' | 'folder'> & { taskFile: string }> {
+async function prepare(
+  run: NetworkRun,
+  folder: string
+): Promise<Omit<Prepared, 'network' | 'folder'> & { taskFile: string }> {
   const { peers, encoding } = run
   const ids: string[] = []
   for (let number = 0; number < peers; number++) ids.push(await createIdentity(join(folder, `peer-${number}`)))

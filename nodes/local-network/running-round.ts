@@ -122,7 +122,10 @@ export class RunningRound {
   #lateness(limitMs: number): SecureAggregationError {
     const open = this.#witnesses.filter((number) => !this.#outcomes.has(number)).map((number) => `peer-${number}`)
     const sentence = `round ${this.round} was not closed by ${open.join(', ')} within ${Math.round(limitMs / 1000)} s`
-    return new SecureAggregationError('ROUND_OPEN', `${sentence}; run again with --data DIR and read the members’ log.jsonl`)
+    return new SecureAggregationError(
+      'ROUND_OPEN',
+      `${sentence}; run again with --data DIR and read the members’ log.jsonl`
+    )
   }
 
   #summary(): ClosedRound {
@@ -142,7 +145,7 @@ export class RunningRound {
     return {
       ...common,
       status: told.status,
-      reason: told.reason,
+      reason: this.#inNumbers(told.reason),
       aggregator,
       views: Math.max(...reports.map(({ views }) => views)),
       attempts: Math.max(...reports.map(({ attempts }) => attempts)),
@@ -152,6 +155,11 @@ export class RunningRound {
       phaseMs: told.phaseMs,
       holders: witnesses.filter((number) => this.#outcomes.get(number)!.hasSum)
     }
+  }
+
+  /** Reasons name members by roster index, and people here know them by number. */
+  #inNumbers(reason: string | undefined): string | undefined {
+    return reason?.replaceAll(/\bmember (\d+)/g, (_, index: string) => `peer-${this.#numbers[Number(index)]}`)
   }
 
   /** The aggregator's report if it has seen the whole round, else that of a member that has. */

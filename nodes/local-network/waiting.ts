@@ -1,7 +1,11 @@
 const patienceMs = 2_000
 
 /** Tells people what is being waited for where it takes longer than two seconds: one line, updated on a terminal. */
-export async function whileWaiting<T>(text: () => string, work: Promise<T>, stream: NodeJS.WriteStream = process.stderr): Promise<T> {
+export async function whileWaiting<T>(
+  text: () => string,
+  work: Promise<T>,
+  stream: NodeJS.WriteStream = process.stderr
+): Promise<T> {
   const began = Date.now()
   let shown = false
   const show = (): void => {

@@ -11,7 +11,9 @@ function bytesOf(field: Field): Uint8Array {
   if (!Number.isSafeInteger(field) || field < 0)
     throw new RangeError(`a hashed number is whole and not negative, not ${field}`)
   const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(field))
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, Math.floor(field / 2 ** 32))
+  view.setUint32(4, field % 2 ** 32)
   return bytes
 }
 

@@ -10,6 +10,7 @@ import type { VectorStore } from '../journal/vector-store.ts'
 import { Member } from '../round/member.ts'
 import type { RoundOutcome } from '../round/member.ts'
 import type { Observer } from '../round/ports.ts'
+import type { RoundInput } from '../round/round.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import type { Task } from '../task/task.ts'
 import { systemClock } from './clock.ts'
@@ -210,11 +211,10 @@ export class Session {
     }
   }
 
-  async #input(round: number, signal: AbortSignal) {
+  async #input(round: number, signal: AbortSignal): Promise<RoundInput | undefined> {
     const input = await this.#chosen(round, signal)
     if (input === undefined) return undefined
-    const { lanes } = await this.#encoder.encode(input.vector, { weight: input.weight })
-    return lanes
+    return { lanes: async () => (await this.#encoder.encode(input.vector, { weight: input.weight })).lanes }
   }
 
   async #chosen(round: number, signal: AbortSignal): Promise<Input | undefined> {

@@ -28,7 +28,7 @@ export function authenticate(message: AnyMessage, context: RoundContext, roster:
   const member = roster.members[from]
   const claimed = sender === undefined ? member : roster.members[sender]
   const culprit = claimed?.id
-  if (bytesToHex(message.task) !== bytesToHex(context.task))
+  if (compareBytes(message.task, context.task) !== 0)
     throw new MessageError('WRONG_TASK', `a ${type} is for another task`, { culprit })
   if (message.epoch !== context.epoch || message.round !== context.round) {
     throw new MessageError(

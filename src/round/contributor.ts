@@ -40,7 +40,8 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
         break
       case 'KeyBook':
         yield* deliverShares(message, round, view)
-        if (round.running?.book !== undefined) sharesAwaited = round.sharesHeld().then(() => 'shares')
+        if (round.running?.book !== undefined && !round.ballot.sitsOut(round.running.number))
+          sharesAwaited = round.sharesHeld().then(() => 'shares')
         break
       case 'ShareDelivery':
         round.deliver(message)

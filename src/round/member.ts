@@ -1,7 +1,6 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { hexToBytes } from '@noble/hashes/utils.js'
 import { MessageError, RoundError } from '../errors.ts'
-import type { Lanes } from '../crypto/mask-stream.ts'
 import { genesisBeacon } from '../membership/beacon.ts'
 import { deal, decodeDeck, deckHash, encodeDeck, initialDeck, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
@@ -16,7 +15,7 @@ import { cutHash, decodeMessage, encodeMessage, signedBytes } from './messages.t
 import type { AnyMessage, Body, Message, RoundContext } from './messages.ts'
 import type { Channel, Frame, Links, Phase } from './ports.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
-import type { Ports } from './round.ts'
+import type { Ports, RoundInput } from './round.ts'
 import { receiveVector, vectorFrames } from './vectors.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
@@ -52,8 +51,8 @@ export interface MemberOptions {
   id: string
   ports: Ports
   links: Links2
-  /** The application's input for a round, encoded; undefined where it has none. Waits for it as long as the signal lets it. */
-  input: (round: number, signal: AbortSignal) => Promise<Lanes | undefined>
+  /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
+  input: (round: number, signal: AbortSignal) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array
   opened?: (round: number) => void
   closed?: (outcome: RoundOutcome) => void
@@ -442,7 +441,8 @@ export class Member {
   /** The header of the sum that was decided: this member's own, or one fetched from whoever has it. */
   async #sumHeader(round: number, root: Uint8Array, hashOfCut: Uint8Array): Promise<Message<'SumHeader'> | undefined> {
     const stored = await this.#ports.journal.get(sumKey(this.task.id, round))
-    if (stored !== undefined) {
+    // The vector lies elsewhere than the journal and may be gone where that is not.
+    if (stored !== undefined && (await this.#ports.vectors.size(sumName(this.task.id, round))) !== undefined) {
       const header = decodeMessage(stored) as Message<'SumHeader'>
       if (sameBytes(header.body.root, root)) return header
     }

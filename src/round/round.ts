@@ -31,6 +31,12 @@ export interface Ports {
   observer: Observer
 }
 
+/** What a member contributes in one round: the same vector in every attempt. */
+export interface RoundInput {
+  /** Encodes it, into lanes of their own each time: masks are laid in place. @throws InputError */
+  lanes(): Promise<Lanes>
+}
+
 export interface RoundOptions {
   task: Task
   rules: RoundRules
@@ -43,8 +49,8 @@ export interface RoundOptions {
   previous: Uint8Array | null
   ballot: Ballot
   ports: Ports
-  /** The encoded input, once the application has it; undefined for a member that only holds shares and votes. */
-  input: (signal: AbortSignal) => Promise<Lanes | undefined>
+  /** The input, once the application has it; undefined for a member that only holds shares and votes. */
+  input: (signal: AbortSignal) => Promise<RoundInput | undefined>
   /** The encoded message that opened the round here, shown to a leader that may not have heard it. */
   why: Uint8Array
 }
@@ -80,7 +86,9 @@ export class Round {
   reason = ''
 
   readonly #input: RoundOptions['input']
-  #inputTaken?: Promise<Lanes | undefined>
+  #hasInput?: Promise<boolean>
+  #offered?: RoundInput
+  #lanes?: Lanes
   readonly #reached = new Map<Phase, Promise<void>>()
   readonly #phaseBegan: Array<{ phase: Phase; at: number }> = []
   readonly #closed = Promise.withResolvers<Message<'Decision'>>()
@@ -159,27 +167,38 @@ export class Round {
     return this.running
   }
 
-  /** Whether the application has an input for this round; it is given a quarter of a phase to come with it. */
-  async hasInput(): Promise<boolean> {
-    if (this.#inputTaken === undefined) {
-      const late = new AbortController()
-      const input = this.#input(late.signal).catch(() => undefined)
-      const { clock } = this.ports
-      const given = new AbortController()
-      const tooLate = clock.sleep(this.views.patience.limit / 2, given.signal).then(
-        () => late.abort(),
-        () => {}
-      )
-      this.#inputTaken = Promise.race([input, tooLate.then(() => undefined)]).finally(() => given.abort(noLongerNeeded))
-    }
-    return (await this.#inputTaken) !== undefined
+  /**
+   * Whether the application has an input for this round; it is given a quarter of a phase to come with it. It is encoded
+   * here and now, so that a bad one is refused before anything is said of it.
+   */
+  hasInput(): Promise<boolean> {
+    this.#hasInput ??= this.#offeredInput().then(async (offered) => {
+      this.#offered = offered
+      this.#lanes = await offered?.lanes()
+      return offered !== undefined
+    })
+    return this.#hasInput.catch((error: Error) => {
+      this.ports.observer.refused?.(error)
+      return false
+    })
   }
 
   /** The input's lanes, to be masked in place: they are the round's now. */
   async takeInput(): Promise<Lanes> {
-    const lanes = await this.#inputTaken
+    const lanes = this.#lanes ?? (await this.#offered?.lanes())
+    this.#lanes = undefined
     if (lanes === undefined) throw new MessageError('OUT_OF_PHASE', 'this member has no input in this round')
     return lanes
+  }
+
+  async #offeredInput(): Promise<RoundInput | undefined> {
+    const late = new AbortController()
+    const given = new AbortController()
+    const tooLate = this.ports.clock.sleep(this.views.patience.limit / 2, given.signal).then(
+      () => late.abort(noLongerNeeded),
+      () => {}
+    )
+    return Promise.race([this.#input(late.signal), tooLate.then(() => undefined)]).finally(() => given.abort(noLongerNeeded))
   }
 
   /** Reports a phase before its first message leaves; whoever watches may hold the round there. */

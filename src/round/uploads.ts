@@ -121,16 +121,21 @@ async function giveIntoCustody(
 ): Promise<void> {
   const custody = await round.state('Custody', { header: header.encoded })
   const { grace, limit } = round.views.patience
-  for (const member of round.order.filter((other) => other !== round.me && set.members.includes(other))) {
-    if (!table.isConnected(member) || !table.isWelcome(member)) continue
-    table.say(member, custody)
-    table.sayVector(member, name)
-    const missing = await table.gather(() => (receipts.has(member) ? [] : [member]), {
-      limit: round.isLong ? limit : grace,
-      grace: 0,
-      signal
-    })
-    if (missing.length === 0) return
+  const candidates = round.order.filter((other) => other !== round.me && set.members.includes(other))
+  const asked = new Set<number>()
+  const { clock } = round.ports
+  for (const until = clock.now() + limit; clock.now() < until && candidates.some((other) => table.isWelcome(other));) {
+    const next = candidates.find((other) => !asked.has(other) && table.isConnected(other) && table.isWelcome(other))
+    if (next !== undefined) {
+      asked.add(next)
+      table.say(next, custody)
+      table.sayVector(next, name)
+    }
+    // One that lost its conversation is told everything again with the next, so all that were asked may still answer.
+    const waitedFor = next === undefined ? candidates : [next]
+    const patience = next !== undefined && round.isLong ? limit : grace
+    await table.gather(() => (receipts.size > 0 ? [] : waitedFor), { limit: patience, grace, signal })
+    if (receipts.size > 0) return
   }
   throw new LeaderGaveUp("no member took the leader's vector into custody")
 }

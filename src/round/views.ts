@@ -62,8 +62,6 @@ export class Views {
     const { ballot, closed, ports, rules } = this.#round
     // After a restart: whoever crashed between its change of view and the word of it would be missed by the next leader.
     if (this.current > 0) this.#tell(await ballot.changeView(this.current))
-    // After a restart: the leader of this view is still to hear that this member came to it.
-    if (this.current > 0) this.takeChange(await ballot.changeView(this.current))
     let isClosed = false
     const done = closed.then(() => (isClosed = true))
     while (!isClosed && !signal.aborted) {

@@ -17,8 +17,8 @@ export type { Threat, Thresholds } from './thresholds.ts'
 /** Lanes are 32 bits wide at most (§11). */
 const widestLane = 32
 
-/** 16 MiB in a second, per millisecond: what a home connection or a busy machine can be relied on to carry. */
-const bytesPerMs = (16 * 2 ** 20) / 1000
+/** 8 MiB in a second, per millisecond: what a home connection or a busy machine can be relied on to carry. */
+const bytesPerMs = (8 * 2 ** 20) / 1000
 
 /** What the members agree on, written out: every default filled in, in the units of the protocol. */
 export interface TaskTerms {
@@ -139,7 +139,7 @@ function bitLength(value: bigint): number {
 
 /**
  * The deadline in milliseconds of a phase in which vectors travel: the phase deadline, and the time in which one link
- * carries every member's packed vector at 16 MiB a second, since the aggregator takes all uploads and sends all sums.
+ * carries every member's packed vector at 8 MiB a second, since the aggregator takes all uploads and sends all sums.
  * It follows from the terms alone, so that all members count alike (§6).
  */
 export function dataDeadlineMs(task: Task): number {

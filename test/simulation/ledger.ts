@@ -43,9 +43,10 @@ export class Ledger {
     this.#checkSides()
   }
 
-  /** How often each type was signed, for tests of the ledger itself. */
-  count(type: MessageType): number {
-    return this.#entries.filter((entry) => entry.type === type).length
+  /** How many messages of a type were signed, by all or by one. */
+  count(type: MessageType, member?: number): number {
+    return this.#entries.filter((entry) => entry.type === type && (member === undefined || entry.member === member))
+      .length
   }
 
   #bodies<T extends MessageType>(type: T) {

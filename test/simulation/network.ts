@@ -7,8 +7,6 @@ import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
 import { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/member.ts'
-import { decodeMessage } from '../../src/round/messages.ts'
-import type { AnyMessage } from '../../src/round/messages.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { below, chance, pick } from './chance.ts'
@@ -18,8 +16,8 @@ import type { Identity } from './identities.ts'
 import { Ledger } from './ledger.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
-/** What a corrupt member makes of each frame that it would send to its leader. */
-export type Tamper = (frame: Frame, message: AnyMessage | undefined) => Iterable<Frame> | AsyncIterable<Frame>
+/** What a corrupt member makes of the frames that it would send in a conversation; where it ends, it hangs up. */
+export type Tamper = (frames: AsyncIterable<Frame>) => AsyncIterable<Frame>
 
 export interface SimulationOptions {
   members: number
@@ -30,19 +28,23 @@ export interface SimulationOptions {
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
   delay?: number
-  /** Part of gossip that is lost at first, and arrives with the next repair, within two seconds. */
+  /** Part of gossip that is lost at first, and arrives with the next repair, within a second. */
   loss?: number
   /** Part of the direct deliveries between members that find a way; the others go through the leader. */
   direct?: number
+  /** By member: of its frames to a leader, and as a leader of those to the others. */
   tamper?: ReadonlyMap<number, Tamper>
+  tamperAsLeader?: ReadonlyMap<number, Tamper>
   /** What a corrupt member makes of a message that it would deliver directly. */
   tamperDelivery?: ReadonlyMap<number, (message: Uint8Array) => Uint8Array>
   /** Whether a member has an input in a round. */
   contributes?: (index: number, round: number) => boolean
   contextHash?: (index: number) => Uint8Array
+  /** A killed process is started again after so many milliseconds. */
+  restart?: { afterMs: number; vectors: boolean }
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat'>>
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart'>> & Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
   member: Member
@@ -54,6 +56,8 @@ export interface Peer {
   channels: Set<Channel>
   outcomes: RoundOutcome[]
   refusals: Error[]
+  /** Why it left which view, and when. */
+  viewsLeft: string[]
   /** Signatures and journal writes that are left before it crashes. */
   stepsLeft: number
 }
@@ -92,6 +96,7 @@ export class Simulation {
       loss: 0,
       direct: 1,
       tamper: new Map(),
+      tamperAsLeader: new Map(),
       tamperDelivery: new Map(),
       contributes: () => true,
       contextHash: () => new Uint8Array(32),
@@ -110,7 +115,7 @@ export class Simulation {
     const from = this.living.filter(({ restarts }) => restarts === 0)
     void pick(from.length > 0 ? from : this.living, this.#chance).member.want()
     // Whoever wanted it may have died before a word of it left.
-    void this.clock.sleep(1000).then(() => {
+    void this.clock.sleep(500).then(() => {
       const waiting = this.living.find((peer) => !hasSeen(peer, number))
       if (waiting?.member.closedRound === number - 1) void waiting.member.want()
     })
@@ -127,6 +132,8 @@ export class Simulation {
     for (const channel of peer.channels) channel.abort(processGone())
     peer.channels.clear()
     void peer.member.stop()
+    const { restart } = this.#settings
+    if (restart !== undefined) void this.clock.sleep(restart.afterMs).then(() => this.restart(index, restart))
   }
 
   killAfter(index: number, ms: number): void {
@@ -170,7 +177,7 @@ export class Simulation {
     return this.#encoder.decode(unpack(packed, laneCount, bits), included.length)
   }
 
-  /** Signs what a corrupt member makes up. */
+  /** Signs what a corrupt member makes up; not in the ledger. */
   signAs(index: number, bytes: Uint8Array): Uint8Array {
     return this.#identities[index].sign(bytes)
   }
@@ -185,6 +192,7 @@ export class Simulation {
       channels: new Set(),
       outcomes: before?.outcomes ?? [],
       refusals: before?.refusals ?? [],
+      viewsLeft: before?.viewsLeft ?? [],
       stepsLeft: Infinity
     }
     const links = this.#links(index, peer)
@@ -206,12 +214,16 @@ export class Simulation {
         vectors,
         observer: {
           phase: (phase, round, leading) => this.#reached(index, peer, phase, round, leading),
+          view: (round, view, why) =>
+            void peer.viewsLeft.push(`round ${round} view ${view - 1} at ${Math.round(this.clock.now())} ms: ${why}`),
           refused: (error) => void (peer.alive && peer.refusals.push(error))
         }
       },
       links,
       input: async (round) =>
-        this.#settings.contributes(index, round) ? (await this.#encoder.encode(this.inputs[index])).lanes : undefined,
+        this.#settings.contributes(index, round)
+          ? { lanes: async () => (await this.#encoder.encode(this.inputs[index])).lanes }
+          : undefined,
       contextHash: () => this.#settings.contextHash(index),
       closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome))
     })
@@ -275,7 +287,7 @@ export class Simulation {
         const there = reach(leader)
         const [mine, theirs] = channelPair()
         for (const end of [self, there]) end.channels.add(mine)
-        void there.member.converse(me, this.#slow(theirs))
+        void there.member.converse(me, this.#slow(theirs, this.#settings.tamperAsLeader.get(leader)))
         return this.#slow(mine, this.#settings.tamper.get(me))
       },
       deliver: async (to: number, message: Uint8Array, signal: AbortSignal): Promise<void> => {
@@ -288,7 +300,7 @@ export class Simulation {
       announce: (message: Uint8Array): void => {
         for (let to = 0; to < this.peers.length; to++) {
           if (to === me) continue
-          const repaired = this.#chance() < this.#settings.loss ? this.#chance() * 2000 : 0
+          const repaired = this.#chance() < this.#settings.loss ? this.#chance() * 1000 : 0
           void clock.sleep(repaired + this.#takes()).then(() => hand(to, message))
         }
       },
@@ -308,7 +320,7 @@ export class Simulation {
       async sink(source) {
         await channel.sink(
           (async function* () {
-            for await (const frame of tamper === undefined ? source : tampered(source, tamper)) {
+            for await (const frame of tamper === undefined ? source : tamper(source)) {
               await clock.sleep(takes())
               yield frame
             }
@@ -318,11 +330,6 @@ export class Simulation {
       abort: (reason) => channel.abort(reason)
     }
   }
-}
-
-async function* tampered(source: AsyncIterable<Frame>, tamper: Tamper): AsyncGenerator<Frame> {
-  for await (const frame of source)
-    yield* tamper(frame, frame.kind === 'control' ? decodeMessage(frame.payload) : undefined)
 }
 
 /** A restarted member may learn from the others, without an outcome of its own, that a round is over. */

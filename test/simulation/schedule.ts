@@ -127,6 +127,8 @@ export async function checkRound(simulation: Simulation, round: number): Promise
       `members closed round ${round} differently`
     )
     if (status === 'burned') continue
+    const { restarts, vectors } = simulation.peers[index]
+    if (restarts > 0 && (await vectors.size(outcome.sum!)) === undefined) continue
     assert.ok(included.length >= simulation.task.thresholds.nMin)
     const { values } = await simulation.sum(index, outcome)
     assert.deepEqual([...values].map(Number), simulation.expected(included), `the sum of round ${round} is not exact`)

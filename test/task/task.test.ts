@@ -181,10 +181,10 @@ describe('the bits of a task', () => {
 })
 
 describe('the deadline of phases in which vectors travel', () => {
-  it('adds the time of every packed vector at 16 MiB a second', () => {
+  it('adds the time of every packed vector at 8 MiB a second', () => {
     const task = createTask({ ...integer, length: 2 ** 20, encoding: { type: 'integer', max: 8191 } })
     assert.equal(task.bits, 16)
-    assert.equal(dataDeadlineMs(task), 10_000 + 1000)
+    assert.equal(dataDeadlineMs(task), 10_000 + 2000)
   })
 
   it('is hardly longer than the phase deadline for short vectors', () => {

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import type { Phase } from '../../src/round/ports.ts'
+import { below, chance, pick } from './chance.ts'
+import { simulatedTask } from './identities.ts'
+import { Simulation } from './network.ts'
+import { checkRound, firstOrder } from './schedule.ts'
+
+const threat = { corrupt: 0, dropout: 0.25 }
+
+/** The first in the order leads; who is last in it. */
+async function lastInOrder(members: number): Promise<number> {
+  const { task } = await simulatedTask({ members, length: 7, threat })
+  return firstOrder(task).at(-1)!
+}
+
+describe('a member that crashes and comes back with its journal', function () {
+  this.timeout(60_000)
+
+  for (const phase of ['shares', 'mask', 'agree', 'unmask'] as Phase[]) {
+    it(`sits out the attempt it had entered when it crashed before ${phase}, votes, and takes part in the next round`, async () => {
+      const who = await lastInOrder(5)
+      const kills = [{ who, phase, round: 1 }]
+      const restart = { afterMs: 150, vectors: true }
+      const simulation = await Simulation.create({ members: 5, seed: 3, threat, kills, restart })
+      await simulation.round(1)
+      const signed = (type: Parameters<typeof simulation.ledger.count>[0]) => simulation.ledger.count(type, who)
+      const before = signed('Commit')
+      assert.equal(simulation.peers[who].restarts, 1)
+      assert.equal(signed('KeyAdvert'), 1)
+      assert.ok(signed('MaskedHeader') <= 1)
+      assert.equal(signed('Reveal'), 0, 'nothing is revealed in an attempt that was entered before a crash')
+      assert.ok(before > 0, 'a restarted member still votes')
+      const { status, included } = simulation.living[0].outcomes[0]
+      assert.equal(status, 'summed')
+      assert.equal(included.includes(who), phase === 'agree' || phase === 'unmask')
+      await checkRound(simulation, 1)
+
+      await simulation.round(2)
+      assert.deepEqual(simulation.living[0].outcomes[1].included, [0, 1, 2, 3, 4])
+      await checkRound(simulation, 2)
+      simulation.ledger.check(simulation.task.thresholds.quorum)
+    })
+  }
+
+  it('signs nothing twice, whichever journal write or signature it crashes at, and is in the next sum', async () => {
+    for (let seed = 0; seed < 150; seed++) {
+      const draw = chance(seed)
+      const members = pick([4, 5, 5, 6, 8], draw)
+      const leader = await firstOfOrder(members)
+      const who = draw() < 0.3 ? leader : below(members, draw)
+      const restart = { afterMs: pick([1, 100, 1000, 8000], draw), vectors: draw() < 0.5 }
+      const simulation = await Simulation.create({ members, seed, threat, restart, loss: pick([0, 0.3], draw) })
+      simulation.killAtStep(who, below(60, draw))
+      try {
+        await simulation.round(1, 600_000)
+        await checkRound(simulation, 1)
+        // A process that crashed late in the round comes back while the next one is wanted.
+        await simulation.clock
+          .run(() => simulation.living.length === members, simulation.clock.now() + 60_000)
+          .catch(() => {})
+        await simulation.round(2, 600_000)
+        await checkRound(simulation, 2)
+        const [first, second] = simulation.living.find(({ restarts }) => restarts === 0)!.outcomes
+        if (who !== leader) assert.equal(first.status, 'summed', first.reason)
+        if (simulation.peers[who].restarts > 0 && second.aggregator !== who)
+          assert.equal(second.status, 'summed', second.reason)
+        simulation.ledger.check(simulation.task.thresholds.quorum)
+      } catch (cause) {
+        throw new Error(`seed ${seed}: member ${who} of ${members}: ${(cause as Error).message}`, { cause })
+      }
+    }
+  })
+})
+
+async function firstOfOrder(members: number): Promise<number> {
+  const { task } = await simulatedTask({ members, length: 7, threat })
+  return firstOrder(task)[0]
+}
