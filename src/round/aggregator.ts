@@ -2,10 +2,11 @@ import type { Lanes } from '../crypto/mask-stream.ts'
 import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet, encodeSet } from '../membership/member-set.ts'
 import { checkOpened } from './attempt.ts'
+import type { CheckedSum } from './attempt.ts'
 import { sameBytes } from './dealing.ts'
 import { fault, LeaderGaveUp } from './faults.ts'
 import { cutHash, inclusionOf } from './messages.ts'
-import type { Message, Value } from './messages.ts'
+import type { Lock, Message, Value } from './messages.ts'
 import type { Round } from './round.ts'
 import type { Shown, Table } from './table.ts'
 import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys } from './transcript.ts'
@@ -14,32 +15,110 @@ import { masksToRemove, Revealed } from './unmasking.ts'
 import { gatherVectors } from './uploads.ts'
 import type { Uploads } from './uploads.ts'
 import { maskInto } from './vectors.ts'
-import { agree, decideClosing } from './voting.ts'
+import { furthestPoint } from './takeover.ts'
+import { agree, decideClosing, propose } from './voting.ts'
 
 /** The elected member's side of a round, top to bottom as §4 tells it: a barrier per phase. It need not be trusted. */
 
-export async function aggregate(round: Round, table: Table, signal: AbortSignal): Promise<void> {
-  const book = await gatherKeys(round, table, signal)
-  const set = await gatherShares(round, table, book, signal)
-  const upload = await gatherVectors(round, table, book, set, signal)
-  const decided = await agreeOnCut(round, table, set, upload, signal)
+export async function lead(round: Round, table: Table, signal: AbortSignal): Promise<void> {
+  if (round.views.current > 0) await gatherJoins(round, table, signal)
+  const lock = round.views.highestLock('closing')
+  if (lock !== undefined) return decideClosing(round, table, { ...lock, reason: round.reason }, signal)
+  try {
+    await carryOn(round, table, signal)
+  } catch (error) {
+    const { f, D } = round.rules.thresholds
+    if (!(error instanceof LeaderGaveUp) || round.views.current <= f + D) throw error
+    await decideClosing(round, table, { value: round.burned, reason: error.message }, signal)
+  }
+}
+
+/** A later leader hears what a quorum of members has to offer, and a little longer from the rest, who may hold a lock. */
+async function gatherJoins(round: Round, table: Table, signal: AbortSignal): Promise<void> {
+  const { roster, thresholds } = round.rules
+  const absent = () => roster.members.map(({ index }) => index).filter((member) => !round.views.joins().has(member))
+  const present = () => round.views.joins().size
+  const { limit, data, grace } = round.views.patience
+  await table.gather(() => (present() >= thresholds.quorum ? [] : absent()), { limit: data, grace: data, signal })
+  if (present() < thresholds.quorum)
+    throw new LeaderGaveUp(
+      `${present()} members came to view ${round.views.current}, fewer than a quorum of ${thresholds.quorum}`
+    )
+  await table.gather(absent, { limit: limit / 5, grace, signal })
+}
+
+/** From the first word, or from the furthest point that enough members share (§6). */
+async function carryOn(round: Round, table: Table, signal: AbortSignal): Promise<void> {
+  const point = furthestPoint(round)
+  if (point.at === 'sum') return publishAgain(round, table, point.sum, signal)
+  if (point.at === 'retry') await decideRetry(round, table, point.lock, signal)
+  const fresh = point.at === 'keys' || point.at === 'retry'
+  if (!fresh) table.broadcast(await planOf(round))
+  const book = fresh
+    ? await gatherKeys(round, table, signal)
+    : { ...point.book, message: await showBook(round, point.book) }
+  const setKnown = point.at === 'mask' || point.at === 'cut'
+  if (setKnown) table.broadcast(book.message)
+  const set = setKnown
+    ? { ...point.set, message: await showSet(round, point.set) }
+    : await gatherShares(round, table, book, signal)
+  const upload = await gatherVectors(round, table, book, set, point.at === 'cut' ? point.cut : undefined, signal)
+  const decided = await agreeOnCut(round, table, set, upload, point.at === 'cut' ? point.lock : undefined, signal)
   const revealed = await gatherReveals(round, table, book, decided, signal)
   const sum = await publishSum(round, table, book, set, decided, upload.accumulator, revealed, signal)
   await closeSummed(round, table, book, decided, sum, signal)
 }
 
+function planOf(round: Round): Promise<Message<'RoundPlan'>> {
+  const retries = Array.from(
+    { length: round.attemptNumber },
+    (_, attempt) => round.decision(inclusionOf(attempt))!.encoded
+  )
+  const { contextHash, previous } = round
+  return round.state('RoundPlan', {
+    view: round.views.current,
+    attempt: round.attemptNumber,
+    retries,
+    contextHash,
+    length: round.task.length,
+    previous
+  })
+}
+
+/** What an earlier leader showed is shown again, in this leader's name. */
+function showBook(round: Round, { attemptId, adverts }: KeyBook): Promise<Message<'KeyBook'>> {
+  return round.state('KeyBook', {
+    view: round.views.current,
+    attemptId,
+    adverts: [...adverts.values()].map(({ encoded }) => encoded)
+  })
+}
+
+function showSet(round: Round, { body }: MaskingSet): Promise<Message<'MaskingSet'>> {
+  return round.state('MaskingSet', { ...body, view: round.views.current })
+}
+
+/** Fresh keys for everyone: this attempt cannot be carried on. */
+async function decideRetry(round: Round, table: Table, lock: Lock | undefined, signal: AbortSignal): Promise<void> {
+  const proposal = {
+    agreement: inclusionOf(round.attemptNumber),
+    value: { kind: 'retry' as const },
+    lock,
+    cut: null,
+    headers: [],
+    reason: ''
+  }
+  const decision = await agree(round, table, proposal, signal)
+  table.broadcast(decision)
+  await round.learn(decision)
+}
+
 /** Phases 0 and 1: the plan goes out, adverts come in, the key book goes out. */
 async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Promise<Shown<KeyBook, 'KeyBook'>> {
-  const { rules, task } = round
-  const attempt = round.attempt(0)
+  const { rules } = round
+  const attempt = round.attempt()
   const adverts = new Map<number, Message<'KeyAdvert'>>()
-  const plan = await round.state('RoundPlan', {
-    view: round.views.current,
-    attempt: 0,
-    contextHash: round.contextHash,
-    length: task.length,
-    previous: round.previous
-  })
+  const plan = await planOf(round)
   table.ask(plan, {
     KeyAdvert(advert) {
       checkAdvert(advert, attempt.id, rules.roster)
@@ -113,34 +192,27 @@ async function gatherShares(
     members: encodeSet(members, n),
     readyHash: readyHash([...readies.values()])
   }
-  return { hash: maskingSetHash(body), members, message: await round.state('MaskingSet', body) }
+  return { hash: maskingSetHash(body), members, body, message: await round.state('MaskingSet', body) }
 }
 
-/** Phase 4: the members agree on the included set (§6). */
+/** Phase 4: the members agree on the included set (§6); where they have, they are shown it again. */
 async function agreeOnCut(
   round: Round,
   table: Table,
   set: MaskingSet,
   { cut, headers }: Uploads,
+  lock: Lock | undefined,
   signal: AbortSignal
 ): Promise<Shown<CheckedCut, 'Decision'>> {
   const inOrder = [...headers.values()].sort((a, b) => a.from - b.from)
   await round.reach('agree')
-  const message = await agree(
-    round,
-    table,
-    {
-      agreement: inclusionOf(0),
-      view: round.views.current,
-      value: { kind: 'cut', cutHash: cutHash(cut) },
-      lock: null,
-      cut,
-      headers: inOrder.map(({ encoded }) => encoded),
-      reason: ''
-    },
-    null,
-    signal
-  )
+  const agreement = inclusionOf(round.attemptNumber)
+  const value = { kind: 'cut' as const, cutHash: cutHash(cut) }
+  const proposal = { agreement, value, lock, cut, headers: inOrder.map(({ encoded }) => encoded), reason: '' }
+  const known = round.decision(agreement)
+  if (known !== undefined) table.broadcast(await propose(round, proposal))
+  const message =
+    known === undefined ? await agree(round, table, proposal, signal) : await round.state('Decision', known.body)
   const included = new Set(inOrder.map(({ from }) => from))
   return { cut, included, dropped: set.members.filter((member) => !included.has(member)), headers, message }
 }
@@ -225,5 +297,27 @@ async function closeSummed(
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
   const value: Value = { kind: 'summed', cutHash: hash, beacon, ...round.following }
   await round.reach('close')
-  await decideClosing(round, table, { value, lock: null, reason: '' }, body.root, signal)
+  await decideClosing(round, table, { value, reason: '' }, signal, body.root)
+}
+
+/** This leader has the sum that an earlier one published, and publishes it in its own name. */
+async function publishAgain(
+  round: Round,
+  table: Table,
+  { header, contributions }: CheckedSum,
+  signal: AbortSignal
+): Promise<void> {
+  await round.reach('sum')
+  table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current }))
+  table.broadcastVector(round.sumName)
+  const hash = cutHash(header.body.cut)
+  const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
+  await round.reach('close')
+  await decideClosing(
+    round,
+    table,
+    { value: { kind: 'summed', cutHash: hash, beacon, ...round.following }, reason: '' },
+    signal,
+    header.body.root
+  )
 }

@@ -1,3 +1,4 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
 import {
   beaconContribution,
   generateKeyPair,
@@ -25,6 +26,9 @@ export interface CheckedSum {
   contributions: Uint8Array[]
 }
 
+/** Two documents a view, and a cut, for more views than a round can have before it is burned. */
+const MOST_SHOWN = 200
+
 /** One set of fresh keys (§2): this member's secrets of an attempt, and what it has been shown of it. */
 export class Attempt {
   readonly number: number
@@ -38,14 +42,21 @@ export class Attempt {
   readonly #held = new Map<number, HeldShare>()
   readonly #waiting = new Map<number, Body<'ShareDelivery'>>()
 
+  /** The key book that it was shown last. */
   book?: KeyBook
   /** What it has acknowledged of that book. */
   ready?: Message<'Ready'>
-  set?: MaskingSet
+  /** Every masking set that it was shown, by its hash (hex): the one it masked under need not be the one that is cut. */
+  readonly sets = new Map<string, { book: KeyBook; set: MaskingSet }>()
   /** This member's own header, once it has masked; the vector is in the store. */
   header?: Message<'MaskedHeader'>
-  cut?: CheckedCut
+  /** Headers of leaders whose masked vectors it keeps for them. */
+  readonly custody = new Map<number, Message<'MaskedHeader'>>()
+  /** Every cut that it was shown and that passed its checks, by its hash (hex). */
+  readonly cuts = new Map<string, CheckedCut>()
   sum?: CheckedSum
+  /** Key books, masking sets and cuts as leaders signed them, for a later leader to carry on from. */
+  readonly #shown = new Map<string, Uint8Array>()
 
   constructor(number: number, contextHash: Uint8Array, rules: RoundRules, me: number, random: Random) {
     this.number = number
@@ -55,6 +66,21 @@ export class Attempt {
     this.#keys = { mask: generateKeyPair(random), seal: generateKeyPair(random) }
     this.#agree = x25519Agreement(this.#keys.seal.secret.expose())
     this.#seed = new Secret(random(32))
+  }
+
+  /** Keeps what a leader showed; of each key book, masking set and cut the last signed copy. */
+  keep(type: 'KeyBook' | 'MaskingSet' | 'Proposal', hash: Uint8Array, { encoded }: Message): void {
+    if (this.#shown.size < MOST_SHOWN) this.#shown.set(`${type}/${bytesToHex(hash)}`, encoded)
+  }
+
+  get shown(): Uint8Array[] {
+    return [...this.#shown.values()]
+  }
+
+  /** The masking set that this member masked under, else the one it was shown last. */
+  get set(): MaskingSet | undefined {
+    const masked = this.header && this.sets.get(bytesToHex(this.header.body.maskingSetHash))
+    return (masked ?? [...this.sets.values()].at(-1))?.set
   }
 
   advert(contributes: boolean): Body<'KeyAdvert'> {
@@ -133,10 +159,8 @@ export class Attempt {
   }
 
   /** The masks of this member's vector: its own, and one with each other member of the masking set (§4). */
-  masks(): Mask[] {
+  masks({ adverts }: KeyBook, set: MaskingSet): Mask[] {
     const { roster } = this.#rules
-    const { adverts } = this.#shownBook()
-    const set = this.set!
     const self = roster.members[this.#me].bytes
     const others = set.members.filter((member) => member !== this.#me)
     const partners = others.map((member) => ({

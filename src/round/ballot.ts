@@ -109,13 +109,13 @@ export class Ballot {
       if (attempts[attempt] !== id) throw new BallotError(`attempt ${attempt} was entered under another id`)
       return this.#written
     }
-    if (attempt > attempts.length)
-      throw new BallotError(`attempt ${attempt} comes before attempt ${attempts.length} was entered`)
     for (let earlier = 0; earlier < attempt; earlier++) {
       if (this.decision(inclusionOf(earlier))?.value.kind !== 'retry')
         throw new BallotError(`attempt ${attempt} comes without the decision to retry attempt ${earlier}`)
     }
-    await this.#journal({ ...this.#state, attempts: [...attempts, id] })
+    // Attempts that went by without this member stay empty.
+    const missed = Array.from({ length: attempt - attempts.length }, () => '')
+    await this.#journal({ ...this.#state, attempts: [...attempts, ...missed, id] })
   }
 
   /** Whether a restart found this round begun: then it leads no view up to `signedView` (S5). */

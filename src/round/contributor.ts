@@ -5,10 +5,11 @@ import type { Attempt } from './attempt.ts'
 import { checkOpened } from './attempt.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, inclusionOf } from './messages.ts'
-import type { Body, Message } from './messages.ts'
+import type { AgreementName, Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet } from './transcript.ts'
+import type { MaskingSet } from './transcript.ts'
 import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
 
 /**
@@ -40,8 +41,7 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
         break
       case 'KeyBook':
         yield* deliverShares(message, round, view)
-        if (round.running?.book !== undefined && !round.ballot.sitsOut(round.running.number))
-          sharesAwaited = round.sharesHeld().then(() => 'shares')
+        if (awaitsShares(round)) sharesAwaited = round.sharesHeld().then(() => 'shares')
         break
       case 'ShareDelivery':
         round.deliver(message)
@@ -50,7 +50,7 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
         yield* mask(message, round, view)
         break
       case 'Custody':
-        yield* takeIntoCustody(message, frames, round)
+        yield* takeIntoCustody(message, frames, round, view)
         break
       case 'Proposal':
         yield* prepare(message, round, view, cuts)
@@ -79,6 +79,9 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
   }
 }
 
+const awaitsShares = ({ running, ballot }: Round): boolean =>
+  running?.book !== undefined && running.header === undefined && !ballot.sitsOut(running.number)
+
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
 
 /** Phases 0 and 1. The mark is on disk before the advert leaves (S5). */
@@ -87,18 +90,22 @@ async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number
   const fault = (code: 'WRONG_VIEW' | 'WRONG_ATTEMPT' | 'INVALID', sentence: string) =>
     new MessageError(code, sentence, { culprit: round.culprit(plan) })
   if (body.view !== view) throw fault('WRONG_VIEW', `a RoundPlan is for view ${body.view}, not ${view}`)
-  if (body.attempt !== 0)
-    throw fault('WRONG_ATTEMPT', `a RoundPlan is for attempt ${body.attempt}, and attempt 0 was not decided`)
+  for (const retry of body.retries) await round.learn(readEmbedded('Decision', retry, round.rules))
+  if (body.attempt !== round.attemptNumber)
+    throw fault(
+      'WRONG_ATTEMPT',
+      `a RoundPlan is for attempt ${body.attempt}, and attempt ${round.attemptNumber} is due`
+    )
   if (body.length !== round.task.length)
     throw fault('INVALID', `a RoundPlan asks for vectors of ${body.length}, not ${round.task.length}`)
   if (!sameBytes(body.contextHash, round.contextHash))
     throw fault('INVALID', 'a RoundPlan starts from another context than this member holds')
   round.views.shown('control')
-  const attempt = round.attempt(0)
-  if (round.ballot.sitsOut(0)) return
-  await round.ballot.enter(0, attempt.id)
+  const attempt = round.attempt()
+  if (round.ballot.sitsOut(attempt.number)) return
+  await round.ballot.enter(attempt.number, attempt.id)
   const contributes = await round.hasInput()
-  const advert = await round.ballot.sayOnce('KeyAdvert', 0, attempt.advert(contributes))
+  const advert = await round.ballot.sayOnce('KeyAdvert', attempt.number, attempt.advert(contributes))
   await round.reach('keys')
   yield control(advert)
 }
@@ -107,12 +114,13 @@ async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number
 async function* deliverShares(message: Message<'KeyBook'>, round: Round, view: number): AsyncGenerator<Frame> {
   const attempt = inView(message, round, view)
   const book = readKeyBook(message, attempt.id, round.rules)
-  if (attempt.header !== undefined && !sameBytes(attempt.book!.hash, book.hash))
-    throw new MessageError('INVALID', 'a second key book was shown after masking', { culprit: round.culprit(message) })
+  attempt.keep('KeyBook', book.hash, message)
   round.views.shown('control')
   for (const fault of attempt.open(book)) round.ports.observer.refused?.(fault)
   const own = book.adverts.get(round.me)
   if (own === undefined || round.ballot.sitsOut(attempt.number)) return
+  // S2: once it has masked, only a cut of the masking set it masked under can include it.
+  if (attempt.header !== undefined) return
   await round.reach('shares')
   if (!own.body.contributes) return
   const deliveries = await attempt.deliveries(round.ballot, round.ports.random)
@@ -141,21 +149,21 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
   const attempt = inView(message, round, view)
   if (attempt.book === undefined) return
   const set = readMaskingSet(message, attempt.book, round.rules)
-  if (attempt.header !== undefined && !sameBytes(attempt.set!.hash, set.hash))
-    throw new MessageError('INVALID', 'a second masking set was shown after masking', {
-      culprit: round.culprit(message)
-    })
-  attempt.set = set
+  attempt.sets.set(round.hex(set.hash), { book: attempt.book, set })
+  attempt.keep('MaskingSet', set.hash, message)
   round.views.shown('data')
   if (round.ballot.sitsOut(attempt.number)) return
   await round.reach('mask')
+  yield* custodyOf(set, attempt, round)
   if (!set.members.includes(round.me)) return
+  if (attempt.header !== undefined && !sameBytes(attempt.header.body.maskingSetHash, set.hash)) return
   const { ports, shape, me } = round
   const name = round.maskedName
   if (attempt.header === undefined) {
     const lanes = await round.takeInput()
     const owner = { attemptId: attempt.id, member: me }
-    const root = await maskInto(ports.vectors, name, lanes, attempt.masks(), owner, shape, { clock: ports.clock })
+    const masks = attempt.masks(attempt.book, set)
+    const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, { clock: ports.clock })
     attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {
       attemptId: attempt.id,
       maskingSetHash: set.hash,
@@ -166,19 +174,32 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
   yield* vectorFrames(ports.vectors, name)
 }
 
+/** A leader that died gave its own masked vector to another member: the next leader has it from there. */
+async function* custodyOf(set: MaskingSet, attempt: Attempt, round: Round): AsyncGenerator<Frame> {
+  for (const [member, header] of attempt.custody) {
+    if (!sameBytes(header.body.maskingSetHash, set.hash)) continue
+    yield control(await round.state('Custody', { header: header.encoded }))
+    yield* vectorFrames(round.ports.vectors, round.custodyName(member))
+  }
+}
+
 /** Keeps the leader's own masked vector, so that it can be had if the leader dies. */
 async function* takeIntoCustody(
   message: Message<'Custody'>,
   frames: AsyncIterator<Frame>,
-  round: Round
+  round: Round,
+  view: number
 ): AsyncGenerator<Frame> {
   const attempt = round.running
-  if (attempt?.book === undefined || attempt.set === undefined)
-    throw new MessageError('OUT_OF_PHASE', 'a vector is given into custody before the masking set', {
+  const header = readEmbedded('MaskedHeader', message.body.header, round.rules)
+  const under = attempt?.sets.get(round.hex(header.body.maskingSetHash))
+  // The leader's own, or one that an earlier leader of this round had given away before it died.
+  const led = Array.from({ length: view + 1 }, (_, earlier) => round.leader(earlier))
+  if (attempt === undefined || under === undefined || !led.includes(header.from))
+    throw new MessageError('OUT_OF_PHASE', 'a vector is given into custody that is not of the masking set', {
       culprit: round.culprit(message)
     })
-  const header = readEmbedded('MaskedHeader', message.body.header, round.rules)
-  checkHeader(header, attempt.book, attempt.set, round.rules.roster)
+  checkHeader(header, under.book, under.set, round.rules.roster)
   const { root } = header.body
   await receiveVector(
     frames,
@@ -187,6 +208,7 @@ async function* takeIntoCustody(
     { attemptId: attempt.id, member: header.from, root },
     round.shape
   )
+  attempt.custody.set(header.from, header)
   yield control(await round.state('CustodyReceipt', { attemptId: attempt.id, member: header.from, root }))
 }
 
@@ -208,11 +230,12 @@ async function* prepare(
   const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round, cuts)
   if (verdict.why !== undefined) round.ports.observer.refused?.(verdict.why)
   // S5: what a restarted member would have to remember, it prepares only under a lock.
-  const passesChecks = verdict.passes && (closing || !round.ballot.sitsOut(0))
+  const votesFreely = closing || body.value.kind === 'retry' || !round.ballot.sitsOut(round.attemptNumber)
+  const passesChecks = verdict.passes && votesFreely
   const lock = body.lock === null ? undefined : { value: body.value, certificate: body.lock }
   const root = verdict.root ?? body.lock?.root ?? undefined
   try {
-    const vote = await round.ballot.prepare(closing ? 'closing' : inclusionOf(0), {
+    const vote = await round.ballot.prepare(body.agreement as AgreementName, {
       view,
       value: body.value,
       root,
@@ -234,35 +257,48 @@ interface Verdict {
 
 /** The checks of a cut (§5). */
 function checkInclusion(message: Message<'Proposal'>, round: Round, cuts: Set<string>): Verdict {
-  const { value, cut, headers } = message.body
+  const { agreement, value, cut, headers, view } = message.body
   const culprit = round.culprit(message)
   try {
+    if (agreement !== inclusionOf(round.attemptNumber))
+      throw new MessageError('WRONG_ATTEMPT', `a Proposal is for ${agreement}, which is not the present attempt`, {
+        culprit
+      })
+    if (value.kind === 'retry') {
+      if (view <= round.firstView)
+        throw new MessageError('INVALID', 'an attempt cannot be given up in its first view', { culprit })
+      return { passes: true }
+    }
     if (value.kind !== 'cut' || cut === null)
       throw new MessageError('INVALID', `a Proposal of ${value.kind} is out of its phase`, { culprit })
     if (!sameBytes(value.cutHash, cutHash(cut)))
       throw new MessageError('INVALID', 'a Proposal is not for the cut it comes with', { culprit })
     const attempt = round.running
-    if (attempt?.book === undefined || attempt.set === undefined)
-      throw new MessageError('OUT_OF_PHASE', 'this member was shown no key book and masking set for a cut')
-    const checked = readCut(cut, headers, attempt.book, attempt.set, round.rules, message.from)
+    const under = attempt?.sets.get(round.hex(cut.maskingSetHash))
+    if (attempt === undefined || under === undefined)
+      throw new MessageError('OUT_OF_PHASE', 'this member was not shown the key book and masking set of a cut')
+    const checked = readCut(cut, headers, under.book, under.set, round.rules, message.from)
     const mine = checked.headers.get(round.me)
     if (mine !== undefined && (attempt.header === undefined || !sameBytes(mine.encoded, attempt.header.encoded))) {
       throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', { culprit })
     }
     cuts.add(round.hex(value.cutHash))
     if (cuts.size > 1) throw new MessageError('INVALID', 'the leader proposes two cuts in one view', { culprit })
-    attempt.cut = checked
+    attempt.cuts.set(round.hex(value.cutHash), checked)
+    attempt.keep('Proposal', value.cutHash, message)
     return { passes: true }
   } catch (error) {
     return { passes: false, why: error as Error }
   }
 }
 
-/** `summed` by one's own check of the sum and one's own beacon; `burned` once the first leader has had its turn. */
+/** `summed` by one's own check of the sum and one's own beacon; `burned` once an honest leader that was there has had its turn. */
 function checkClosing({ value, reason }: Body<'Proposal'>, round: Round, view: number): Verdict {
   const refuse = (sentence: string): Verdict => ({ passes: false, why: new MessageError('INVALID', sentence) })
   if (value.kind === 'burned') {
-    if (view < 1) return refuse('a round cannot be burned in its first view')
+    const { f, D } = round.rules.thresholds
+    if (view <= f + D)
+      return refuse(`a round cannot be burned in view ${view}, before f + D + 1 leaders have had their turn`)
     round.reason = reason
     return { passes: round.sameValue(value, round.burned) }
   }
@@ -294,7 +330,7 @@ async function* commit({ body }: Message<'Lock'>, round: Round): AsyncGenerator<
 
 /** Phase 5. Only with the decision for a cut that passed this member's own checks (S4). */
 async function* reveal(round: Round): AsyncGenerator<Frame> {
-  const decided = decidedCut(round)
+  const { decided } = round
   if (decided === undefined || round.ballot.sitsOut(decided.attempt.number)) return
   await round.reach('unmask')
   yield control(await round.state('Reveal', decided.attempt.reveal(round.ballot, decided.cut)))
@@ -302,20 +338,12 @@ async function* reveal(round: Round): AsyncGenerator<Frame> {
 
 async function* revealSilent({ body }: Message<'RevealRequest'>, round: Round): AsyncGenerator<Frame> {
   round.views.shown('data')
-  const decided = decidedCut(round)
+  const { decided } = round
   if (decided === undefined || round.ballot.sitsOut(decided.attempt.number)) return
   const silent = decodeSet(body.silent, round.rules.roster.members.length).filter((member) =>
     decided.cut.included.has(member)
   )
   yield control(await round.state('Reveal', decided.attempt.revealSilent(round.ballot, decided.cut, silent)))
-}
-
-function decidedCut(round: Round) {
-  const attempt = round.running
-  const value = round.ballot.decision(inclusionOf(0))?.value
-  if (attempt?.cut === undefined) return undefined
-  if (value?.kind !== 'cut' || !sameBytes(value.cutHash, cutHash(attempt.cut.cut))) return undefined
-  return { attempt, cut: attempt.cut }
 }
 
 /** Phase 6: what the sum opens matches its commitments, and its chunks the root. On disk before any vote for it. */
@@ -331,12 +359,12 @@ async function checkSum(
     throw new MessageError('WRONG_VIEW', `a SumHeader is for view ${body.view}, not ${view}`, { culprit })
   round.views.shown('data')
   await round.reach('sum')
-  const decided = decidedCut(round)
+  const { decided } = round
   if (decided === undefined || decided.attempt.sum !== undefined) return round.drainVector(frames)
-  const { attempt, cut } = decided
+  const { attempt, cut, book } = decided
   if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
     throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
-  const contributions = checkOpened(body, attempt.book!, cut, culprit)
+  const contributions = checkOpened(body, book, cut, culprit)
   await round.storeSum(message, frames)
   attempt.sum = { header: message, contributions }
 }

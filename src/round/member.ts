@@ -205,7 +205,7 @@ export class Member {
       const round = this.#running?.round
       if (round?.rules.context.round !== join.round)
         return channel.abort(new Error(`round ${join.round} is not running here`))
-      round.views.seat(from, join.body, {
+      await round.views.seat(from, join.body, {
         source: { [Symbol.asyncIterator]: () => frames },
         sink: (source) => channel.sink(source),
         abort: (reason) => channel.abort(reason)

@@ -94,12 +94,23 @@ const bodies = {
   Decision: z.strictObject({ value, commits: certificate, reason: z.string().max(300) }),
 
   // first on every conversation with a leader
-  Join: z.strictObject({ view, why: embedded, locks: z.array(lock).max(64) }),
+  Join: z.strictObject({
+    view,
+    why: embedded,
+    locks: z.array(lock).max(64),
+    // What a later leader can carry the round on from: what this member was shown, as it was signed, and what it holds.
+    decisions: z.array(embedded).max(64),
+    shown: z.array(embedded).max(256),
+    masked: embedded.nullable(),
+    custody: z.array(embedded).max(64)
+  }),
 
   // phases 0 and 1
   RoundPlan: z.strictObject({
     view,
     attempt,
+    // The decisions to retry the attempts before this one.
+    retries: z.array(embedded).max(64),
     contextHash: hash,
     length: z.int().min(1),
     previous: embedded.nullable()

@@ -13,10 +13,11 @@ import { Attempt } from './attempt.ts'
 import type { Ballot } from './ballot.ts'
 import { authenticate } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
-import { decodeMessage, encodeMessage, signedBytes, valueHash } from './messages.ts'
-import type { AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
+import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
+import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import type { Clock, Frame, Links, Observer, Phase, Random, Sign } from './ports.ts'
-import type { RoundRules } from './transcript.ts'
+import { readEmbedded } from './transcript.ts'
+import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
 import { Views } from './views.ts'
@@ -89,8 +90,9 @@ export class Round {
   #hasInput?: Promise<boolean>
   #offered?: RoundInput
   #lanes?: Lanes
-  readonly #reached = new Map<Phase, Promise<void>>()
+  readonly #reached = new Map<string, Promise<void>>()
   readonly #phaseBegan: Array<{ phase: Phase; at: number }> = []
+  readonly #decisions = new Map<string, Message<'Decision'>>()
   readonly #closed = Promise.withResolvers<Message<'Decision'>>()
   #sharesChanged = (): void => {}
 
@@ -161,10 +163,36 @@ export class Round {
     return encodeMessage('ShareDelivery', this.rules.context, this.me, body)
   }
 
-  attempt(number: number): Attempt {
-    if (this.running?.number !== number)
+  /** The attempt that follows the decisions to retry those before it. */
+  get attemptNumber(): number {
+    let number = 0
+    while (this.ballot.decision(inclusionOf(number))?.value.kind === 'retry') number++
+    return number
+  }
+
+  /** The view that the present attempt began in: the one that decided to retry the last, or the first. */
+  get firstView(): number {
+    const number = this.attemptNumber
+    return number === 0 ? 0 : this.ballot.decision(inclusionOf(number - 1))!.commits.view
+  }
+
+  /** The present attempt, its keys and all; what is left of the one before is erased. */
+  attempt(): Attempt {
+    const number = this.attemptNumber
+    if (this.running?.number !== number) {
+      this.running?.wipe()
       this.running = new Attempt(number, this.contextHash, this.rules, this.me, this.ports.random)
+    }
     return this.running
+  }
+
+  /** The decided cut, if it was shown to this member and passed its checks. */
+  get decided(): { attempt: Attempt; cut: CheckedCut; book: KeyBook; set: MaskingSet } | undefined {
+    const attempt = this.running
+    const value = attempt && this.ballot.decision(inclusionOf(attempt.number))?.value
+    const cut = value?.kind === 'cut' ? attempt?.cuts.get(bytesToHex(value.cutHash)) : undefined
+    const under = cut && attempt?.sets.get(bytesToHex(cut.cut.maskingSetHash))
+    return attempt && cut && under && { attempt, cut, ...under }
   }
 
   /**
@@ -198,24 +226,35 @@ export class Round {
       () => late.abort(noLongerNeeded),
       () => {}
     )
-    return Promise.race([this.#input(late.signal), tooLate.then(() => undefined)]).finally(() => given.abort(noLongerNeeded))
+    return Promise.race([this.#input(late.signal), tooLate.then(() => undefined)]).finally(() =>
+      given.abort(noLongerNeeded)
+    )
   }
 
   /** Reports a phase before its first message leaves; whoever watches may hold the round there. */
   reach(phase: Phase): Promise<void> {
-    const before = this.#reached.get(phase)
+    const key = `${this.views.current}/${this.attemptNumber}/${phase}`
+    const before = this.#reached.get(key)
     if (before !== undefined) return before
     this.#phaseBegan.push({ phase, at: this.ports.clock.now() })
     const leading = this.leader(this.views.current) === this.me
     const reached = Promise.resolve(this.ports.observer.phase?.(phase, this.rules.context.round, leading))
-    this.#reached.set(phase, reached)
+    this.#reached.set(key, reached)
     return reached
   }
 
   /** How long each phase took here, in milliseconds; the last one until now. */
   phaseMs(): Partial<Record<Phase, number>> {
     const ends = [...this.#phaseBegan.slice(1).map(({ at }) => at), this.ports.clock.now()]
-    return Object.fromEntries(this.#phaseBegan.map(({ phase, at }, place) => [phase, ends[place] - at]))
+    const total: Partial<Record<Phase, number>> = {}
+    for (const [place, { phase, at }] of this.#phaseBegan.entries())
+      total[phase] = (total[phase] ?? 0) + ends[place] - at
+    return total
+  }
+
+  /** A decision that this member knows, as a leader signed it. */
+  decision(name: AgreementName): Message<'Decision'> | undefined {
+    return this.#decisions.get(name)
   }
 
   /** Takes a share in that came directly or through the leader; a bad one costs its dealer this holder's acknowledgement. */
@@ -263,7 +302,21 @@ export class Round {
   /** Learns a decision from whoever brought it. @throws MessageError where it is none */
   async learn(message: Message<'Decision'>): Promise<void> {
     await this.ballot.decide(message.body)
+    this.#decisions.set(message.body.commits.agreement, message)
     if (message.body.commits.agreement === 'closing') this.#closed.resolve(message)
+  }
+
+  /** The decisions of this round's agreements that this member knows, as leaders signed them. */
+  get decisions(): Uint8Array[] {
+    return [...this.#decisions.values()].map(({ encoded }) => encoded)
+  }
+
+  async learnEmbedded(encoded: Uint8Array): Promise<void> {
+    try {
+      await this.learn(readEmbedded('Decision', encoded, this.rules))
+    } catch (error) {
+      this.ports.observer.refused?.(error as Error)
+    }
   }
 
   /** Keeps the frames of a sum that match the header's root, with the header, on disk. */
@@ -308,19 +361,19 @@ export class Round {
   }
 
   get maskedName(): string {
-    return `${this.#folder}/masked`
+    return `${this.#attemptFolder}/masked`
   }
 
   get publishedName(): string {
-    return `${this.#folder}/sum`
+    return `${this.#attemptFolder}/sum-${this.views.current}`
   }
 
   uploadName(member: number): string {
-    return `${this.#folder}/upload-${member}`
+    return `${this.#attemptFolder}/upload-${member}`
   }
 
   custodyName(member: number): string {
-    return `${this.#folder}/custody-${member}`
+    return `${this.#attemptFolder}/custody-${member}`
   }
 
   get sumName(): string {
@@ -329,6 +382,10 @@ export class Round {
 
   get sumKey(): string {
     return sumKey(this.task.id, this.rules.context.round)
+  }
+
+  get #attemptFolder(): string {
+    return `${this.#folder}/attempt-${this.attemptNumber}`
   }
 
   get #folder(): string {

@@ -14,7 +14,16 @@ const noLongerNeeded = new Error('no longer needed')
 export type Shown<What, T extends MessageType> = What & { message: Message<T> }
 
 /** A quorum does not wait for the last: these are expected to come when nobody waits for them any more. */
-const comesLate: ReadonlySet<MessageType> = new Set<MessageType>(['Prepare', 'Commit', 'Reveal'])
+const comesLate: ReadonlySet<MessageType> = new Set<MessageType>(['KeyAdvert', 'Prepare', 'Commit', 'Reveal'])
+
+/** Messages that one member may send several of in a phase: votes in views, reveals in waves, vectors it keeps for others. */
+const severalTimes: ReadonlySet<MessageType> = new Set<MessageType>([
+  'Prepare',
+  'Commit',
+  'Reveal',
+  'Custody',
+  'CustodyReceipt'
+])
 
 /** The leader's side of all its conversations: one seat a member, one phase at a time. */
 export class Table {
@@ -134,18 +143,19 @@ export class Table {
 
   async #hear(member: number, frame: Frame, frames: AsyncIterator<Frame>): Promise<void> {
     const message = this.#round.read(frame, member)
-    if (message.type === 'Join') return
+    // The leader's own; of the others it came before their conversation was seated.
+    if (message.type === 'Join') return this.#round.views.takeJoin(member, message.body)
     const key = `${message.type}/${member}`
     if (message.type === 'ShareDelivery') return this.#relay(member, message)
     const before = this.#answered.get(key)
     const hear = this.#hearers[message.type] as
       ((message: Message, frames: AsyncIterator<Frame>) => void | Promise<void>) | undefined
-    const once = message.type !== 'Reveal' && message.type !== 'Prepare' && message.type !== 'Commit'
+    const once = !severalTimes.has(message.type)
     if (once && before !== undefined && !sameMessage(before, message.encoded))
       throw this.#fault(member, 'REPEATED', `member ${member} sent a second, different ${message.type}`)
     if (hear === undefined) {
       // Late, or a re-send after a new conversation; a vector behind it is dropped by whoever expects vectors.
-      if (message.type === 'MaskedHeader') await this.#round.drainVector(frames)
+      if (message.type === 'MaskedHeader' || message.type === 'Custody') await this.#round.drainVector(frames)
       if (before === undefined && !comesLate.has(message.type))
         this.#round.ports.observer.refused?.(
           this.#fault(member, 'OUT_OF_PHASE', `a ${message.type} of member ${member} is out of its phase`),

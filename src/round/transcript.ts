@@ -46,6 +46,8 @@ export interface KeyBook {
 export interface MaskingSet {
   hash: Uint8Array
   members: number[]
+  /** As it was shown; the view in it is no part of its hash. */
+  body: Body<'MaskingSet'>
 }
 
 /** A message that came inside another one: parsed, of the expected type, and signed by the member it names. */
@@ -153,7 +155,7 @@ export function readMaskingSet(
   if (stranger !== undefined) throw fault(`a MaskingSet names member ${stranger}, who contributes nothing`)
   if (members.length < thresholds.nMin)
     throw fault(`a MaskingSet of ${members.length} is below the least of ${thresholds.nMin}`)
-  return { hash: maskingSetHash(body), members }
+  return { hash: maskingSetHash(body), members, body }
 }
 
 export interface CheckedCut {

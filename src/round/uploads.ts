@@ -4,10 +4,11 @@ import { encodeSet } from '../membership/member-set.ts'
 import { sameBytes } from './dealing.ts'
 import { fault, LeaderGaveUp, named } from './faults.ts'
 import type { Cut, Message } from './messages.ts'
+import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import type { Shown, Table } from './table.ts'
-import { checkHeader, headersRoot } from './transcript.ts'
-import type { KeyBook, MaskingSet } from './transcript.ts'
+import { checkHeader, headersRoot, readEmbedded } from './transcript.ts'
+import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import { addStored, receiveVector, VectorTooLate } from './vectors.ts'
 
 /** The leader's side of phase 3: masked vectors come in, a few at a time. */
@@ -21,124 +22,152 @@ export interface Uploads {
   cut: Cut
 }
 
-/** Phase 3: each vector is staged until it is whole and matches its root, then added to the one accumulator. */
+/**
+ * Phase 3: each vector is staged until it is whole and matches its root, then added to the one accumulator. Where a cut
+ * is locked or decided already, just the vectors that it includes, byte for byte.
+ */
 export async function gatherVectors(
   round: Round,
   table: Table,
   book: KeyBook,
   set: Shown<MaskingSet, 'MaskingSet'>,
+  fixed: CheckedCut | undefined,
   signal: AbortSignal
 ): Promise<Uploads> {
   const { rules, ports, me, shape } = round
   const headers = new Map<number, Message<'MaskedHeader'>>()
-  const begun = new Set<number>()
+  const staged = new Set<number>()
   const accumulator = createLanes(shape.bits, shape.elements)
   const slots = new Slots(round.isLong ? UPLOADS_AT_ONCE : rules.roster.members.length)
+  const receipts = new Set<string>()
   let adding = Promise.resolve()
   let open = true
-  let pending: Message<'MaskedHeader'> | undefined
-  const receipts = new Set<number>()
-  table.ask(set.message, {
-    CustodyReceipt({ from, body }) {
-      const own = headers.get(me) ?? pending
-      if (own !== undefined && body.member === me && sameBytes(body.root, own.body.root)) receipts.add(from)
-    },
-    async MaskedHeader(header, frames) {
-      checkHeader(header, book, set, rules.roster)
-      if (!set.members.includes(header.from))
-        throw fault(round, header, 'INVALID', 'comes from outside the masking set')
-      if (begun.has(header.from)) return round.drainVector(frames)
-      const { attemptId } = book
-      const name = round.uploadName(header.from)
-      const release = await slots.take()
-      try {
-        await receiveVector(
-          frames,
-          ports.vectors,
-          name,
-          { attemptId, member: header.from, root: header.body.root },
-          shape,
-          { wanted: () => open }
-        )
-      } catch (error) {
-        if (error instanceof VectorTooLate) return
-        throw named(round, header, error)
-      } finally {
-        release()
-      }
-      // Two conversations of one member may have carried it at the same time; it is added once.
-      if (begun.has(header.from)) return
-      begun.add(header.from)
-      ports.observer.received?.(rules.context.round, header.from, name)
-      if (header.from === me) {
-        pending = header
-        // The leader includes its own only when another member holds it too.
-        void giveIntoCustody(round, table, set, header, name, receipts, signal)
-          .then(() => add(header, name))
-          .catch((error: Error) => ports.observer.refused?.(error))
-      } else {
-        await add(header, name)
-      }
-    }
-  })
+
   /** There is one accumulator, so one addition at a time. */
-  const add = (header: Message<'MaskedHeader'>, name: string): Promise<void> =>
+  const add = (header: Message<'MaskedHeader'>): Promise<void> =>
     (adding = adding.then(async () => {
       if (!open) return
-      await addStored(ports.vectors, name, accumulator, shape, ports.clock)
+      await addStored(ports.vectors, round.uploadName(header.from), accumulator, shape, ports.clock)
       headers.set(header.from, header)
       table.touch()
     }))
+
+  const stage = async (
+    header: Message<'MaskedHeader'>,
+    sender: number,
+    frames: AsyncIterator<Frame>
+  ): Promise<void> => {
+    const { from, body } = header
+    checkHeader(header, book, set, rules.roster)
+    if (!set.members.includes(from)) throw fault(round, header, 'INVALID', 'comes from outside the masking set')
+    const wanted = fixed === undefined || isIn(fixed, header)
+    if (staged.has(from) || !wanted) return round.drainVector(frames)
+    const release = await slots.take()
+    const owner = { attemptId: book.attemptId, member: from, root: body.root }
+    try {
+      await receiveVector(frames, ports.vectors, round.uploadName(from), owner, shape, { wanted: () => open })
+    } catch (error) {
+      if (error instanceof VectorTooLate) return
+      throw named(round, { from: sender }, error)
+    } finally {
+      release()
+    }
+    // Two conversations may have carried it at the same time; it is added once.
+    if (staged.has(from)) return
+    staged.add(from)
+    ports.observer.received?.(rules.context.round, from, round.uploadName(from))
+    const ownerIsHere = sender === from && from !== me
+    if (ownerIsHere) return add(header)
+    // The leader's own, and those of leaders before it that died, count only when another member holds them too: it may die next.
+    const given = giveIntoCustody(round, table, set, header, receipts, signal)
+    void (fixed === undefined ? given : given.catch(() => {}))
+      .then(() => add(header))
+      .catch((error: Error) => ports.observer.refused?.(error))
+  }
+
+  table.ask(set.message, {
+    CustodyReceipt({ from, body }) {
+      receipts.add(receiptOf(from, body.member))
+    },
+    MaskedHeader: (header, frames) => stage(header, header.from, frames),
+    Custody: ({ from, body }, frames) => stage(readEmbedded('MaskedHeader', body.header, rules), from, frames)
+  })
   const { data: limit, grace } = round.views.patience
-  await table.gather(() => set.members.filter((member) => !headers.has(member)), { limit, grace, signal })
+  const expected = fixed === undefined ? set.members : [...fixed.included]
+  const missing = () => expected.filter((member) => !headers.has(member))
+  await table.gather(missing, { limit, grace, signal })
   open = false
   await adding
+  if (fixed !== undefined) {
+    if (missing().length > 0)
+      throw new LeaderGaveUp(`the vectors of members ${missing().join(', ')} are lost, and they are in the cut`)
+    return { headers, accumulator, cut: fixed.cut }
+  }
+  return { headers, accumulator, cut: cutOf(round, book, set, headers) }
+}
+
+function isIn({ headers }: CheckedCut, header: Message<'MaskedHeader'>): boolean {
+  const included = headers.get(header.from)
+  return included !== undefined && sameBytes(included.encoded, header.encoded)
+}
+
+function cutOf(
+  { rules }: Round,
+  book: KeyBook,
+  set: MaskingSet,
+  headers: ReadonlyMap<number, Message<'MaskedHeader'>>
+): Cut {
+  const { nMin } = rules.thresholds
   const included = [...headers.keys()].sort((a, b) => a - b)
-  if (included.length < rules.thresholds.nMin)
-    throw new LeaderGaveUp(
-      `${included.length} masked vectors arrived, fewer than the least of ${rules.thresholds.nMin}`
-    )
-  const inOrder = included.map((member) => headers.get(member)!)
-  const cut: Cut = {
+  if (included.length < nMin)
+    throw new LeaderGaveUp(`${included.length} masked vectors arrived, fewer than the least of ${nMin}`)
+  return {
     attemptId: book.attemptId,
     keyBookHash: book.hash,
     maskingSetHash: set.hash,
     included: encodeSet(included, rules.roster.members.length),
-    headersRoot: headersRoot(inOrder)
+    headersRoot: headersRoot(included.map((member) => headers.get(member)!))
   }
-  return { headers, accumulator, cut }
 }
 
-/** The leader's own vector goes to the next in the order that acknowledges it, so that it can be had if the leader dies (§4 phase 3). */
+/**
+ * A vector whose owner may be gone next, or is already, goes to the next in the order that acknowledges it, so that it can
+ * be had if this leader dies (§4 phase 3).
+ */
 async function giveIntoCustody(
   round: Round,
   table: Table,
   set: MaskingSet,
   header: Message<'MaskedHeader'>,
-  name: string,
-  receipts: ReadonlySet<number>,
+  receipts: ReadonlySet<string>,
   signal: AbortSignal
 ): Promise<void> {
+  const { order, me, views, ports } = round
   const custody = await round.state('Custody', { header: header.encoded })
-  const { grace, limit } = round.views.patience
-  const candidates = round.order.filter((other) => other !== round.me && set.members.includes(other))
+  const { grace, limit } = views.patience
+  const next = (views.current % order.length) + 1
+  const inTurn = [...order.slice(next), ...order.slice(0, next)]
+  const candidates = inTurn.filter((other) => other !== me && other !== header.from && set.members.includes(other))
   const asked = new Set<number>()
-  const { clock } = round.ports
-  for (const until = clock.now() + limit; clock.now() < until && candidates.some((other) => table.isWelcome(other));) {
-    const next = candidates.find((other) => !asked.has(other) && table.isConnected(other) && table.isWelcome(other))
-    if (next !== undefined) {
-      asked.add(next)
-      table.say(next, custody)
-      table.sayVector(next, name)
+  const acknowledged = () => candidates.some((other) => receipts.has(receiptOf(other, header.from)))
+  const until = ports.clock.now() + limit
+  while (ports.clock.now() < until && candidates.some((other) => table.isWelcome(other))) {
+    const free = candidates.find((other) => !asked.has(other) && table.isConnected(other) && table.isWelcome(other))
+    if (free !== undefined) {
+      asked.add(free)
+      table.say(free, custody)
+      table.sayVector(free, round.uploadName(header.from))
     }
     // One that lost its conversation is told everything again with the next, so all that were asked may still answer.
-    const waitedFor = next === undefined ? candidates : [next]
-    const patience = next !== undefined && round.isLong ? limit : grace
-    await table.gather(() => (receipts.size > 0 ? [] : waitedFor), { limit: patience, grace, signal })
-    if (receipts.size > 0) return
+    const waitedFor = free === undefined ? candidates : [free]
+    const patience = free !== undefined && round.isLong ? limit : grace
+    await table.gather(() => (acknowledged() ? [] : waitedFor), { limit: patience, grace, signal })
+    if (acknowledged()) return
   }
-  throw new LeaderGaveUp("no member took the leader's vector into custody")
+  throw new LeaderGaveUp(`no member took the vector of member ${header.from} into custody`)
 }
+
+const receiptOf = (keeper: number, owner: number): string => `${keeper}/${owner}`
 
 /** A few at a time, in the order they came. */
 class Slots {

@@ -1,16 +1,15 @@
 import { pipe } from 'it-pipe'
 import { MessageError } from '../errors.ts'
 import { dataDeadlineMs } from '../task/task.ts'
-import { aggregate } from './aggregator.ts'
+import { lead } from './aggregator.ts'
 import { checkLock } from './certificates.ts'
 import { channelPair } from './channel.ts'
 import { contributor } from './contributor.ts'
 import { LeaderGaveUp } from './faults.ts'
-import type { Body, Lock, Message } from './messages.ts'
+import type { AgreementName, Body, Lock, Message } from './messages.ts'
 import type { Channel, Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import { Table } from './table.ts'
-import { close } from './voting.ts'
 
 /** From this view on deadlines grow no more (§6). */
 const LONGEST_STRETCH = 4
@@ -25,7 +24,10 @@ export class Views {
   readonly #tables = new Map<number, Table>()
   /** Conversations that came before this member entered the view they are for. */
   readonly #early = new Map<number, { view: number; seat: (table: Table) => void; refuse: (reason: Error) => void }>()
-  #closingLock?: Lock
+  /** The lock of the highest view that this member was shown, by agreement. */
+  readonly #locks = new Map<string, Lock>()
+  /** What the members that came to this leader's view have to offer, by view and member. */
+  readonly #joins = new Map<number, Map<number, Body<'Join'>>>()
   #turn = new AbortController()
   #due = 0
   /** When the deadline is looked at next; moved only where it comes earlier. */
@@ -95,6 +97,8 @@ export class Views {
     this.#tables.get(this.current)?.touch()
     const followed = this.#followed()
     if (followed > this.current) this.#over(`f + D + 1 members have gone on to view ${followed}`)
+    else if (message.body.view > this.current && message.from === this.#round.leader(this.current))
+      this.#over('its leader gave up')
   }
 
   /** All changes of view so far, for a member that missed them. */
@@ -107,30 +111,50 @@ export class Views {
     return [...this.#changes.values()].filter(({ body }) => body.view >= view).map(({ from }) => from)
   }
 
-  /** The lock of the highest view for the closing that this member holds or was shown. */
-  highestClosingLock(): Lock | undefined {
-    const own = this.#round.ballot.lock('closing')
-    const shown = this.#closingLock
+  /** The lock of the highest view for an agreement that this member holds or was shown. */
+  highestLock(name: AgreementName): Lock | undefined {
+    const own = this.#round.ballot.lock(name)
+    const shown = this.#locks.get(name)
     if (own === undefined || shown === undefined) return own ?? shown
     return own.certificate.view >= shown.certificate.view ? own : shown
   }
 
-  /** What this member says first to the leader of a view: why it comes, and the locks it holds. */
-  join(view: number): Promise<Message<'Join'>> {
+  /** What this member says first to the leader of a view: why it comes, its locks, and what the round can be carried on from. */
+  join(view: number): Message<'Join'> | Promise<Message<'Join'>> {
+    const { ballot, running } = this.#round
     const own = this.#changes.get(this.#round.me)
+    const later = view > 0
     return this.#round.state('Join', {
       view,
-      why: view === 0 || own === undefined ? this.#why : own.encoded,
-      locks: this.#round.ballot.locks()
+      why: later && own !== undefined ? own.encoded : this.#why,
+      locks: ballot.locks(),
+      decisions: later ? this.#round.decisions : [],
+      shown: later ? (running?.shown ?? []) : [],
+      masked: later ? (running?.header?.encoded ?? null) : null,
+      custody: later ? [...(running?.custody.values() ?? [])].map(({ encoded }) => encoded) : []
     })
   }
 
+  /** What the members offer that came to this view, this leader among them. */
+  joins(): ReadonlyMap<number, Body<'Join'>> {
+    return this.#joins.get(this.current) ?? new Map<number, Body<'Join'>>()
+  }
+
+  async takeJoin(member: number, join: Body<'Join'>): Promise<void> {
+    for (const lock of join.locks) this.#takeLock(lock)
+    for (const decision of join.decisions) await this.#round.learnEmbedded(decision)
+    const ofView = this.#joins.get(join.view) ?? new Map<number, Body<'Join'>>()
+    this.#joins.set(join.view, ofView.set(member, join))
+    this.#tables.get(join.view)?.touch()
+  }
+
   /** A member opens a conversation with this one as the leader of a view; `channel.source` is past its Join. */
-  seat(member: number, { view, locks }: Body<'Join'>, channel: Channel): void {
-    for (const lock of locks) this.#takeLock(lock)
+  async seat(member: number, join: Body<'Join'>, channel: Channel): Promise<void> {
+    const { view } = join
     if (this.#round.leader(view) !== this.#round.me || view < this.current) {
       return channel.abort(new MessageError('WRONG_VIEW', `member ${this.#round.me} leads no view ${view} now`))
     }
+    await this.takeJoin(member, join)
     const table = this.#tables.get(view)
     if (table !== undefined) return void table.join(member, channel)
     this.#early.get(member)?.refuse(new Error('the member opened another conversation'))
@@ -170,11 +194,12 @@ export class Views {
 
   #takeLock(lock: Lock): void {
     const { rules, ports } = this.#round
-    if (lock.certificate.agreement !== 'closing') return
-    if (this.#closingLock !== undefined && this.#closingLock.certificate.view >= lock.certificate.view) return
+    const { agreement, view } = lock.certificate
+    const known = this.#locks.get(agreement)
+    if (known !== undefined && known.certificate.view >= view) return
     try {
       checkLock(lock, rules.context, { roster: rules.roster, quorum: rules.thresholds.quorum })
-      this.#closingLock = lock
+      this.#locks.set(agreement, lock)
     } catch (error) {
       ports.observer.refused?.(error as Error)
     }
@@ -197,6 +222,7 @@ export class Views {
   #lead(view: number, signal: AbortSignal, giveUp: (why: string) => void): void {
     const table = new Table(this.#round)
     this.#tables.set(view, table)
+    this.#joins.set(view, this.#joins.get(view) ?? new Map<number, Body<'Join'>>())
     const [leaderEnd, memberEnd] = channelPair()
     void table.join(this.#round.me, leaderEnd)
     void this.#converse(view, memberEnd)
@@ -206,8 +232,7 @@ export class Views {
       else refuse(new Error('that view is over'))
       this.#early.delete(member)
     }
-    const leading = view === 0 ? aggregate(this.#round, table, signal) : close(this.#round, table, signal)
-    leading.catch((error: Error) => {
+    lead(this.#round, table, signal).catch((error: Error) => {
       if (signal.aborted) return
       if (!(error instanceof LeaderGaveUp)) this.#round.ports.observer.refused?.(error)
       giveUp(error.message)

@@ -3,27 +3,56 @@ import type { VoteType } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
 import { fault, LeaderGaveUp } from './faults.ts'
 import { valueHash } from './messages.ts'
-import type { AgreementName, Body, Lock, Message } from './messages.ts'
+import type { AgreementName, Body, Certificate, Lock, Message, Value } from './messages.ts'
 import type { Round } from './round.ts'
 import type { Table } from './table.ts'
 
 /** The leader's side of the agreement (§6): it relays the votes, and cannot make one. */
 
+/** What a leader proposes in its view; `lock` is the highest one it was shown. */
+export type Proposed = Pick<Body<'Proposal'>, 'agreement' | 'value' | 'cut' | 'headers' | 'reason'> & { lock?: Lock }
+
+export function propose(round: Round, { lock, ...proposed }: Proposed): Promise<Message<'Proposal'>> {
+  return round.state('Proposal', { view: round.views.current, lock: lock?.certificate ?? null, ...proposed })
+}
+
 /** Both phases of one agreement in this view: a quorum of Prepares is a lock, a quorum of Commits the decision. */
 export async function agree(
   round: Round,
   table: Table,
-  proposal: Body<'Proposal'>,
-  root: Uint8Array | null,
-  signal: AbortSignal
+  proposed: Proposed,
+  signal: AbortSignal,
+  root: Uint8Array | null = null
 ): Promise<Message<'Decision'>> {
-  const view = round.views.current
-  const name = proposal.agreement as AgreementName
-  const vote = { agreement: name, view, value: valueHash(proposal.value), root }
-  const certificate = await gatherVotes(round, table, await round.state('Proposal', proposal), 'Prepare', vote, signal)
-  const lock: Lock = { value: proposal.value, certificate }
+  const { agreement, value, reason } = proposed
+  const vote = { agreement: agreement as AgreementName, view: round.views.current, value: valueHash(value), root }
+  const certificate = await gatherVotes(round, table, await propose(round, proposed), 'Prepare', vote, signal)
+  const lock: Lock = { value, certificate }
   const commits = await gatherVotes(round, table, await round.state('Lock', lock), 'Commit', vote, signal)
-  return round.state('Decision', { value: proposal.value, commits, reason: proposal.reason })
+  return round.state('Decision', { value, commits, reason })
+}
+
+/** Agrees on how the round is closed, and tells everyone. `root` is that of the sum, where there is one; a lock names its own. */
+export async function decideClosing(
+  round: Round,
+  table: Table,
+  { value, certificate, reason }: { value: Value; certificate?: Certificate; reason: string },
+  signal: AbortSignal,
+  root: Uint8Array | null = certificate?.root ?? null
+): Promise<void> {
+  await round.reach('close')
+  const lock = certificate && { value, certificate }
+  const proposed = {
+    agreement: 'closing',
+    value,
+    lock,
+    cut: null,
+    headers: [],
+    reason: value.kind === 'burned' ? reason : ''
+  }
+  const decision = await agree(round, table, proposed, signal, root)
+  table.broadcast(decision)
+  await round.learn(decision)
 }
 
 async function gatherVotes(
@@ -58,51 +87,4 @@ async function gatherVotes(
   if (votes.size < enough)
     throw new LeaderGaveUp(`${votes.size} ${type}s for ${vote.agreement} are no quorum of ${enough}`)
   return certify(votes, vote, n)
-}
-
-/** Agrees on how the round is closed, and tells everyone. `root` is that of the sum, where there is one. */
-export async function decideClosing(
-  round: Round,
-  table: Table,
-  proposed: Pick<Body<'Proposal'>, 'value' | 'lock' | 'reason'>,
-  root: Uint8Array | null,
-  signal: AbortSignal
-): Promise<void> {
-  const proposal = { agreement: 'closing', view: round.views.current, cut: null, headers: [], ...proposed }
-  const decision = await agree(round, table, proposal, root, signal)
-  table.broadcast(decision)
-  await round.learn(decision)
-}
-
-/** A later leader closes the round: with the value of the highest lock, or as burned where there is none. */
-export async function close(round: Round, table: Table, signal: AbortSignal): Promise<void> {
-  const { rules } = round
-  const { limit, data } = round.views.patience
-  await table.gather(
-    () =>
-      round.views.changedTo(round.views.current).length >= rules.thresholds.quorum
-        ? []
-        : rules.roster.members.map(({ index }) => index),
-    { limit: data, grace: data, signal }
-  )
-  if (round.views.changedTo(round.views.current).length < rules.thresholds.quorum)
-    throw new LeaderGaveUp('fewer members than a quorum came to this view')
-  // A little longer for the rest, who may hold a lock.
-  const all = rules.roster.members.map(({ index }) => index)
-  await table.gather(() => all.filter((member) => !round.views.changedTo(round.views.current).includes(member)), {
-    limit: limit / 5,
-    grace: limit / 10,
-    signal
-  })
-  const lock = round.views.highestClosingLock()
-  const value = lock?.value ?? round.burned
-  await round.reach('close')
-  const reason = value.kind === 'burned' ? round.reason : ''
-  await decideClosing(
-    round,
-    table,
-    { value, lock: lock?.certificate ?? null, reason },
-    lock?.certificate.root ?? null,
-    signal
-  )
 }
