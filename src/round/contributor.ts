@@ -8,7 +8,7 @@ import { cutHash, inclusionOf } from './messages.ts'
 import type { Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
-import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet } from './transcript.ts'
+import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
 import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
 
 /**
@@ -177,8 +177,12 @@ async function* takeIntoCustody(
     throw new MessageError('OUT_OF_PHASE', 'a vector is given into custody before the masking set', {
       culprit: round.culprit(message)
     })
-  const header = readEmbedded('MaskedHeader', message.body.header, round.rules)
-  checkHeader(header, attempt.book, attempt.set, round.rules.roster)
+  const { book, set } = attempt
+  const header = shownBy(round.culprit(message), 'what is given into custody', () => {
+    const header = readEmbedded('MaskedHeader', message.body.header, round.rules)
+    checkHeader(header, book, set, round.rules.roster)
+    return header
+  })
   const { root } = header.body
   await receiveVector(
     frames,

@@ -198,7 +198,9 @@ export class Round {
       () => late.abort(noLongerNeeded),
       () => {}
     )
-    return Promise.race([this.#input(late.signal), tooLate.then(() => undefined)]).finally(() => given.abort(noLongerNeeded))
+    return Promise.race([this.#input(late.signal), tooLate.then(() => undefined)]).finally(() =>
+      given.abort(noLongerNeeded)
+    )
   }
 
   /** Reports a phase before its first message leaves; whoever watches may hold the round there. */

@@ -62,7 +62,7 @@ export async function gatherVectors(
         )
       } catch (error) {
         if (error instanceof VectorTooLate) return
-        throw named(round, header, error)
+        throw named(round, header, error as Error)
       } finally {
         release()
       }
