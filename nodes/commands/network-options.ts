@@ -33,7 +33,7 @@ export const networkOptions: Record<string, Options> = {
     array: true,
     nargs: 1,
     requiresArg: true,
-    describe: `WHO@PHASE[:ROUND]: SIGKILL at a phase; WHO is a member’s number or aggregator, PHASE one of ${mortalPhases.join(', ')}; repeatable`
+    describe: `WHO@PHASE[:ROUND]: SIGKILL at a phase; WHO is a number, aggregator, or member (the first that does not lead), PHASE one of ${mortalPhases.join(', ')}; repeatable`
   },
   'no-restart': { type: 'boolean', describe: 'leave killed members dead' },
   shards: text('aggregators that share a round (not built yet)'),
@@ -134,8 +134,8 @@ function parseKill(text: string, peers: number, rounds: number): Kill {
     )
   }
   const round = wholeNumber(`--kill ${text}: the round`, at ?? '1', 1, rounds)
-  if (who === 'aggregator') return { who, phase, round }
-  return { who: wholeNumber(`--kill ${text}: WHO, if not aggregator,`, who, 0, peers - 1), phase, round }
+  if (who === 'aggregator' || who === 'member') return { who, phase, round }
+  return { who: wholeNumber(`--kill ${text}: WHO, if not aggregator or member,`, who, 0, peers - 1), phase, round }
 }
 
 function isMortal(phase: string): phase is Kill['phase'] {

@@ -5,8 +5,8 @@ import type { Phase } from '../../src/round/ports.ts'
 export const mortalPhases = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum'] as const
 
 export interface Kill {
-  /** As in peer-N, or whoever leads when the phase is reached. */
-  who: number | 'aggregator'
+  /** As in peer-N; or whoever leads when the phase is reached; or the first that reaches it and does not lead. */
+  who: number | 'aggregator' | 'member'
   phase: (typeof mortalPhases)[number]
   round: number
 }
@@ -22,14 +22,14 @@ export class PendingKills {
   /** Where this member must wait for the launcher's word in a round: wherever a kill may name it. */
   holds(number: number, round: number): Hold[] {
     return this.of(round)
-      .filter(({ who }) => who === 'aggregator' || who === number)
+      .filter(({ who }) => typeof who === 'string' || who === number)
       .map(({ phase }) => ({ phase, round }))
   }
 
   /** The kill that names a member that has reached a phase, spent with this call. */
   claim(number: number, reached: { phase: Phase; round: number; leading: boolean }): Kill | undefined {
     const named = this.of(reached.round).find(
-      ({ who, phase }) => phase === reached.phase && (who === 'aggregator' ? reached.leading : who === number)
+      ({ who, phase }) => phase === reached.phase && names(who, number, reached.leading)
     )
     if (named !== undefined) this.#pending.delete(named)
     return named
@@ -39,6 +39,10 @@ export class PendingKills {
   of(round: number): Kill[] {
     return [...this.#pending].filter((kill) => kill.round === round)
   }
+}
+
+function names(who: Kill['who'], number: number, leading: boolean): boolean {
+  return typeof who === 'number' ? who === number : leading === (who === 'aggregator')
 }
 
 /** As a user types it. */

@@ -40,20 +40,29 @@ export interface Summary {
 }
 
 export function reportRound(closed: ClosedRound, ids: string[], length: number, exactness?: Exactness): RoundReport {
-  const { aggregator, outcomes, phaseMs, holders: _, status, ...rest } = closed
+  const { round, reason, aggregator, views, attempts, included, dropped, missing, killed, outcomes } = closed
   const each = (of: 'bytesSent' | 'bytesReceived' | 'maxRssBytes' | 'eventLoopMaxMs'): number[] =>
-    ids.map((_id, number) => Math.round(outcomes.get(number)?.[of] ?? 0))
+    ids.map((_, number) => Math.round(outcomes.get(number)?.[of] ?? 0))
+  const phaseMs = Object.entries(closed.phaseMs).map(([phase, ms]) => [phase, Math.round(ms)] as const)
   return {
     type: 'round',
-    ...rest,
-    status: status === 'summed' ? 'summed' : 'burned',
+    round,
+    status: closed.status === 'summed' ? 'summed' : 'burned',
+    ...(closed.status === 'summed' ? {} : { reason: reason ?? 'no reason was given' }),
     aggregator: aggregator === undefined ? null : ids[aggregator],
     aggregatorIndex: aggregator ?? null,
+    views,
+    attempts,
     members: ids.length,
+    included,
+    dropped,
     length,
     exact: exactness?.exact ?? false,
     maxError: exactness?.maxError ?? null,
-    phaseMs: Object.fromEntries(Object.entries(phaseMs).map(([phase, ms]) => [phase, Math.round(ms)])),
+    durationMs: closed.durationMs,
+    phaseMs: Object.fromEntries(phaseMs),
+    missing,
+    killed,
     bytesSent: each('bytesSent'),
     bytesReceived: each('bytesReceived'),
     maxRssBytes: each('maxRssBytes'),
@@ -107,7 +116,7 @@ export function tableRow(report: RoundReport): string {
     String(durationMs),
     status === 'burned' ? '-' : exact ? 'yes' : 'NO'
   ])
-  return status === 'burned' ? `${line}   ${reason ?? 'no reason was given'}` : line
+  return status === 'burned' ? `${line}\n         ${reason}` : line
 }
 
 export function summaryLine({ rounds, summed, burned, exact, distinctAggregators }: Summary): string {

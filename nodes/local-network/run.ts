@@ -7,6 +7,7 @@ import { stringify } from 'yaml'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
+import { TEN_THOUSANDTHS, thresholds } from '../../src/task/thresholds.ts'
 import { createIdentity } from '../daemon/daemon.ts'
 import { readNpy } from '../npy.ts'
 import { compareWithPlainSum } from './exactness.ts'
@@ -130,12 +131,17 @@ async function writeReport(file: string, report: RoundReport, sumFile: string | 
   await writeFile(file, `${JSON.stringify({ ...report, values }, undefined, 2)}\n`)
 }
 
+const inTenThousandths = (fraction: number): number => Math.round(fraction * TEN_THOUSANDTHS)
+
 /** Inputs, identities and the task on disk. Whatever is wrong with any of them is said before a process is started. */
 async function prepare(
   run: NetworkRun,
   folder: string
 ): Promise<Omit<Prepared, 'network' | 'folder'> & { taskFile: string }> {
   const { peers, encoding } = run
+  const { corrupt, dropout } = run.threat
+  // What is infeasible is refused before an identity is made for everyone.
+  thresholds({ members: peers, corrupt: inTenThousandths(corrupt), dropout: inTenThousandths(dropout) })
   const ids: string[] = []
   for (let number = 0; number < peers; number++) ids.push(await createIdentity(join(folder, `peer-${number}`)))
   const terms = (length: number): TaskInput => ({

@@ -52,7 +52,7 @@ export async function runWordCounts({ json }: { json: boolean }): Promise<number
     })
     table.end(summary)
     if (json) printJson(summary)
-    const seen = received.at(-1)
+    const seen = received.findLast(({ aggregator }) => aggregator !== SHOWN)
     if (totals === undefined || seen === undefined) return 1
     const told = { vocabulary, totals: totals.values, truth: counts[SHOWN], words, seen }
     people.write(conclusion(told))
@@ -71,7 +71,7 @@ function settings(folder: string, glimpse: NetworkRun['glimpse']): NetworkRun {
     threat: { corrupt: 0.125, dropout: 0.25 },
     deadline: 10,
     inputs: { folder },
-    kills: [{ who: 5, phase: 'mask', round: 3 }],
+    kills: [{ who: 'member', phase: 'mask', round: 3 }],
     restart: true,
     inProcess: false,
     glimpse
@@ -105,10 +105,11 @@ function introduction({ words, length }: Vocabulary): string {
   return `
   Private word counts
   ───────────────────
-  ${PEERS} processes on this machine, each with what one person typed. Each counts ${words.length} common
-  words, and all others in ${length - words.length} hashed buckets. The network learns the totals and nothing else.
-  There is no server: every round elects another member as its aggregator. In round 3
-  peer-5 is killed while it masks its counts, and the sum of the others still comes out exact.
+  ${PEERS} processes on this machine, each with what one person typed. Each counts
+  ${words.length} common words, and all others in ${length - words.length} hashed buckets. The network learns
+  the totals and nothing else. There is no server: every round elects another
+  member as its aggregator. In round 3 one is killed while it masks its counts,
+  and the sum of the others still comes out exact.
 `
 }
 
@@ -135,12 +136,12 @@ function conclusion(told: Told): string {
 
 ${frequentWords(told.vocabulary, told.totals, 12)}
 
-  What peer-${SHOWN} counted, and what peer-${seen.aggregator}, the aggregator of round ${seen.round}, received from it
+  What peer-${SHOWN} counted, and what the aggregator of round ${seen.round} received instead
 
 ${comparison(rowsOf(told), seen.aggregator)}
 
-  The aggregator holds noise: each count is hidden under masks that cancel only in the sum
-  of everyone, so the totals are exact and no member's own counts were ever seen by another.
+  What the aggregator holds of peer-${SHOWN} is noise: each count lies under masks that
+  cancel only in the sum of all members, which is exact.
 
 `
 }

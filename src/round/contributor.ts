@@ -8,7 +8,7 @@ import { cutHash, inclusionOf } from './messages.ts'
 import type { AgreementName, Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
-import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet } from './transcript.ts'
+import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
 import type { MaskingSet } from './transcript.ts'
 import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
 
@@ -191,15 +191,17 @@ async function* takeIntoCustody(
   view: number
 ): AsyncGenerator<Frame> {
   const attempt = round.running
-  const header = readEmbedded('MaskedHeader', message.body.header, round.rules)
-  const under = attempt?.sets.get(round.hex(header.body.maskingSetHash))
+  const culprit = round.culprit(message)
+  const { header, under } = shownBy(culprit, 'what is given into custody', () => {
+    const header = readEmbedded('MaskedHeader', message.body.header, round.rules)
+    const under = attempt?.sets.get(round.hex(header.body.maskingSetHash))
+    if (under !== undefined) checkHeader(header, under.book, under.set, round.rules.roster)
+    return { header, under }
+  })
   // The leader's own, or one that an earlier leader of this round had given away before it died.
   const led = Array.from({ length: view + 1 }, (_, earlier) => round.leader(earlier))
   if (attempt === undefined || under === undefined || !led.includes(header.from))
-    throw new MessageError('OUT_OF_PHASE', 'a vector is given into custody that is not of the masking set', {
-      culprit: round.culprit(message)
-    })
-  checkHeader(header, under.book, under.set, round.rules.roster)
+    throw new MessageError('OUT_OF_PHASE', 'a vector is given into custody that is not of the masking set', { culprit })
   const { root } = header.body
   await receiveVector(
     frames,

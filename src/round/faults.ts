@@ -16,7 +16,7 @@ export function fault(
 }
 
 /** The same fault, with the member whose it is. */
-export function named(round: Round, { from }: { from: number }, error: unknown): unknown {
+export function named(round: Round, { from }: { from: number }, error: Error): Error {
   if (!(error instanceof MessageError)) return error
   return new MessageError(error.code, `member ${from}: ${error.message}`, {
     culprit: round.rules.roster.members[from].id,

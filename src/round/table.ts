@@ -1,3 +1,4 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { MessageError } from '../errors.ts'
 import type { Message, MessageType } from './messages.ts'
 import type { Channel, Clock, Frame } from './ports.ts'
@@ -145,7 +146,7 @@ export class Table {
     const message = this.#round.read(frame, member)
     // The leader's own; of the others it came before their conversation was seated.
     if (message.type === 'Join') return this.#round.views.takeJoin(member, message.body)
-    const key = `${message.type}/${member}`
+    const key = `${message.type}/${member}/${attemptOf(message)}`
     if (message.type === 'ShareDelivery') return this.#relay(member, message)
     const before = this.#answered.get(key)
     const hear = this.#hearers[message.type] as
@@ -195,6 +196,11 @@ function startTimer(clock: Clock, until: number, signal: AbortSignal): Timer {
   const stopped = new AbortController()
   const over = clock.sleep(until - clock.now(), AbortSignal.any([signal, stopped.signal])).catch(() => {})
   return { until, over, stop: () => stopped.abort(noLongerNeeded) }
+}
+
+/** What is said once is said once an attempt; retries happen within one view. */
+function attemptOf({ body }: Message): string {
+  return 'attemptId' in body ? bytesToHex(body.attemptId) : ''
 }
 
 function sameMessage(a: Uint8Array, b: Uint8Array): boolean {

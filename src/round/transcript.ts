@@ -62,6 +62,17 @@ export function readEmbedded<T extends MessageType>(
   return message as Message<T>
 }
 
+/** What a leader shows is its own fault where it is wrong, also where it shows what others have signed. */
+export function shownBy<T>(culprit: string, what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof MessageError && cause.culprit !== culprit)
+      throw new MessageError(cause.code, `${what} is invalid: ${cause.message}`, { culprit, cause })
+    throw cause
+  }
+}
+
 /** The hash of a body without the view it was shown in: a later leader shows the same. */
 export function keyBookHash(attemptId: Uint8Array, adverts: Uint8Array[]): Uint8Array {
   return H('key-book', attemptId, adverts.length, ...adverts)
@@ -117,20 +128,16 @@ export function readKeyBook(message: Message<'KeyBook'>, attemptId: Uint8Array, 
     throw new MessageError('WRONG_ATTEMPT', 'a KeyBook is for another attempt', { culprit })
   const adverts = new Map<number, Message<'KeyAdvert'>>()
   let last = -1
-  try {
+  shownBy(culprit, 'a KeyBook', () => {
     for (const encoded of message.body.adverts) {
       const advert = readEmbedded('KeyAdvert', encoded, rules)
-      if (advert.from <= last) throw new MessageError('INVALID', 'the adverts of a KeyBook are not in roster order')
+      if (advert.from <= last) throw new MessageError('INVALID', 'its adverts are not in roster order')
       last = advert.from
       checkAdvert(advert, attemptId, roster)
       adverts.set(advert.from, advert)
     }
     refuseDuplicateKeys(adverts.values())
-  } catch (cause) {
-    if (cause instanceof MessageError)
-      throw new MessageError(cause.code, `a KeyBook is invalid: ${cause.message}`, { culprit, cause })
-    throw cause
-  }
+  })
   return {
     hash: keyBookHash(attemptId, message.body.adverts),
     attemptId,
@@ -146,11 +153,12 @@ export function readMaskingSet(
   { roster, thresholds }: RoundRules
 ): MaskingSet {
   const { body, from } = message
-  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit: roster.members[from].id })
+  const culprit = roster.members[from].id
+  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit })
   if (compareBytes(body.attemptId, book.attemptId) !== 0 || compareBytes(body.keyBookHash, book.hash) !== 0) {
     throw fault('a MaskingSet belongs to another key book')
   }
-  const members = decodeSet(body.members, roster.members.length)
+  const members = shownBy(culprit, 'a MaskingSet', () => decodeSet(body.members, roster.members.length))
   const stranger = members.find((member) => !book.contributors.includes(member))
   if (stranger !== undefined) throw fault(`a MaskingSet names member ${stranger}, who contributes nothing`)
   if (members.length < thresholds.nMin)
@@ -175,23 +183,27 @@ export function readCut(
   leader: number
 ): CheckedCut {
   const { roster, thresholds } = rules
-  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit: roster.members[leader].id })
+  const culprit = roster.members[leader].id
+  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit })
   if (compareBytes(cut.attemptId, book.attemptId) !== 0)
-    throw new MessageError('WRONG_ATTEMPT', 'a cut is for another attempt', { culprit: roster.members[leader].id })
+    throw new MessageError('WRONG_ATTEMPT', 'a cut is for another attempt', { culprit })
   if (compareBytes(cut.keyBookHash, book.hash) !== 0) throw fault('a cut belongs to another key book')
   if (compareBytes(cut.maskingSetHash, set.hash) !== 0) throw fault('a cut belongs to another masking set')
-  const included = decodeSet(cut.included, roster.members.length)
+  const included = shownBy(culprit, 'a cut', () => decodeSet(cut.included, roster.members.length))
   const invented = included.find((member) => !set.members.includes(member))
   if (invented !== undefined) throw fault(`a cut includes member ${invented}, who is not in the masking set`)
   if (included.length < thresholds.nMin)
     throw fault(`a cut includes ${included.length}, below the least of ${thresholds.nMin}`)
   if (headers.length !== included.length)
     throw fault(`a cut includes ${included.length} and comes with ${headers.length} headers`)
-  const read = headers.map((encoded) => readEmbedded('MaskedHeader', encoded, rules))
-  read.forEach((header, place) => {
-    if (header.from !== included[place]) throw fault(`a cut comes without the header of member ${included[place]}`)
-    checkHeader(header, book, set, roster)
-  })
+  const read = shownBy(culprit, 'a cut', () =>
+    headers.map((encoded, place) => {
+      const header = readEmbedded('MaskedHeader', encoded, rules)
+      if (header.from !== included[place]) throw fault(`a cut comes without the header of member ${included[place]}`)
+      checkHeader(header, book, set, roster)
+      return header
+    })
+  )
   if (compareBytes(headersRoot(read), cut.headersRoot) !== 0)
     throw fault('the root of a cut is not that of its headers')
   const inside = new Set(included)

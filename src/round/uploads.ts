@@ -68,7 +68,7 @@ export async function gatherVectors(
       await receiveVector(frames, ports.vectors, round.uploadName(from), owner, shape, { wanted: () => open })
     } catch (error) {
       if (error instanceof VectorTooLate) return
-      throw named(round, { from: sender }, error)
+      throw named(round, { from: sender }, error as Error)
     } finally {
       release()
     }

@@ -5,7 +5,7 @@ import { lead } from './aggregator.ts'
 import { checkLock } from './certificates.ts'
 import { channelPair } from './channel.ts'
 import { contributor } from './contributor.ts'
-import { LeaderGaveUp } from './faults.ts'
+import { LeaderGaveUp, named } from './faults.ts'
 import type { AgreementName, Body, Lock, Message } from './messages.ts'
 import type { Channel, Frame } from './ports.ts'
 import type { Round } from './round.ts'
@@ -266,7 +266,8 @@ export class Views {
       channel.abort(error as Error)
       if (turn.aborted) return false
       if (!(error instanceof MessageError)) return true
-      this.#round.ports.observer.refused?.(error)
+      const leader = { from: this.#round.leader(view) }
+      this.#round.ports.observer.refused?.(error.culprit === undefined ? named(this.#round, leader, error) : error)
       return false
     } finally {
       turn.removeEventListener('abort', stop)

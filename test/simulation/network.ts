@@ -278,7 +278,7 @@ export class Simulation {
     }
     const hand = (to: number, message: Uint8Array): void => {
       const there = this.peers[to]
-      if (!there.alive || !self.alive) return
+      if (!there.alive) return
       void there.member.hear(me, message).catch((error: Error) => there.refusals.push(error))
     }
     return {
@@ -297,7 +297,9 @@ export class Simulation {
           throw new Error('no direct connection')
         hand(to, this.#settings.tamperDelivery.get(me)?.(message) ?? message)
       },
+      // What has left spreads, whatever becomes of whoever said it.
       announce: (message: Uint8Array): void => {
+        if (!self.alive) return
         for (let to = 0; to < this.peers.length; to++) {
           if (to === me) continue
           const repaired = this.#chance() < this.#settings.loss ? this.#chance() * 1000 : 0

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeNpy } from '../../nodes/npy.ts'
+import { nearest } from '../../nodes/suggestion.ts'
+import { secagg, temporaryFolder } from './secagg.ts'
+
+/** Refused with this exit code, in one line without a stack, and nothing on stdout. */
+async function refused(code: number, sentence: RegExp, ...args: string[]): Promise<void> {
+  const ended = await secagg(...args)
+  assert.match(ended.stderr, sentence)
+  assert.match(ended.stderr, /^secagg: [^\n]+\n$/, 'one line')
+  assert.equal(ended.code, code, ended.stderr)
+  assert.equal(ended.stdout, '')
+}
+
+describe('the command line', () => {
+  it('helps, and says for every command what it does', async () => {
+    const { code, stdout } = await secagg('--help')
+    assert.equal(code, 0)
+    for (const command of ['network', 'word-counts', 'keygen', 'node'])
+      assert.match(stdout, new RegExp(`secagg ${command} `))
+    const help = await secagg('network', '--help')
+    assert.equal(help.code, 0)
+    assert.match(help.stdout, /--dropout .*default: 0\.25/)
+  })
+
+  it('refuses what it does not know as wrong usage, with what was probably meant', async () => {
+    await refused(2, /name a command/)
+    await refused(2, /no command "netwrk" \(did you mean "network"\?\)/, 'netwrk')
+    await refused(2, /network has no option --pers \(did you mean --peers\?\)/, 'network', '--pers', '4')
+    await refused(2, /network takes no argument "4"/, 'network', '4')
+    await refused(2, /keygen needs --data/, 'keygen')
+    await refused(2, /network needs a value after --peers/, 'network', '--peers')
+    await refused(2, /--peers is given twice/, 'network', '--peers', '4', '--peers', '5')
+  })
+})
+
+describe('secagg network', () => {
+  const folder = temporaryFolder()
+  const usage = (sentence: RegExp, ...args: string[]) => refused(2, sentence, 'network', ...args)
+  const failure = (sentence: RegExp, ...args: string[]) => refused(1, sentence, 'network', ...args)
+
+  it('refuses a value that is typed wrongly, naming the option', async () => {
+    await usage(/--peers must be a whole number of at least 3, not "2"/, '--peers', '2')
+    await usage(/--rounds must be a whole number of at least 1, not "many"/, '--rounds', 'many')
+    await usage(/--timeout must be a number from 0\.1 to 3600, not "0"/, '--timeout', '0')
+    await usage(/--encoding must be integer or fixed, not "float"/, '--encoding', 'float')
+    await usage(/--max has no meaning with --encoding fixed/, '--max', '9')
+    await usage(
+      /--max must be above --min, and -9 is not above -5/,
+      '--encoding',
+      'integer',
+      '--min',
+      '-5',
+      '--max',
+      '-9'
+    )
+    await usage(/one weight for each of the 8 members, not 2/, '--weights', '1,2')
+    await usage(/each of --weights must be a whole number .* not "0\.5"/, '--peers', '3', '--weights', '1,0.5,2')
+  })
+
+  it('refuses a kill that names nobody, no phase or no round', async () => {
+    await usage(/--kill must be WHO@PHASE/, '--kill', 'mask')
+    await usage(/from 0 to 7, not "8"/, '--kill', '8@mask')
+    await usage(/one of keys, .* \(did you mean mask\?\)/, '--kill', '1@msk')
+    await usage(/the round must be a whole number from 1 to 5, not "6"/, '--kill', '1@mask:6')
+    await usage(/leave out --in-process/, '--in-process', '--kill', '1@mask')
+  })
+
+  it('refuses what is not built yet in one sentence', async () => {
+    await usage(/--shards is not built yet/, '--shards', '2')
+    await usage(/--audit is not built yet/, '--audit', 'full')
+  })
+
+  it('refuses an infeasible threat and too many bits as a failure, with what to change', async () => {
+    await failure(/0\.4 corrupt .* lower corrupt to 0\.2499/, '--corrupt', '0.4')
+    await failure(/need 34 bits, more than 32; lower encoding\.bits to 29/, '--bits', '31')
+    await failure(/more than 128 members/, '--peers', '129')
+  })
+
+  it('refuses inputs that are missing, of several lengths, of a wrong type, not finite or out of range, naming the file', async () => {
+    const inputs = (...args: string[]) => ['--peers', '3', '--inputs', folder(), ...args]
+    const peer = (number: number) => join(folder(), `peer-${number}.npy`)
+    await writeNpy(peer(0), Float64Array.of(1, 2))
+    await failure(/peer-1\.npy cannot be read \(no such file/, ...inputs())
+    await writeNpy(peer(1), Float64Array.of(1, 2, 3))
+    await failure(/peer-1\.npy has 3 elements and .*peer-0\.npy has 2/, ...inputs())
+    await writeFile(peer(1), 'word,count\n')
+    await failure(/peer-1\.npy is not a \.npy file/, ...inputs())
+    await writeNpy(peer(1), Float64Array.of(1, NaN))
+    await failure(/peer-1\.npy: element 1 is NaN or infinite/, ...inputs())
+    await writeNpy(peer(1), Float64Array.of(1, 2.5))
+    await failure(/peer-1\.npy: element 1 is not a whole number/, ...inputs('--encoding', 'integer'))
+    await writeNpy(peer(1), Int32Array.of(7, 11))
+    await failure(/peer-1\.npy: element 1 lies outside 0 to 10/, ...inputs('--encoding', 'integer', '--max', '10'))
+    await writeNpy(peer(2), Float32Array.of(7, 11))
+    await writeNpy(join(folder(), 'peer-2.round-2.npy'), Float32Array.of(7))
+    await failure(/peer-2\.round-2\.npy has 1 elements/, ...inputs())
+    await usage(/--length is 5, and .*peer-0\.npy has 2 elements/, ...inputs('--length', '5'))
+    await usage(/--seed is for generated inputs/, ...inputs('--seed', 'x'))
+  })
+
+  it('keeps no data of a network that could not be started, and never mixes two', async () => {
+    const data = join(folder(), 'data')
+    await failure(/more than 32/, '--bits', '31', '--data', data)
+    assert.deepEqual(await readdir(data), [])
+    await writeFile(join(data, 'mine.txt'), 'mine')
+    await failure(/is not empty; name a new one for --data/, '--data', data)
+    assert.deepEqual(await readdir(data), ['mine.txt'])
+  })
+})
+
+describe('secagg keygen', () => {
+  const folder = temporaryFolder()
+
+  it('makes an identity that only its owner can read, prints its peer id, and never overwrites it', async () => {
+    const data = join(folder(), 'member')
+    const { code, stdout } = await secagg('keygen', '--data', data, '--json')
+    assert.equal(code, 0)
+    const { type, id } = JSON.parse(stdout) as { type: string; id: string }
+    assert.equal(type, 'identity')
+    assert.match(id, /^12D3KooW/)
+    const file = join(data, 'identity.key')
+    assert.equal((await stat(file)).mode & 0o777, 0o600)
+    const key = await readFile(file)
+    await refused(1, /identity\.key exists/, 'keygen', '--data', data)
+    assert.deepEqual(await readFile(file), key)
+  })
+})
+
+describe('a suggestion', () => {
+  it('is the nearest known word, and none where nothing is near', () => {
+    assert.equal(nearest('bootstap', ['bootstrap', 'task', 'listen']), 'bootstrap')
+    assert.equal(nearest('completely-else', ['bootstrap', 'task', 'listen']), undefined)
+    assert.equal(nearest('x'.repeat(100_000), ['bootstrap']), undefined)
+  })
+})

@@ -1,0 +1,341 @@
+import assert from 'node:assert/strict'
+import type { MessageError, MessageFault } from '../../src/errors.ts'
+import { decodeMessage, encodeMessage, isSigned, MAX_MESSAGE_BYTES, signedBytes } from '../../src/round/messages.ts'
+import type { AnyMessage, Body, Message, MessageType } from '../../src/round/messages.ts'
+import type { Frame, Phase } from '../../src/round/ports.ts'
+import { simulatedTask } from './identities.ts'
+import { Simulation } from './network.ts'
+import type { SimulationOptions, Tamper } from './network.ts'
+import { checkRound, firstOrder } from './schedule.ts'
+
+const members = 5
+const { task, identities } = await simulatedTask({ members, length: 7, threat: {} })
+const [leader] = firstOrder(task)
+/** Whoever misbehaves: never the leader, nor the one that takes its vector into custody. */
+const culprit = firstOrder(task)[3]
+const bystander = firstOrder(task)[2]
+const peerId = task.members[culprit]
+
+const control = (payload: Uint8Array): Frame => ({ kind: 'control', payload })
+
+/** A message as the culprit would sign it: another body, another context, or another name. */
+function forge<T extends MessageType>(
+  original: Message<T>,
+  change: Partial<Body<T>>,
+  context: Partial<Message> = {}
+): Frame {
+  const { task: id, epoch, round, from } = { ...original, ...context }
+  const body = { ...original.body, ...change } as Body<T>
+  const signature = isSigned(original.type)
+    ? identities[culprit].sign(signedBytes(original.type, { task: id, epoch, round }, body))
+    : undefined
+  return control(encodeMessage(original.type, { task: id, epoch, round }, from, body, signature).encoded)
+}
+
+/** Says all that an honest member would, but something else in the place of one message. */
+function insteadOf<T extends MessageType>(type: T, say: (message: Message<T>, frame: Frame) => Frame[]): Tamper {
+  return async function* (frames) {
+    for await (const frame of frames) {
+      const message: AnyMessage | undefined = frame.kind === 'control' ? decodeMessage(frame.payload) : undefined
+      if (message?.type === type) yield* say(message as Message<T>, frame)
+      else yield frame
+    }
+  }
+}
+
+async function run(options: Partial<SimulationOptions>, rounds = 1): Promise<Simulation> {
+  const simulation = await Simulation.create({ members, seed: 11, ...options })
+  for (let round = 1; round <= rounds; round++) {
+    await simulation.round(round)
+    await checkRound(simulation, round)
+  }
+  simulation.ledger.check(task.thresholds.quorum)
+  return simulation
+}
+
+const outcomeOf = (simulation: Simulation, round = 1) => simulation.peers[bystander].outcomes[round - 1]
+
+function assertNamed({ peers }: Simulation, code: MessageFault, by: number, sentence?: RegExp): void {
+  const named = peers[by].refusals.filter((error) => (error as MessageError).culprit === peerId) as MessageError[]
+  const found = named.find((error) => error.code === code && (sentence?.test(error.message) ?? true))
+  assert.ok(found, `nobody was named for ${code}: ${peers[by].refusals.map(String).join('; ')}`)
+}
+
+describe('a bad message costs its sender its place, never the round', () => {
+  const without: Array<[string, MessageFault, Tamper]> = [
+    ['bytes that are no message', 'MALFORMED', insteadOf('KeyAdvert', () => [control(Uint8Array.of(0xff, 1, 2, 3))])],
+    [
+      'an oversized message',
+      'OVERSIZED',
+      insteadOf('KeyAdvert', () => [control(new Uint8Array(MAX_MESSAGE_BYTES + 1))])
+    ],
+    ['a truncated message', 'MALFORMED', insteadOf('KeyAdvert', (_, { payload }) => [control(payload.slice(0, -1))])],
+    [
+      'a piece of a vector in the place of a message',
+      'OUT_OF_PHASE',
+      insteadOf('KeyAdvert', (_, { payload }) => [{ kind: 'data', payload }])
+    ],
+    [
+      'a second, different key advert',
+      'REPEATED',
+      insteadOf('KeyAdvert', (advert, frame) => [frame, forge(advert, { contributes: false })])
+    ],
+    [
+      'a key advert for another attempt',
+      'WRONG_ATTEMPT',
+      insteadOf('KeyAdvert', (advert) => [forge(advert, { attemptId: new Uint8Array(32) })])
+    ],
+    [
+      'a key advert of another task',
+      'WRONG_TASK',
+      insteadOf('KeyAdvert', (advert) => [forge(advert, {}, { task: new Uint8Array(32) })])
+    ],
+    [
+      'a key advert of another round',
+      'WRONG_ROUND',
+      insteadOf('KeyAdvert', (advert) => [forge(advert, {}, { round: 7 })])
+    ],
+    [
+      'a key advert of another epoch',
+      'WRONG_ROUND',
+      insteadOf('KeyAdvert', (advert) => [forge(advert, {}, { epoch: 1 })])
+    ],
+    [
+      'another member’s id',
+      'IMPERSONATION',
+      insteadOf('KeyAdvert', (advert) => [forge(advert, {}, { from: bystander })])
+    ],
+    ['the id of a stranger', 'STRANGER', insteadOf('KeyAdvert', (advert) => [forge(advert, {}, { from: members })])],
+    [
+      'an advert that it did not sign',
+      'SIGNATURE',
+      insteadOf('KeyAdvert', (advert) => [
+        control(encodeMessage('KeyAdvert', advert, advert.from, advert.body, new Uint8Array(64)).encoded)
+      ])
+    ],
+    [
+      'a key of low order',
+      'LOW_ORDER_KEY',
+      insteadOf('KeyAdvert', (advert) => [forge(advert, { maskKey: new Uint8Array(32) })])
+    ],
+    [
+      'one key for both uses',
+      'DUPLICATE_KEY',
+      insteadOf('KeyAdvert', (advert) => [forge(advert, { maskKey: advert.body.sealKey })])
+    ],
+    [
+      'an acknowledgement for another attempt',
+      'WRONG_ATTEMPT',
+      insteadOf('Ready', (ready) => [forge(ready, { attemptId: new Uint8Array(32) })])
+    ],
+    [
+      'an acknowledgement of another key book',
+      'INVALID',
+      insteadOf('Ready', (ready) => [forge(ready, { keyBookHash: new Uint8Array(32) })])
+    ],
+    [
+      'a vector that does not match its root',
+      'INVALID',
+      insteadOf('MaskedHeader', (header) => [forge(header, { root: new Uint8Array(32) })])
+    ],
+    [
+      'a vector under another masking set',
+      'INVALID',
+      insteadOf('MaskedHeader', (header) => [forge(header, { maskingSetHash: new Uint8Array(32) })])
+    ],
+    ['a message in the middle of a vector', 'OUT_OF_PHASE', insteadOf('MaskedHeader', (_, frame) => [frame, frame])]
+  ]
+
+  for (const [what, code, tamper] of without) {
+    it(`${what}: the round is summed without it, and the leader names it`, async () => {
+      const simulation = await run({ tamper: new Map([[culprit, tamper]]) })
+      const { status, included, views } = outcomeOf(simulation)
+      assert.deepEqual({ status, included, views }, { status: 'summed', included: allBut(culprit), views: 1 })
+      assertNamed(simulation, code, leader)
+    })
+  }
+
+  it('a vector that breaks off: the round is summed without it, and the leader names it', async () => {
+    const hangUp: Tamper = async function* (frames) {
+      for await (const frame of frames) {
+        yield frame
+        if (frame.kind === 'control' && decodeMessage(frame.payload).type === 'MaskedHeader') return
+      }
+    }
+    const simulation = await run({ tamper: new Map([[culprit, hangUp]]) })
+    assert.deepEqual(outcomeOf(simulation).included, allBut(culprit))
+    assertNamed(simulation, 'TRUNCATED', leader)
+  })
+
+  it('a vector longer than the task’s: the round is summed without it, and the leader names it', async () => {
+    const longer: Tamper = async function* (frames) {
+      for await (const frame of frames)
+        yield frame.kind === 'data' ? { ...frame, payload: new Uint8Array(frame.payload.length + 1) } : frame
+    }
+    const simulation = await run({ tamper: new Map([[culprit, longer]]) })
+    assert.deepEqual(outcomeOf(simulation).included, allBut(culprit))
+    assertNamed(simulation, 'OVERSIZED', leader)
+  })
+
+  it('shares that do not open: every holder names the dealer, and the round is summed without its input', async () => {
+    const flip = (message: Uint8Array): Uint8Array => {
+      const delivery = decodeMessage(message)
+      assert.equal(delivery.type, 'ShareDelivery')
+      const sealed = (delivery).body.sealed.map((byte, at) => (at === 40 ? byte ^ 1 : byte))
+      return forge(delivery, { sealed }).payload
+    }
+    const simulation = await run({ tamperDelivery: new Map([[culprit, flip]]) })
+    assert.deepEqual(outcomeOf(simulation).included, allBut(culprit))
+    assert.deepEqual(outcomeOf(simulation).missing, [culprit])
+    for (const holder of allBut(culprit)) assertNamed(simulation, 'INVALID', holder, /cannot be opened/)
+  })
+
+  it('a message of a round that is over, said again in the next: that one is summed without it', async () => {
+    const old: Frame[] = []
+    const replay = insteadOf('KeyAdvert', (advert, frame) => {
+      if (advert.round === 1) old.push(frame)
+      return advert.round === 1 ? [frame] : old
+    })
+    const simulation = await run({ tamper: new Map([[culprit, replay]]) }, 2)
+    assert.deepEqual(outcomeOf(simulation).included, [0, 1, 2, 3, 4])
+    const { aggregator, status, included } = outcomeOf(simulation, 2)
+    if (aggregator === culprit) return
+    assert.deepEqual({ status, included }, { status: 'summed', included: allBut(culprit) })
+    assertNamed(simulation, 'WRONG_ROUND', aggregator)
+  })
+
+  const after: Array<[string, MessageFault, Tamper]> = [
+    [
+      'a vote for something that was not proposed',
+      'INVALID',
+      insteadOf('Prepare', (vote) => [forge(vote, { value: new Uint8Array(32) })])
+    ],
+    [
+      'a seed that is not the one it committed to',
+      'INVALID',
+      insteadOf('Reveal', (reveal) => [forge(reveal, { seed: new Uint8Array(32) })])
+    ],
+    [
+      'a reveal for another cut',
+      'INVALID',
+      insteadOf('Reveal', (reveal) => [forge(reveal, { cutHash: new Uint8Array(32) })])
+    ]
+  ]
+  for (const [what, code, tamper] of after) {
+    it(`${what}, after its vector is in: the round is summed with it, its seed from the others’ shares`, async () => {
+      const simulation = await run({ tamper: new Map([[culprit, tamper]]) })
+      const { status, included } = outcomeOf(simulation)
+      assert.deepEqual({ status, included }, { status: 'summed', included: [0, 1, 2, 3, 4] })
+      assertNamed(simulation, code, leader)
+    })
+  }
+
+  it('a share that its dealer never signed: the lying holder is named, not the dealer', async () => {
+    const lie = insteadOf('Reveal', (reveal) => [
+      forge(reveal, {
+        keyShares: reveal.body.keyShares.map((proof) => ({ ...proof, share: new Uint8Array(32) }))
+      })
+    ])
+    const kills = [{ who: bystander, phase: 'mask' as Phase, round: 1 }]
+    // Two of seven may be missing here: the one that dies while masking, and the one that lies about its key.
+    const simulation = await Simulation.create({
+      members: 7,
+      seed: 5,
+      threat: { corrupt: 0.15, dropout: 0.15 },
+      kills,
+      tamper: new Map([[culprit, lie]])
+    })
+    const order = firstOrder(simulation.task)
+    assert.ok(order[0] !== culprit && order[0] !== bystander)
+    await simulation.round(1)
+    await checkRound(simulation, 1)
+    const witness = simulation.living[0].outcomes[0]
+    assert.equal(witness.status, 'summed')
+    assert.deepEqual(witness.dropped, [bystander])
+    const blamed = simulation.peers[order[0]].refusals.map((error) => (error as MessageError).culprit)
+    assert.ok(blamed.includes(simulation.task.members[culprit]))
+    assert.ok(!blamed.includes(simulation.task.members[bystander]))
+  })
+
+  it('a gossiped want under another member’s name is refused', async () => {
+    const simulation = await Simulation.create({ members, seed: 1 })
+    const context = { task: task.idBytes, epoch: 0, round: 1 }
+    const signature = identities[culprit].sign(signedBytes('Want', context, {}))
+    const { encoded } = encodeMessage('Want', context, bystander, {}, signature)
+    await assert.rejects(simulation.peers[leader].member.hear(culprit, encoded), { code: 'SIGNATURE' })
+    assert.equal(simulation.peers[leader].member.runningRound, undefined)
+  })
+})
+
+describe('a leader that lies', () => {
+  const lies: Array<[string, RegExp, Tamper]> = [
+    [
+      'includes an invented survivor',
+      /cut/,
+      insteadOf('Proposal', (proposal, frame) =>
+        proposal.body.cut === null
+          ? [frame]
+          : [asLeader(proposal, { cut: { ...proposal.body.cut, included: Uint8Array.of(0b1111) } })]
+      )
+    ],
+    [
+      'shows a masking set below the least',
+      /below the least/,
+      insteadOf('MaskingSet', (set) => [asLeader(set, { members: Uint8Array.of(0b11) })])
+    ],
+    [
+      'shows a key book with one advert twice',
+      /roster order/,
+      insteadOf('KeyBook', (book) => [asLeader(book, { adverts: [...book.body.adverts, book.body.adverts[0]] })])
+    ],
+    [
+      'plans another length',
+      /asks for vectors of 8/,
+      insteadOf('RoundPlan', (plan) => [asLeader(plan, { length: 8 })])
+    ],
+    [
+      'opens a seed that nobody committed to',
+      /does not match its commitment/,
+      insteadOf('SumHeader', (sum) => [
+        asLeader(sum, { seeds: sum.body.seeds.map(({ member }) => ({ member, secret: new Uint8Array(32) })) })
+      ])
+    ],
+    [
+      'sends a sum that does not match its root',
+      /does not match the root/,
+      insteadOf('SumHeader', (sum) => [asLeader(sum, { root: new Uint8Array(32) })])
+    ],
+    ['sends what no leader sends', /no leader sends/, insteadOf('MaskingSet', (set) => [ready(set)])]
+  ]
+
+  function asLeader<T extends MessageType>(original: Message<T>, change: Partial<Body<T>>): Frame {
+    const body = { ...original.body, ...change } as Body<T>
+    const signature = identities[leader].sign(signedBytes(original.type, original, body))
+    return control(encodeMessage(original.type, original, leader, body, signature).encoded)
+  }
+
+  function ready({ body: { attemptId, keyBookHash }, ...set }: Message<'MaskingSet'>): Frame {
+    const body = { attemptId, keyBookHash, dealers: Uint8Array.of(0) }
+    return control(
+      encodeMessage('Ready', set, leader, body, identities[leader].sign(signedBytes('Ready', set, body))).encoded
+    )
+  }
+
+  for (const [what, sentence, tamper] of lies) {
+    it(`${what}: members name it and leave its view, and the next leader closes the round for all alike`, async () => {
+      const simulation = await run({ tamperAsLeader: new Map([[leader, tamper]]) }, 2)
+      const { status, views } = outcomeOf(simulation)
+      assert.equal(status, 'burned')
+      assert.equal(views, 2)
+      for (const member of allBut(leader)) {
+        const named = simulation.peers[member].refusals.find((error) => sentence.test(error.message)) as MessageError
+        assert.equal(named?.culprit, task.members[leader], simulation.peers[member].refusals.join('; '))
+      }
+      assert.equal(outcomeOf(simulation, 2).status, 'summed')
+    })
+  }
+})
+
+function allBut(member: number): number[] {
+  return [0, 1, 2, 3, 4].filter((index) => index !== member)
+}
