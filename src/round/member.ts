@@ -23,7 +23,7 @@ export interface RoundOutcome {
   round: number
   status: 'summed' | 'burned'
   reason?: string
-  /** Who published the accepted sum, or led the first view of a burned round. */
+  /** Who led the view in which the sum was accepted, or the first view of a burned round. */
   aggregator: number
   views: number
   attempts: number
@@ -416,7 +416,7 @@ export class Member {
       round: number,
       status: summed ? 'summed' : 'burned',
       ...(summed ? {} : { reason }),
-      aggregator: header?.from ?? round?.leader(0) ?? this.me,
+      aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? this.me,
       views: (round?.views.current ?? commits.view) + 1,
       attempts: 1,
       included,

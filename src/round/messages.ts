@@ -102,6 +102,8 @@ const bodies = {
     decisions: z.array(embedded).max(64),
     shown: z.array(embedded).max(256),
     masked: embedded.nullable(),
+    // A restarted member votes only (S5): the leader need not wait for anything else of it.
+    sitsOut: z.boolean(),
     custody: z.array(embedded).max(64)
   }),
 

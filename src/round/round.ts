@@ -20,6 +20,7 @@ import { readEmbedded } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
+import { Slots } from './slots.ts'
 import { Views } from './views.ts'
 
 export interface Ports {
@@ -61,6 +62,9 @@ const LONG_VECTOR_BYTES = 1024 * 1024
 
 /** One for all: an error made for each wait costs more than the wait. */
 const noLongerNeeded = new Error('no longer needed')
+
+/** Long vectors that a leader takes, or sends, at the same time. */
+const VECTORS_AT_ONCE = 4
 
 /** What one member knows and holds of a running round; its conversations come and go, this stays. */
 export class Round {
@@ -126,6 +130,15 @@ export class Round {
 
   get isLong(): boolean {
     return packedLength(this.shape.elements, this.shape.bits) >= LONG_VECTOR_BYTES
+  }
+
+  /** For vectors that travel at the same time, where they are long; the others wait by back-pressure. */
+  vectorSlots(): Slots {
+    return new Slots(
+      this.isLong ? VECTORS_AT_ONCE : this.rules.roster.members.length,
+      this.views.patience.data / 4,
+      this.ports.clock
+    )
   }
 
   /** @throws MessageError */

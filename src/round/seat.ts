@@ -2,6 +2,7 @@ import { vectorFrames } from './vectors.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import type { Message } from './messages.ts'
 import type { Channel, Frame } from './ports.ts'
+import type { Slots } from './slots.ts'
 
 type Item = { message: Message } | { vector: string }
 
@@ -12,6 +13,8 @@ type Item = { message: Message } | { vector: string }
 export class Seat {
   readonly member: number
   readonly #store: VectorStore
+  /** Long vectors are sent to a few members at a time. */
+  readonly #slots: Slots
   readonly #said: Item[] = []
   #channel?: Channel
   #wake: Array<() => void> = []
@@ -19,9 +22,10 @@ export class Seat {
   /** Why this member has lost its place in the round, if it has. */
   fault?: Error
 
-  constructor(member: number, store: VectorStore) {
+  constructor(member: number, store: VectorStore, slots: Slots) {
     this.member = member
     this.#store = store
+    this.#slots = slots
   }
 
   get connected(): boolean {
@@ -51,13 +55,22 @@ export class Seat {
     for (let next = 0; this.#channel === channel;) {
       if (next < this.#said.length) {
         const item = this.#said[next++]
-        if ('vector' in item) yield* vectorFrames(this.#store, item.vector)
+        if ('vector' in item) yield* this.#vector(item.vector)
         else yield { kind: 'control', payload: item.message.encoded }
       } else if (this.#closed) {
         return
       } else {
         await new Promise<void>((resolve) => this.#wake.push(resolve))
       }
+    }
+  }
+
+  async *#vector(name: string): AsyncGenerator<Frame> {
+    const release = await this.#slots.take()
+    try {
+      yield* vectorFrames(this.#store, name)
+    } finally {
+      release()
     }
   }
 

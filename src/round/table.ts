@@ -37,7 +37,8 @@ export class Table {
 
   constructor(round: Round) {
     this.#round = round
-    this.#seats = round.rules.roster.members.map(({ index }) => new Seat(index, round.ports.vectors))
+    const slots = round.vectorSlots()
+    this.#seats = round.rules.roster.members.map(({ index }) => new Seat(index, round.ports.vectors, slots))
   }
 
   /** Members that have not lost their place by a fault. */
@@ -101,7 +102,7 @@ export class Table {
   }
 
   /**
-   * Waits until nobody is missing any more. Members without a conversation are waited for until `grace`, slow ones until
+   * Waits until nobody is missing any more. Members without a conversation, or that only vote, are waited for until `grace`, slow ones until
    * `limit` (milliseconds from now); returns who is missing then.
    */
   async gather(
@@ -115,7 +116,7 @@ export class Table {
       for (;;) {
         signal.throwIfAborted()
         const left = missing().filter((member) => this.isWelcome(member))
-        const until = began + (left.some((member) => this.isConnected(member)) ? limit : Math.min(grace, limit))
+        const until = began + (left.some((member) => this.#mayAnswer(member)) ? limit : Math.min(grace, limit))
         if (left.length === 0 || clock.now() >= until) return left
         if (timer?.until !== until) {
           timer?.stop()
@@ -126,6 +127,11 @@ export class Table {
     } finally {
       timer?.stop()
     }
+  }
+
+  /** A member that was restarted in this attempt votes, and nothing else (S5): a vote is waited for to its limit anyway. */
+  #mayAnswer(member: number): boolean {
+    return this.isConnected(member) && this.#round.views.joins().get(member)?.sitsOut !== true
   }
 
   /** Something happened that a gathering may wait for. */

@@ -13,9 +13,6 @@ import { addStored, receiveVector, VectorTooLate } from './vectors.ts'
 
 /** The leader's side of phase 3: masked vectors come in, a few at a time. */
 
-/** Vectors taken at a time, where they are long; the others wait by back-pressure. */
-const UPLOADS_AT_ONCE = 4
-
 export interface Uploads {
   headers: Map<number, Message<'MaskedHeader'>>
   accumulator: Lanes
@@ -38,7 +35,7 @@ export async function gatherVectors(
   const headers = new Map<number, Message<'MaskedHeader'>>()
   const staged = new Set<number>()
   const accumulator = createLanes(shape.bits, shape.elements)
-  const slots = new Slots(round.isLong ? UPLOADS_AT_ONCE : rules.roster.members.length)
+  const slots = round.vectorSlots()
   const receipts = new Set<string>()
   let adding = Promise.resolve()
   let open = true
@@ -168,23 +165,3 @@ async function giveIntoCustody(
 }
 
 const receiptOf = (keeper: number, owner: number): string => `${keeper}/${owner}`
-
-/** A few at a time, in the order they came. */
-class Slots {
-  #free: number
-  readonly #waiting: Array<() => void> = []
-
-  constructor(free: number) {
-    this.#free = free
-  }
-
-  async take(): Promise<() => void> {
-    if (this.#free > 0) this.#free--
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    return () => {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#free++
-      else next()
-    }
-  }
-}

@@ -130,6 +130,7 @@ export class Views {
       locks: ballot.locks(),
       decisions: later ? this.#round.decisions : [],
       shown: later ? (running?.shown ?? []) : [],
+      sitsOut: ballot.sitsOut(this.#round.attemptNumber),
       masked: later ? (running?.header?.encoded ?? null) : null,
       custody: later ? [...(running?.custody.values() ?? [])].map(({ encoded }) => encoded) : []
     })
