@@ -128,7 +128,7 @@ export class Daemon {
     const journal = await LevelJournal.open(join(dataDir, 'journal'))
     try {
       const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
-      let daemon: Daemon | undefined
+      const started: { daemon?: Daemon } = {}
       const observer = () => ({
         phase: (phase: Phase, round: number, leading: boolean) => {
           logger.debug({ phase, round, leading }, 'phase')
@@ -144,7 +144,7 @@ export class Daemon {
             'refused'
           ),
         view: (round: number, view: number, why: string) => logger.info({ round, view, why }, 'view changed'),
-        received: (round: number, member: number, name: string) => void daemon?.tellGlimpse(round, member, name)
+        received: (round: number, member: number, name: string) => void started.daemon?.tellGlimpse(round, member, name)
       })
       const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
       const members = new Set(task.members)
@@ -161,7 +161,8 @@ export class Daemon {
         connectionGater,
         services: { aggregation }
       })
-      daemon = new Daemon(options, node, journal, vectors)
+      const daemon = new Daemon(options, node, journal, vectors)
+      started.daemon = daemon
       await daemon.#listen()
       return daemon
     } catch (error) {
