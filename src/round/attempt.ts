@@ -184,7 +184,7 @@ export class Attempt {
   reveal(ballot: Ballot, checked: CheckedCut): Body<'Reveal'> {
     const { cut, included, dropped } = checked
     const opensOwn = included.has(this.#me)
-    if (opensOwn) ballot.release(this.number, cut, this.#me, 'seed', included)
+    if (opensOwn) ballot.release(this.number, cut, this.#me, 'seed')
     const seed = opensOwn ? this.#seed.expose().slice() : null
     return {
       ...this.#names(ballot, checked),
@@ -209,11 +209,11 @@ export class Attempt {
     return { attemptId: cut.attemptId, cutHash: (decided as { cutHash: Uint8Array }).cutHash }
   }
 
-  #proofs(ballot: Ballot, { cut, included }: CheckedCut, members: number[], side: Side): ShareProof[] {
+  #proofs(ballot: Ballot, { cut }: CheckedCut, members: number[], side: Side): ShareProof[] {
     return members
       .filter((member) => this.#held.has(member))
       .map((member) => {
-        ballot.release(this.number, cut, member, side, included)
+        ballot.release(this.number, cut, member, side)
         return proofOf(this.#held.get(member)!, member, side)
       })
   }

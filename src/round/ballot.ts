@@ -2,6 +2,7 @@ import * as dagCbor from '@ipld/dag-cbor'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { BallotError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
+import { decodeSet } from '../membership/member-set.ts'
 import * as agreement from './agreement.ts'
 import type { AgreementState, Step } from './agreement.ts'
 import { checkDecision, checkLock, choiceOf } from './certificates.ts'
@@ -197,14 +198,15 @@ export class Ballot {
    * S4: one side of one member's secrets leaves only with the decision for a cut, only the side that the cut dictates,
    * never both. The caller has checked the cut against its own state (§5).
    */
-  release(attempt: number, cut: Cut, member: number, side: Side, included: ReadonlySet<number>): void {
+  release(attempt: number, cut: Cut, member: number, side: Side): void {
     if (this.sitsOut(attempt) || this.#state.attempts[attempt] !== bytesToHex(cut.attemptId)) {
       throw new BallotError(`a reveal is for an attempt that this member has not entered`)
     }
     const decided = this.decision(inclusionOf(attempt))?.value
     if (decided?.kind !== 'cut' || bytesToHex(decided.cutHash) !== bytesToHex(cutHash(cut)))
       throw new BallotError('a reveal comes without the decision for its cut')
-    if (side !== (included.has(member) ? 'seed' : 'key'))
+    const included = decodeSet(cut.included, this.#options.electorate.roster.members.length)
+    if (side !== (included.includes(member) ? 'seed' : 'key'))
       throw new BallotError(`the cut does not open the ${side} side of member ${member}`)
     const key = `${attempt}/${member}`
     const before = this.#sides.get(key)

@@ -180,12 +180,12 @@ describe('agreement of four members, one of them corrupt, under random schedules
     },
     // Two prepares alone are two locks of one view, and the rule of one commit a view still holds.
     'two prepares and two commits in a view': {
-      prepare: (state, request) => prepare({ ...state, prepared: {}, lock: undefined }, request),
+      prepare: (state, request) => prepare({ ...state, prepared: {} }, request),
       commit: (state, lock, changedTo) => commit({ ...state, committed: {} }, lock, changedTo)
     },
     'a commit after signing for a later view': {
       ...rules,
-      commit: (state, lock) => commit({ ...state, signedView: -1, lock: undefined }, lock, 0)
+      commit: (state, lock) => commit({ ...state, signedView: -1 }, lock, 0)
     },
     'the lock not journaled': {
       ...rules,

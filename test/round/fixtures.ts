@@ -63,6 +63,8 @@ export async function openBallot(me: number, journal: Journal = new MemoryJourna
 /** One attempt of everyone, with its key book and a masking set. */
 export interface Scene {
   attempts: Attempt[]
+  /** What each drew for its attempt: mask secret, seal secret, seed. */
+  drawn: Uint8Array[][]
   ballots: Ballot[]
   book: KeyBook
   bookMessage: Message<'KeyBook'>
@@ -71,7 +73,13 @@ export interface Scene {
 }
 
 export async function scene({ contextHash = hashOf('context'), masking = everyone } = {}): Promise<Scene> {
-  const attempts = everyone.map((me) => new Attempt(0, contextHash, rules, me, randomBytes))
+  const drawn: Uint8Array[][] = everyone.map(() => [])
+  const drawing = (me: number) => (length: number) => {
+    const bytes = randomBytes(length)
+    drawn[me].push(bytes.slice())
+    return bytes
+  }
+  const attempts = everyone.map((me) => new Attempt(0, contextHash, rules, me, drawing(me)))
   const ballots = await Promise.all(everyone.map((me) => openBallot(me)))
   await Promise.all(ballots.map((ballot, me) => ballot.enter(0, attempts[me].id)))
   const attemptId = attempts[0].id
@@ -87,12 +95,12 @@ export async function scene({ contextHash = hashOf('context'), masking = everyon
     attempt.open(book)
     attempt.set = set
   }
-  return { attempts, ballots, book, bookMessage, set, setMessage: say('MaskingSet', 0, setBody) }
+  return { attempts, drawn, ballots, book, bookMessage, set, setMessage: say('MaskingSet', 0, setBody) }
 }
 
 /** Deals and delivers every member's shares to every other. */
-export async function exchangeShares({ attempts, ballots }: Scene): Promise<void> {
-  for (const [dealer, attempt] of attempts.entries())
-    for (const delivery of await attempt.deliveries(ballots[dealer], randomBytes))
+export async function exchangeShares({ attempts, ballots }: Scene, dealers = everyone): Promise<void> {
+  for (const dealer of dealers)
+    for (const delivery of await attempts[dealer].deliveries(ballots[dealer], randomBytes))
       attempts[delivery.holder].receive(delivery)
 }

@@ -181,7 +181,7 @@ describe('a bad message costs its sender its place, never the round', () => {
     const flip = (message: Uint8Array): Uint8Array => {
       const delivery = decodeMessage(message)
       assert.equal(delivery.type, 'ShareDelivery')
-      const sealed = (delivery).body.sealed.map((byte, at) => (at === 40 ? byte ^ 1 : byte))
+      const sealed = delivery.body.sealed.map((byte, at) => (at === 40 ? byte ^ 1 : byte))
       return forge(delivery, { sealed }).payload
     }
     const simulation = await run({ tamperDelivery: new Map([[culprit, flip]]) })
@@ -334,6 +334,22 @@ describe('a leader that lies', () => {
       assert.equal(outcomeOf(simulation, 2).status, 'summed')
     })
   }
+})
+
+describe('members that start from different contexts', () => {
+  const another = (who: number) => (index: number) => new Uint8Array(32).fill(index === who ? 1 : 0)
+
+  it('one that holds another context than its leader takes no part, and the sum of the others is exact', async () => {
+    const simulation = await run({ contextHash: another(culprit) })
+    assert.deepEqual(outcomeOf(simulation).included, allBut(culprit))
+    assert.ok(simulation.peers[culprit].refusals.some(({ message }) => /another context/.test(message)))
+  })
+
+  it('a leader that alone holds another context gets no sum, and all agree that the round is burned', async () => {
+    const simulation = await run({ contextHash: another(leader) })
+    assert.equal(outcomeOf(simulation).status, 'burned')
+    assert.equal(simulation.ledger.count('MaskedHeader'), 0)
+  })
 })
 
 function allBut(member: number): number[] {

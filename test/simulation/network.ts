@@ -329,7 +329,8 @@ export class Simulation {
           })()
         )
       },
-      abort: (reason) => channel.abort(reason)
+      // As on a real stream, the other end learns that it was reset, not why.
+      abort: ({ message }) => channel.abort(new Error(`the stream was reset: ${message}`))
     }
   }
 }

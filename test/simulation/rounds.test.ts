@@ -35,11 +35,13 @@ async function runAll(
   }
 }
 
-/** Every living member is in the sum of every round. */
+/** Every living member is in the sum of every round whose leader lives. */
 function summedOverAllLiving({ peers, living }: Simulation, { rounds }: Schedule): void {
   for (const { outcomes } of living) {
     assert.equal(outcomes.length, rounds)
-    for (const { status, reason, views, included, round } of outcomes) {
+    for (const { status, reason, views, included, round, aggregator } of outcomes) {
+      // One that died in the first round may be the leader of the second.
+      if (round > 1 && !peers[aggregator].alive && status === 'burned') continue
       assert.equal(status, 'summed', `round ${round} was burned: ${reason}`)
       assert.equal(views, 1)
       peers.forEach(({ alive }, index) =>
@@ -56,7 +58,7 @@ describe('whole rounds under random schedules', function () {
     runAll('nobody', 1, 150, summedOverAllLiving))
 
   it('are summed over all that live when up to min(D, n − nMin) members die at any moment', () =>
-    runAll('members', 1_000_000, 400, summedOverAllLiving))
+    runAll('members', 1_000_000, 450, summedOverAllLiving))
 
   it('are closed within the deadlines, for everyone alike, when the leader dies too, and the next leader is the deck’s', () =>
     runAll('leaders', 2_000_000, 300, (simulation, { rounds, leaderDies }) => {
@@ -74,7 +76,7 @@ describe('whole rounds under random schedules', function () {
 
   it('are the same, to the last bit and millisecond, when run again from their seed', async () => {
     const kinds: Deadly[] = ['nobody', 'members', 'leaders']
-    for (const seed of seeds(7, 12)) {
+    for (const seed of seeds(7, 6)) {
       const schedule = await drawSchedule(seed, kinds[seed % 3])
       const [first, again] = [await runSchedule(schedule), await runSchedule(schedule)]
       assert.equal(first.digest, again.digest)

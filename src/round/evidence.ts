@@ -1,0 +1,447 @@
+import * as dagCbor from '@ipld/dag-cbor'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import * as z from 'zod'
+import { H } from '../crypto/hash.ts'
+import type { Field } from '../crypto/hash.ts'
+import { compareBytes, seedCommitment } from '../crypto/key-agreement.ts'
+import { x25519PublicKey } from '../crypto/primitives.ts'
+import { reconstructSecret } from '../crypto/shamir.ts'
+import { MessageError } from '../errors.ts'
+import { shareSlot } from '../membership/graphs.ts'
+import { decodeSet } from '../membership/member-set.ts'
+import type { Side } from './ballot.ts'
+import { authenticate } from './certificates.ts'
+import type { VoteType } from './certificates.ts'
+import { checkProof, sameBytes } from './dealing.ts'
+import { cutHash, decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, valueHash } from './messages.ts'
+import type { AnyMessage, Certificate, Message, RoundContext, ShareProof } from './messages.ts'
+import { keyBookHash, maskingSetHash, readEmbedded } from './transcript.ts'
+import type { RoundRules } from './transcript.ts'
+
+/**
+ * Who broke the protocol, in a form that any third party verifies (§6, §8): the culprit's own signed words, that no
+ * honest member would say together. Whether a leader led the view it speaks in takes the order of the round, and is no
+ * evidence here.
+ */
+
+const kinds = ['equivocation', 'double-statement', 'double-vote', 'lying-holder', 'lying-dealer'] as const
+/**
+ * - `equivocation`: a leader said two things in one view where only one may be said (RoundPlan, KeyBook, MaskingSet,
+ *   Proposal, SumHeader)
+ * - `double-statement`: two adverts, share roots or masked headers of one member in one attempt (S1, S2)
+ * - `double-vote`: two Prepares or two Commits of one member in one view of one agreement
+ * - `lying-holder`: a revealed share that its dealer did not sign for this holder
+ * - `lying-dealer`: `t` shares under the dealer's one signed root that do not open what it committed to
+ */
+export type EvidenceKind = (typeof kinds)[number]
+
+export interface Evidence extends RoundContext {
+  kind: EvidenceKind
+  /** Roster index of the one that it accuses. */
+  culprit: number
+  /**
+   * Encoded messages: of the first three kinds two of the culprit's; of a lying holder its Reveal; of a lying dealer its
+   * KeyAdvert, then the Reveals of `t` or more holders in roster order.
+   */
+  statements: Uint8Array[]
+}
+
+/** Leaves room for what a message wraps around it. */
+export const MAX_EVIDENCE_BYTES = MAX_MESSAGE_BYTES - 1024
+
+/** Two of them fit into one evidence: a key book, or a cut with its headers, of more than a thousand members. */
+const LARGEST_STATEMENT = MAX_EVIDENCE_BYTES / 2 - 512
+
+/** An advert, and one Reveal for each of the 255 slots of a share (§8). */
+const MOST_STATEMENTS = 256
+
+const shape = z.strictObject({
+  kind: z.enum(kinds),
+  culprit: z.int().min(0).max(0xffff),
+  task: z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === 32, 'not 32 bytes'),
+  epoch: z
+    .int()
+    .min(0)
+    .max(2 ** 32),
+  round: z
+    .int()
+    .min(0)
+    .max(2 ** 40),
+  statements: z
+    .array(z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'not bytes'))
+    .min(1)
+    .max(MOST_STATEMENTS)
+})
+
+/** Canonical DAG-CBOR. @throws MessageError OVERSIZED */
+export function encodeEvidence({ kind, culprit, task, epoch, round, statements }: Evidence): Uint8Array {
+  const encoded = dagCbor.encode({ kind, culprit, task, epoch, round, statements })
+  refuseOversized(encoded)
+  return encoded
+}
+
+/** Parses strictly; whether it proves anything is for {@link verifyEvidence}. @throws MessageError OVERSIZED, MALFORMED */
+export function decodeEvidence(encoded: Uint8Array): Evidence {
+  refuseOversized(encoded)
+  let decoded: unknown
+  try {
+    decoded = dagCbor.decode(encoded)
+  } catch (cause) {
+    throw new MessageError('MALFORMED', 'evidence is not canonical DAG-CBOR', { cause })
+  }
+  const { data, error } = shape.safeParse(decoded)
+  if (data === undefined) {
+    const [{ path, message }] = error.issues
+    throw new MessageError(
+      'MALFORMED',
+      `evidence does not have its shape at ${path.join('.') || 'its top'}: ${message}`
+    )
+  }
+  // The decoder accepts unsorted keys; only the encoder's own bytes are canonical.
+  if (compareBytes(dagCbor.encode(data), encoded) !== 0)
+    throw new MessageError('MALFORMED', 'evidence is not in its canonical form')
+  return data
+}
+
+function refuseOversized({ length }: Uint8Array): void {
+  if (length > MAX_EVIDENCE_BYTES)
+    throw new MessageError('OVERSIZED', `evidence of ${length} bytes is over the limit of ${MAX_EVIDENCE_BYTES}`)
+}
+
+/**
+ * One for each kind of offence of each member in each round, whatever statements show it: a culprit that breaks a rule a
+ * thousand times is told of once. Nothing in it is proven, so only verified evidence may be noted as known. 32 bytes.
+ */
+export function evidenceId({ kind, culprit, task, epoch, round }: Omit<Evidence, 'statements'>): Uint8Array {
+  return H('evidence', task, epoch, round, kind, culprit)
+}
+
+/**
+ * Verifies from the statements alone that the culprit broke the protocol.
+ *
+ * @param rules of the round that the evidence is of
+ * @throws MessageError INVALID where it proves nothing; without a culprit, since whoever brought it is none of the signers
+ */
+export function verifyEvidence(evidence: Evidence, rules: RoundRules): void {
+  const { kind, culprit } = evidence
+  try {
+    prove(evidence, rules)
+  } catch (cause) {
+    if (!(cause instanceof MessageError)) throw cause
+    throw new MessageError(
+      'INVALID',
+      `evidence of ${kind} against member ${culprit} proves nothing: ${cause.message}`,
+      {
+        cause
+      }
+    )
+  }
+}
+
+const nothing = (sentence: string) => new MessageError('INVALID', sentence)
+
+function prove(evidence: Evidence, rules: RoundRules): void {
+  const { kind, culprit, statements } = evidence
+  const { context, roster } = rules
+  if (!sameBytes(evidence.task, context.task) || evidence.epoch !== context.epoch || evidence.round !== context.round)
+    throw nothing('it is of another task, epoch or round')
+  if (roster.members[culprit] === undefined) throw nothing(`the roster has ${roster.members.length} members`)
+  if (kind === 'lying-holder') return proveLyingHolder(evidence, rules)
+  if (kind === 'lying-dealer') return proveLyingDealer(evidence, rules)
+  if (statements.length !== 2) throw nothing(`it takes two statements, not ${statements.length}`)
+  const [one, other] = statements.map((encoded) => {
+    const message = decodeMessage(encoded)
+    authenticate(message, context, roster, culprit)
+    return claimOf(message)
+  })
+  if (one?.kind !== kind || other?.kind !== kind || one.slot !== other.slot)
+    throw nothing('its statements are not two of which only one may be made')
+  if (one.says === other.says) throw nothing('its statements say the same')
+}
+
+/** An honest holder checks a share against the dealer's signed root before it keeps it (§8), so it reveals no other. */
+function proveLyingHolder({ culprit, statements }: Evidence, rules: RoundRules): void {
+  if (statements.length !== 1) throw nothing(`it takes one Reveal, not ${statements.length} statements`)
+  const reveal = readEmbedded('Reveal', statements[0], rules)
+  if (reveal.from !== culprit) throw nothing(`its Reveal is of member ${reveal.from}`)
+  const isFalse = (side: Side) => proofsOf(reveal, side).some((proof) => !isProven(proof, side, reveal, rules))
+  if (!isFalse('key') && !isFalse('seed')) throw nothing('every share in its Reveal is the one that its dealer signed')
+}
+
+/** All shares under an honest dealer's root lie on one polynomial, so that any `t` of them open what it committed to. */
+function proveLyingDealer({ culprit, statements }: Evidence, rules: RoundRules): void {
+  const advert = readEmbedded('KeyAdvert', statements[0], rules)
+  if (advert.from !== culprit) throw nothing(`its KeyAdvert is of member ${advert.from}`)
+  const reveals = statements.slice(1).map((encoded) => readEmbedded('Reveal', encoded, rules))
+  if (reveals.length < rules.thresholds.threshold)
+    throw nothing(`${reveals.length} Reveals are fewer than the threshold of ${rules.thresholds.threshold}`)
+  if (reveals.some(({ from }, place) => place > 0 && from <= reveals[place - 1].from))
+    throw nothing('its Reveals are not of different holders in roster order')
+  if (
+    !opensOtherThanCommitted('seed', advert, reveals, rules) &&
+    !opensOtherThanCommitted('key', advert, reveals, rules)
+  )
+    throw nothing('its Reveals do not all show a share of one side under one root, or those open what was committed to')
+}
+
+/** Reconstructs from the lowest slots (§8); false where any Reveal lacks a proven share, or is for another attempt or root. */
+function opensOtherThanCommitted(
+  side: Side,
+  { from: dealer, body }: Message<'KeyAdvert'>,
+  reveals: Message<'Reveal'>[],
+  rules: RoundRules
+): boolean {
+  const shares: Array<{ x: number; share: Uint8Array }> = []
+  let root: Uint8Array | undefined
+  for (const reveal of reveals) {
+    const proof = provenShare(side, dealer, reveal, rules)
+    if (proof === undefined || !sameBytes(reveal.body.attemptId, body.attemptId)) return false
+    root ??= proof.root
+    if (!sameBytes(root, proof.root)) return false
+    shares.push({ x: shareSlot(dealer, reveal.from), share: proof.share })
+  }
+  const secret = reconstructSecret(shares, rules.thresholds.threshold)
+  const matches =
+    side === 'seed'
+      ? sameBytes(seedCommitment(secret), body.seedCommitment)
+      : sameBytes(x25519PublicKey(secret.expose()), body.maskKey)
+  secret.wipe()
+  return !matches
+}
+
+const proofsOf = ({ body }: Message<'Reveal'>, side: Side): ShareProof[] =>
+  side === 'seed' ? body.seedShares : body.keyShares
+
+function isProven(proof: ShareProof, side: Side, { from, body }: Message<'Reveal'>, rules: RoundRules): boolean {
+  return holds(() => checkProof(proof, side, from, body.attemptId, rules))
+}
+
+function provenShare(side: Side, dealer: number, reveal: Message<'Reveal'>, rules: RoundRules): ShareProof | undefined {
+  return proofsOf(reveal, side).find((proof) => proof.dealer === dealer && isProven(proof, side, reveal, rules))
+}
+
+/** What a message fixes: whoever says two things in one slot is at fault. */
+interface Claim {
+  kind: EvidenceKind
+  slot: string
+  says: string
+}
+
+function claim(kind: EvidenceKind, slot: Field[], says: Field[]): Claim {
+  return { kind, slot: bytesToHex(H('slot', ...slot)), says: bytesToHex(H('said', ...says)) }
+}
+
+/**
+ * Compared is what is said, never the signature, of which a signer can make several. A plan sent with another proof of
+ * how the last round was closed, or a value proposed again with another lock or other headers, says nothing else.
+ */
+function claimOf({ type, body }: AnyMessage): Claim | undefined {
+  switch (type) {
+    case 'RoundPlan':
+      return claim('equivocation', [type, body.view, body.attempt], [body.contextHash, body.length])
+    case 'KeyBook':
+      return claim('equivocation', [type, body.view, body.attemptId], [keyBookHash(body.attemptId, body.adverts)])
+    case 'MaskingSet':
+      return claim('equivocation', [type, body.view, body.attemptId], [maskingSetHash(body)])
+    case 'Proposal':
+      return claim('equivocation', [type, body.view, body.agreement], [valueHash(body.value)])
+    case 'SumHeader': {
+      const { view, cut, ...sum } = body
+      return claim('equivocation', [type, view, cutHash(cut)], [dagCbor.encode(sum)])
+    }
+    case 'KeyAdvert':
+    case 'ShareRoot':
+    case 'MaskedHeader':
+      return claim('double-statement', [type, body.attemptId], [dagCbor.encode(body)])
+    case 'Prepare':
+    case 'Commit':
+      return claim('double-vote', [type, body.agreement, body.view], [body.value, body.root ?? ''])
+    default:
+      return undefined
+  }
+}
+
+/** Evidence against the signer of a Reveal, where a share in it is not the one that its dealer signed for this holder. */
+export function holderEvidence(reveal: Message<'Reveal'>, rules: RoundRules): Evidence | undefined {
+  return proven('lying-holder', reveal.from, [reveal.encoded], rules)
+}
+
+/**
+ * Evidence against a dealer whose shares do not open what it advertised, from its advert and the Reveals of the attempt;
+ * where they show two roots signed by it, that is the evidence. Undefined where it cannot be blamed: too few proven
+ * shares, or shares that open. What it publishes of the Reveals is what the decided cut opens to everyone (§10).
+ */
+export function dealerEvidence(
+  advert: Message<'KeyAdvert'>,
+  reveals: Iterable<Message<'Reveal'>>,
+  rules: RoundRules
+): Evidence | undefined {
+  const dealer = advert.from
+  const ofAttempt = [...reveals].filter(({ body }) => sameBytes(body.attemptId, advert.body.attemptId))
+  const witness = new Witness(rules)
+  for (const root of ofAttempt.flatMap((reveal) => shareRoots(reveal, rules.context))) {
+    const twoRoots = root.from === dealer ? witness.see(root) : undefined
+    if (twoRoots !== undefined) return twoRoots
+  }
+  for (const side of ['seed', 'key'] as const) {
+    const byHolder = new Map<number, Message<'Reveal'>>()
+    for (const reveal of ofAttempt)
+      if (!byHolder.has(reveal.from) && provenShare(side, dealer, reveal, rules) !== undefined)
+        byHolder.set(reveal.from, reveal)
+    const lowest = [...byHolder.values()].sort((a, b) => a.from - b.from).slice(0, rules.thresholds.threshold)
+    const statements = [advert, ...lowest].map(({ encoded }) => encoded)
+    const evidence = proven('lying-dealer', dealer, statements, rules)
+    if (evidence !== undefined) return evidence
+  }
+  return undefined
+}
+
+/** The evidence, where it is some: what nobody else would accept is not worth saying. */
+function proven(
+  kind: EvidenceKind,
+  culprit: number,
+  statements: Uint8Array[],
+  rules: RoundRules
+): Evidence | undefined {
+  const evidence: Evidence = { kind, culprit, ...rules.context, statements: statements.map(copyOf) }
+  return accepted(() => {
+    encodeEvidence(evidence)
+    verifyEvidence(evidence, rules)
+    return evidence
+  })
+}
+
+/** The result, or nothing where a message turns out to be none that anybody has to accept. */
+function accepted<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof MessageError) return undefined
+    throw error
+  }
+}
+
+// Encoders give a Node Buffer, whose `slice` is no copy.
+const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+
+const holds = (check: () => void): boolean => accepted(() => (check(), true)) ?? false
+
+/** The dealers' ShareRoots, which no message carries whole, put together again from a Reveal's proofs. */
+function shareRoots({ body }: Message<'Reveal'>, context: RoundContext): Message<'ShareRoot'>[] {
+  const { attemptId, keyShares, seedShares } = body
+  return [...keyShares, ...seedShares].map(({ dealer, root, signature }) =>
+    encodeMessage('ShareRoot', context, dealer, { attemptId, root }, signature)
+  )
+}
+
+/** The votes that a certificate is made of, each as its signer said it. */
+function votesOf(type: VoteType, { signers, signatures, ...vote }: Certificate, rules: RoundRules): AnyMessage[] {
+  const members = accepted(() => decodeSet(signers, rules.roster.members.length)) ?? []
+  if (signatures.length !== 64 * members.length) return []
+  return members.map((member, place) => {
+    const signature = signatures.subarray(64 * place, 64 * place + 64)
+    return encodeMessage(type, rules.context, member, vote, signature)
+  })
+}
+
+const readable = (embedded: Uint8Array[]): AnyMessage[] =>
+  embedded.map((encoded) => accepted(() => decodeMessage(encoded))).filter((message) => message !== undefined)
+
+/** What others have said, as a message shows it; one that does not parse hides none of the rest. */
+function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
+  switch (message.type) {
+    case 'KeyBook':
+      return readable(message.body.adverts)
+    case 'Custody':
+      return readable([message.body.header])
+    case 'Proposal': {
+      const { lock, headers } = message.body
+      return [...(lock === null ? [] : votesOf('Prepare', lock, rules)), ...readable(headers)]
+    }
+    case 'Lock':
+      return votesOf('Prepare', message.body.certificate, rules)
+    case 'Join':
+      return message.body.locks.flatMap(({ certificate }) => votesOf('Prepare', certificate, rules))
+    case 'Decision':
+      return votesOf('Commit', message.body.commits, rules)
+    case 'Reveal':
+      return shareRoots(message, rules.context)
+    default:
+      return []
+  }
+}
+
+/** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
+const REMEMBERED_BYTES = 2 * MAX_MESSAGE_BYTES
+
+/** What one member has signed in a round, by slot. */
+interface Said {
+  slots: Map<string, { says: string; encoded: Uint8Array }>
+  bytes: number
+}
+
+/**
+ * Remembers what every member was seen to say first in a round, and has evidence when another thing turns up. Only what
+ * is signed by whom it names is remembered, so nobody can put words into another's mouth or push them out of memory.
+ */
+export class Witness {
+  readonly #rules: RoundRules
+  readonly #said = new Map<number, Said>()
+  readonly #found = new Map<string, Evidence>()
+
+  constructor(rules: RoundRules) {
+    this.#rules = rules
+  }
+
+  /** All evidence so far, one for each kind of offence of each culprit. */
+  get found(): Evidence[] {
+    return [...this.#found.values()]
+  }
+
+  /**
+   * Looks at a message, and into it: adverts in a key book, headers in a proposal, votes in a certificate, share roots in
+   * a Reveal. Returns the first evidence that is new with it; one certificate may convict several, see {@link found}.
+   */
+  see(message: AnyMessage): Evidence | undefined {
+    const { context } = this.#rules
+    if (!sameBytes(message.task, context.task) || message.epoch !== context.epoch || message.round !== context.round)
+      return undefined
+    const before = this.#found.size
+    for (const words of [message, ...wordsInside(message, this.#rules)]) this.#compare(words)
+    if (message.type === 'Reveal') this.#keep(holderEvidence(message, this.#rules))
+    return this.found.at(before)
+  }
+
+  #compare(message: AnyMessage): void {
+    const claim = claimOf(message)
+    if (claim === undefined || message.encoded.length > LARGEST_STATEMENT) return
+    const { kind, slot, says } = claim
+    const { from, encoded } = message
+    const { context, roster } = this.#rules
+    const first = this.#said.get(from)?.slots.get(slot)
+    if (first === undefined) {
+      if (holds(() => authenticate(message, context, roster))) this.#remember(from, claim, encoded)
+    } else if (first.says !== says && !this.#found.has(bytesToHex(evidenceId({ kind, culprit: from, ...context })))) {
+      this.#keep(proven(kind, from, [first.encoded, encoded], this.#rules))
+    }
+  }
+
+  #keep(evidence: Evidence | undefined): void {
+    if (evidence === undefined) return
+    const id = bytesToHex(evidenceId(evidence))
+    if (!this.#found.has(id)) this.#found.set(id, evidence)
+  }
+
+  #remember(from: number, { slot, says }: Claim, encoded: Uint8Array): void {
+    const said: Said = this.#said.get(from) ?? { slots: new Map(), bytes: 0 }
+    this.#said.set(from, said)
+    // A copy: what came inside another message would keep all of that in memory.
+    said.slots.set(slot, { says, encoded: copyOf(encoded) })
+    said.bytes += encoded.length
+    for (const [oldest, { encoded }] of said.slots) {
+      if (said.bytes <= REMEMBERED_BYTES) return
+      said.slots.delete(oldest)
+      said.bytes -= encoded.length
+    }
+  }
+}
