@@ -1,5 +1,10 @@
 export { secureAggregation } from './network/service.ts'
-export type { ContributeOptions, SecureAggregation, SecureAggregationEvents, SecureAggregationInit } from './network/service.ts'
+export type {
+  ContributeOptions,
+  SecureAggregation,
+  SecureAggregationEvents,
+  SecureAggregationInit
+} from './network/service.ts'
 export type { Input, RoundHandler, Sum } from './network/session.ts'
 export type { RoundOutcome } from './round/member.ts'
 export type { Phase } from './round/ports.ts'

@@ -17,5 +17,6 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', stop, { once: true })
     })
   },
-  pause: () => new Promise((resolve) => (typeof setImmediate === 'function' ? setImmediate(resolve) : setTimeout(resolve)))
+  pause: () =>
+    new Promise((resolve) => (typeof setImmediate === 'function' ? setImmediate(resolve) : setTimeout(resolve)))
 }

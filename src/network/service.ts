@@ -76,7 +76,10 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
           }
         },
         opened: (round) => this.safeDispatchEvent('round:open', { detail: { task: task.id, round } }),
-        closed: (outcome) => this.safeDispatchEvent(outcome.status === 'summed' ? 'sum' : 'round:burned', { detail: { ...outcome, task: task.id } })
+        closed: (outcome) =>
+          this.safeDispatchEvent(outcome.status === 'summed' ? 'sum' : 'round:burned', {
+            detail: { ...outcome, task: task.id }
+          })
       })
       this.#sessions.set(task.id, session)
     }
@@ -104,7 +107,8 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
   async contribute(taskId: string, vector: Vector, options: ContributeOptions = {}): Promise<Sum> {
     const { weight, signal, onProgress } = options
     const session = this.session(taskId)
-    const tell = (phase: Phase): void => onProgress?.(new CustomProgressEvent<Phase>('secagg:phase', phase) as ContributeProgress)
+    const tell = (phase: Phase): void =>
+      onProgress?.(new CustomProgressEvent<Phase>('secagg:phase', phase) as ContributeProgress)
     const listeners = this.#progress.get(taskId) ?? new Set()
     this.#progress.set(taskId, listeners)
     listeners.add(tell)
@@ -137,7 +141,8 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
  *
  * @throws TaskError where a task cannot be run, when the node is created
  */
-export function secureAggregation(init: SecureAggregationInit): (components: SecureAggregationComponents) => SecureAggregation {
+export function secureAggregation(
+  init: SecureAggregationInit
+): (components: SecureAggregationComponents) => SecureAggregation {
   return (components) => new SecureAggregation(components, init)
 }
-

@@ -32,7 +32,10 @@ export interface Input {
 }
 
 /** Answers a round as it opens: the input, or undefined to hold shares and vote only. */
-export type RoundHandler = (round: { round: number; signal: AbortSignal }) => Promise<Input | undefined> | Input | undefined
+export type RoundHandler = (round: {
+  round: number
+  signal: AbortSignal
+}) => Promise<Input | undefined> | Input | undefined
 
 export interface Sum {
   round: number
@@ -118,7 +121,8 @@ export class Session {
     const peer = (index: number): string => this.member.roster.members[index].id
     const links = {
       converse: (leader: number, signal: AbortSignal) => this.#streams.converse(peer(leader), signal),
-      deliver: (to: number, message: Uint8Array, signal: AbortSignal) => this.#streams.deliver(peer(to), message, signal),
+      deliver: (to: number, message: Uint8Array, signal: AbortSignal) =>
+        this.#streams.deliver(peer(to), message, signal),
       ask: (to: number, request: Uint8Array, signal: AbortSignal) => this.#streams.ask(peer(to), request, signal),
       announce: (message: Uint8Array) => void this.#announcements.publish(message).catch(refused)
     }
@@ -126,7 +130,15 @@ export class Session {
     this.member = new Member({
       task,
       id: components.peerId.toString(),
-      ports: { clock: systemClock, links, random: randomBytes, sign: (bytes) => components.privateKey.sign(bytes), journal, vectors, observer: { ...observer, refused } },
+      ports: {
+        clock: systemClock,
+        links,
+        random: randomBytes,
+        sign: (bytes) => components.privateKey.sign(bytes),
+        journal,
+        vectors,
+        observer: { ...observer, refused }
+      },
       links,
       input: (round, signal) => this.#input(round, signal),
       contextHash,
@@ -149,7 +161,10 @@ export class Session {
     await this.member.stop()
     this.#announcements.stop()
     await this.#streams.stop()
-    for (const { settle } of this.#contributions.splice(0)) settle.reject(new RoundError('STOPPED', 'the service was stopped before the vector was in a sum', this.member.closedRound + 1))
+    for (const { settle } of this.#contributions.splice(0))
+      settle.reject(
+        new RoundError('STOPPED', 'the service was stopped before the vector was in a sum', this.member.closedRound + 1)
+      )
   }
 
   get traffic(): { sent: number; received: number } {
@@ -195,7 +210,8 @@ export class Session {
     const lanes = createLanes(bits, laneCount)
     let offset = 0
     const chunkBytes = 8 * packedLength(CHUNK_ELEMENTS, bits)
-    for await (const chunk of this.#options.vectors.read(sum, { chunkBytes })) offset += unpackAdd(chunk, bits, lanes, offset)
+    for await (const chunk of this.#options.vectors.read(sum, { chunkBytes }))
+      offset += unpackAdd(chunk, bits, lanes, offset)
     const decoded = await this.#encoder.decode(lanes, included.length)
     const { values, totalWeight, clippedFraction } = decoded
     return {
@@ -252,7 +268,8 @@ export class Session {
 
   #indexOf(peer: string): number {
     const index = this.member.roster.indexOf(peer)
-    if (index < 0) throw new MessageError('STRANGER', `${peer} is no member of the task ${this.task.name}`, { culprit: peer })
+    if (index < 0)
+      throw new MessageError('STRANGER', `${peer} is no member of the task ${this.task.name}`, { culprit: peer })
     return index
   }
 }

@@ -63,7 +63,8 @@ export class Streams {
       await conversation.close()
     })
     await handle('ask', async (from, conversation) => {
-      for await (const { payload } of conversation.frames()) return conversation.sink(this.#handlers.answer(from, payload))
+      for await (const { payload } of conversation.frames())
+        return conversation.sink(this.#handlers.answer(from, payload))
     })
   }
 
@@ -112,7 +113,10 @@ export class Streams {
 
   async #dial(to: string, use: Use, signal: AbortSignal): Promise<Conversation> {
     const ends = AbortSignal.any([signal, this.#stopping.signal])
-    const stream = await this.#components.connectionManager.openStream(peerIdFromString(to), this.#protocol(use), { signal: ends, maxOutboundStreams: LIMITS[use] })
+    const stream = await this.#components.connectionManager.openStream(peerIdFromString(to), this.#protocol(use), {
+      signal: ends,
+      maxOutboundStreams: LIMITS[use]
+    })
     return this.#wrap(stream, to, use)
   }
 

@@ -123,13 +123,13 @@ export class Attempt {
       throw new MessageError('INVALID', `a share is for member ${holder}`, { culprit })
     if (!sameBytes(attemptId, this.id))
       throw new MessageError('WRONG_ATTEMPT', `a share of member ${dealer} is for another attempt`, { culprit })
-    if (this.book === undefined) {
+    if (this.#held.has(dealer)) return
+    // A later leader's book may have been shown to the dealer first.
+    if (this.book?.contributors.includes(dealer) !== true) {
       if (!this.#waiting.has(dealer)) this.#waiting.set(dealer, delivery)
       return
     }
-    if (this.#held.has(dealer)) return
-    if (!this.book.contributors.includes(dealer))
-      throw new MessageError('INVALID', `member ${dealer} deals shares but contributes nothing`, { culprit })
+    this.#waiting.delete(dealer)
     this.#held.set(dealer, openDelivery(delivery, this.#pair(dealer, this.#me), this.#rules))
   }
 
@@ -137,7 +137,7 @@ export class Attempt {
   open(book: KeyBook): MessageError[] {
     this.book = book
     const faults: MessageError[] = []
-    for (const delivery of this.#waiting.values()) {
+    for (const delivery of [...this.#waiting.values()]) {
       try {
         this.receive(delivery)
       } catch (error) {
@@ -145,7 +145,6 @@ export class Attempt {
         faults.push(error)
       }
     }
-    this.#waiting.clear()
     return faults
   }
 

@@ -283,7 +283,6 @@ describe('the ballot: attempts (S5, S6)', () => {
 
   it('the next is entered only with the decision to retry the one before', async () => {
     const ballot = await openBallot(0)
-    await refused(ballot.enter(1, attemptId), /before attempt 0/)
     await ballot.enter(0, attemptId)
     await refused(ballot.enter(1, hashOf('next')), /without the decision to retry attempt 0/)
     const decidedCut = await openBallot(1)
@@ -292,6 +291,16 @@ describe('the ballot: attempts (S5, S6)', () => {
     await refused(decidedCut.enter(1, hashOf('next')), /without the decision to retry attempt 0/)
     await ballot.decide(decisionFor('attempt-0', retry))
     await ballot.enter(1, hashOf('next'))
+  })
+
+  it('a member that missed an attempt enters the one after it, and never goes back', async () => {
+    const journal = new MemoryJournal()
+    const ballot = await openBallot(0, journal)
+    await ballot.decide(decisionFor('attempt-0', retry))
+    await ballot.enter(1, hashOf('next'))
+    await refused(ballot.enter(0, attemptId), /under another id/)
+    const restarted = await openBallot(0, journal.clone())
+    assert.ok(restarted.sitsOut(0) && restarted.sitsOut(1) && !restarted.sitsOut(2))
   })
 
   it('after a restart it advertises, shares, masks and reveals nothing in an attempt it had entered', async () => {

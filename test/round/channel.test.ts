@@ -3,7 +3,11 @@ import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair, Queue } from '../../src/round/channel.ts'
 import type { Channel, Frame } from '../../src/round/ports.ts'
 import { Seat } from '../../src/round/seat.ts'
+import { Slots } from '../../src/round/slots.ts'
 import { say } from './fixtures.ts'
+import { VirtualClock } from '../simulation/virtual-clock.ts'
+
+const slots = () => new Slots(4, 1000, new VirtualClock())
 
 const frame = (byte: number): Frame => ({ kind: 'data', payload: Uint8Array.of(byte) })
 const turn = () => new Promise((resolve) => setImmediate(resolve))
@@ -95,7 +99,7 @@ describe('a seat at the leader’s table', () => {
     const staged = await store.stage('sum')
     await staged.write(Uint8Array.of(1, 2, 3))
     await staged.commit()
-    const seat = new Seat(1, store)
+    const seat = new Seat(1, store, slots())
     const [first] = channelPair()
     seat.attach(first)
     seat.say(say('Want', 1, {}))
@@ -111,7 +115,7 @@ describe('a seat at the leader’s table', () => {
   })
 
   it('ends the older conversation, which can no longer take the newer one’s place', async () => {
-    const seat = new Seat(1, new MemoryVectorStore())
+    const seat = new Seat(1, new MemoryVectorStore(), slots())
     const [first, firstMember] = channelPair()
     const leaveFirst = seat.attach(first)
     const reading = assert.rejects(read(firstMember, 1), /another conversation/)

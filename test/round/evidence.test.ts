@@ -45,7 +45,7 @@ const advertOf = (seed = a): Body<'KeyAdvert'> => ({
   sealKey: b,
   seedCommitment: seed
 })
-const plan: Body<'RoundPlan'> = { view: 0, attempt: 0, contextHash: a, length: 7, previous: null }
+const plan: Body<'RoundPlan'> = { view: 0, attempt: 0, retries: [], contextHash: a, length: 7, previous: null }
 const set: Body<'MaskingSet'> = { view: 0, attemptId, keyBookHash: a, members: setOf(everyone), readyHash: a }
 const proposal: Body<'Proposal'> = {
   agreement: 'attempt-0',
@@ -646,7 +646,16 @@ describe('a witness', () => {
     const rival = certificate('Prepare', value, others)
     const rivals: AnyMessage[] = [
       say('Lock', 0, { value, certificate: rival }),
-      say('Join', 0, { view: 4, why: a, locks: [{ value, certificate: rival }] }),
+      say('Join', 0, {
+        view: 4,
+        why: a,
+        locks: [{ value, certificate: rival }],
+        decisions: [],
+        shown: [],
+        masked: null,
+        sitsOut: false,
+        custody: []
+      }),
       say('Proposal', 0, { ...proposal, lock: rival })
     ]
     const commits: AnyMessage[] = [burned, value].map((of) =>

@@ -1,3 +1,4 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { H } from '../../src/crypto/hash.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
 import type { Journal } from '../../src/journal/journal.ts'
@@ -90,10 +91,10 @@ export async function scene({ contextHash = hashOf('context'), masking = everyon
     say('Ready', from, { attemptId, keyBookHash: keyBookHash(attemptId, adverts), dealers: setOf(everyone) })
   )
   const setBody = { view: 0, attemptId, keyBookHash: book.hash, members: setOf(masking), readyHash: readyHash(readies) }
-  const set = { hash: maskingSetHash(setBody), members: masking }
+  const set = { hash: maskingSetHash(setBody), members: masking, body: setBody }
   for (const attempt of attempts) {
     attempt.open(book)
-    attempt.set = set
+    attempt.sets.set(bytesToHex(set.hash), { book, set })
   }
   return { attempts, drawn, ballots, book, bookMessage, set, setMessage: say('MaskingSet', 0, setBody) }
 }

@@ -46,11 +46,8 @@ function group(rules: RoundRules, contextHash = hashOf('context')): Group {
   const adverts = attempts.map((attempt, from) => encodeMessage('KeyAdvert', context, from, attempt.advert(true)))
   const members = roster.members.map(({ index }) => index)
   const book = { hash: hashOf('book'), attemptId, adverts: new Map(adverts.entries()), contributors: members }
-  const set = { hash: hashOf('set'), members }
-  for (const attempt of attempts) {
-    attempt.open(book)
-    attempt.set = set
-  }
+  const set: MaskingSet = { hash: hashOf('set'), members, body: undefined as never }
+  for (const attempt of attempts) attempt.open(book)
   return { rules, attempts, seeds: drawn.map(([, , seed]) => seed), keys: drawn.map(([key]) => key), book, set }
 }
 
@@ -99,7 +96,9 @@ describe('masks', () => {
       const one = group(await rulesFor(n))
       const { members } = one.set
       const inputs = inputsFor(n, 9, n)
-      const vectors = await Promise.all(one.attempts.map((attempt, member) => masked(inputs[member], attempt.masks())))
+      const vectors = await Promise.all(
+        one.attempts.map((attempt, member) => masked(inputs[member], attempt.masks(one.book, one.set)))
+      )
       vectors.forEach((vector, member) => assert.notDeepEqual([...unpack(pack(vector, bits), 9, bits)], inputs[member]))
       const patterns = [
         members,
@@ -125,7 +124,9 @@ describe('masks', () => {
   it('cancel for every one of the drop patterns of five members', async () => {
     const one = group(await rulesFor(5))
     const inputs = inputsFor(5, 4, 5)
-    const vectors = await Promise.all(one.attempts.map((attempt, member) => masked(inputs[member], attempt.masks())))
+    const vectors = await Promise.all(
+      one.attempts.map((attempt, member) => masked(inputs[member], attempt.masks(one.book, one.set)))
+    )
     for (let pattern = 1; pattern < 2 ** 5; pattern++) {
       const included = one.set.members.filter((member) => (pattern >> member) % 2 === 1)
       const sum = await unmask(
@@ -189,11 +190,17 @@ describe('members that do not agree give noise, never a partial sum', () => {
     ]
   }
   const inputs = inputsFor(n, length, 6)
-  const maskAll = (attempts: Attempt[]) =>
-    Promise.all(attempts.map((attempt, member) => masked(inputs[member], attempt.masks())))
+  const maskAll = ({ attempts, book, set }: Group, others: Partial<Record<number, Partial<Group>>> = {}) =>
+    Promise.all(
+      attempts.map((attempt, member) => {
+        const shown = { book, set, ...others[member] }
+        return masked(inputs[member], attempt.masks(shown.book, shown.set))
+      })
+    )
+  const half = (shown: Partial<Group>) => Object.fromEntries(halves[1].map((member) => [member, shown]))
 
   it('the statistic knows a sum from noise', async () => {
-    const [result] = await sumOf(({ attempts }) => maskAll(attempts))
+    const [result] = await sumOf((one) => maskAll(one))
     assert.deepEqual(result, plainSum(inputs))
     assert.throws(() => assertNoise(result, inputs), /not uniform/)
   })
@@ -205,7 +212,7 @@ describe('members that do not agree give noise, never a partial sum', () => {
       // The same keys, seeds and partners: only the attempt that they derive their masks for differs.
       for (const member of halves[1]) one.attempts[member].open({ ...one.book, attemptId: other.id })
       for (const member of halves[1]) Object.assign(one.attempts[member], { id: other.id })
-      return maskAll(one.attempts)
+      return maskAll(one)
     })
     assertNoise(result, inputs)
   })
@@ -216,8 +223,8 @@ describe('members that do not agree give noise, never a partial sum', () => {
       [1, 2, 3, 4, 5]
     ]) {
       const [result] = await sumOf((one) => {
-        for (const member of halves[1]) one.attempts[member].set = { hash: hashOf('another set'), members }
-        return maskAll(one.attempts)
+        const another = { ...one.set, hash: hashOf('another set'), members }
+        return maskAll(one, half({ set: another }))
       })
       assertNoise(result, inputs)
     }
@@ -227,8 +234,7 @@ describe('members that do not agree give noise, never a partial sum', () => {
     const [result] = await sumOf((one) => {
       const other = group(one.rules)
       const adverts = new Map([...one.book.adverts, [0, other.book.adverts.get(0)!]])
-      for (const member of halves[1]) one.attempts[member].open({ ...one.book, adverts })
-      return maskAll(one.attempts)
+      return maskAll(one, half({ book: { ...one.book, adverts } }))
     })
     assertNoise(result, inputs)
   })
@@ -236,7 +242,7 @@ describe('members that do not agree give noise, never a partial sum', () => {
   it('and so does a sum from which a member is left out whose key is not opened', async () => {
     const left = [0, 1, 2, 3, 4]
     const one = group(await rulesFor(n))
-    const vectors = await maskAll(one.attempts)
+    const vectors = await maskAll(one)
     const result = await unmask(
       left.map((member) => vectors[member]),
       one,

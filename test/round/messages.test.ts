@@ -31,8 +31,24 @@ const samples: { [T in MessageType]: Body<T> } = {
   Want: {},
   ViewChange: { view: 1, locks: [{ agreement: 'closing', view: 0, value: hash }] },
   Decision: { ...decisionFor('closing', burned), reason: 'why' },
-  Join: { view: 1, why: new Uint8Array(9), locks: [lock] },
-  RoundPlan: { view: 0, attempt: 0, contextHash: hash, length: 7, previous: new Uint8Array(9) },
+  Join: {
+    view: 1,
+    why: new Uint8Array(9),
+    locks: [lock],
+    decisions: [new Uint8Array(9)],
+    shown: [new Uint8Array(9)],
+    masked: new Uint8Array(9),
+    sitsOut: false,
+    custody: [new Uint8Array(9)]
+  },
+  RoundPlan: {
+    view: 0,
+    attempt: 0,
+    retries: [new Uint8Array(9)],
+    contextHash: hash,
+    length: 7,
+    previous: new Uint8Array(9)
+  },
   KeyAdvert: attempts[1].advert(true),
   KeyBook: { view: 0, attemptId, adverts: [new Uint8Array(9)] },
   ShareRoot: { attemptId, root: hash },
