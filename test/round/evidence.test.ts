@@ -513,7 +513,7 @@ describe('evidence against a lying dealer', () => {
   it('is the two roots themselves where it signed two in one attempt', () => {
     const secrets = { seed: randomBytes(32), maskSecret: randomBytes(32) }
     const [one, other] = [dealing(secrets), dealing(secrets)]
-    const mixed = [...revealed('seed', one, [0, 2]), ...revealed('seed', other, [3, 4])]
+    const mixed = [...revealed('seed', one, [0, 3]), ...revealed('seed', other, [2, 4])].sort((x, y) => x.from - y.from)
     provesNothing(pair('lying-dealer', [one.advert, ...mixed]))
     const evidence = dealerEvidence(one.advert, mixed, rules)
     assert.equal(evidence?.kind, 'double-statement')
@@ -688,6 +688,8 @@ describe('a witness', () => {
     assert.equal(witness.see(reveal(0, { seed: [one.proof('seed', 0)] })), undefined)
     const lie = witness.see(reveal(2, { seed: [altered(one.proof('seed', 2), 'share')] }))
     assert.deepEqual([lie?.kind, lie?.culprit], ['lying-holder', 2])
+    assert.equal(witness.see(reveal(2, { key: [altered(one.proof('key', 2), 'share')] })), undefined)
+    assert.deepEqual(witness.found, [lie])
     const roots = witness.see(reveal(3, { key: [other.proof('key', 3)] }))
     assert.deepEqual([roots?.kind, roots?.culprit], ['double-statement', 1])
     for (const evidence of witness.found) verifyEvidence(evidence, rules)
@@ -745,7 +747,7 @@ describe('a witness', () => {
 
   it('is not made to keep a statement that would not fit into evidence', () => {
     const witness = new Witness(rules)
-    const padded = { ...plan, previous: new Uint8Array(900_000) }
+    const padded = { ...plan, previous: new Uint8Array(MAX_EVIDENCE_BYTES - 500) }
     assert.equal(witness.see(say('RoundPlan', 1, padded)), undefined)
     assert.equal(witness.see(say('RoundPlan', 1, plan)), undefined)
     const evidence = witness.see(say('RoundPlan', 1, { ...plan, contextHash: b }))

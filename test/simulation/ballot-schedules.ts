@@ -113,7 +113,7 @@ function anyQuestion(heard: Heard, draw: Chance): Question {
   return toPrepare(name, view, candidate, draw() < 0.8, shown)
 }
 
-/** One schedule of forty questions, in which members crash before, in and after their writes. */
+/** One schedule of forty questions, in which members crash before and after their writes and between questions. */
 export async function runSchedule(draw: Chance, found: Found, forgets = false): Promise<void> {
   const voters = await Promise.all(
     honest.map(async (me): Promise<Voter> => {
@@ -129,8 +129,9 @@ export async function runSchedule(draw: Chance, found: Found, forgets = false): 
       [undefined, undefined, undefined, 'before the write', 'after the write'],
       draw
     )
-    const message = await put(question, voter, death, found)
-    if (message?.type === 'Prepare' || message?.type === 'Commit') {
+    const atOnce = death === undefined && draw() < 0.3 ? [pick([question, anyQuestion(heard, draw)], draw)] : []
+    for (const message of await put([question, ...atOnce], voter, death, found)) {
+      if (message.type !== 'Prepare' && message.type !== 'Commit') continue
       found.votes++
       if (heard.take(message as Message<VoteType>)) found.doubleVotes.push(`member ${voter.me}: ${question.word}`)
     }
@@ -144,17 +145,24 @@ export async function runSchedule(draw: Chance, found: Found, forgets = false): 
   }
 }
 
-/** Puts a question to a member that may die over it, and compares; what leaves it is returned. */
-async function put(question: Question, voter: Voter, death: Death | undefined, found: Found) {
-  const wanted = question.expect(voter.expected)
+/** Puts questions to a member at once, and it may die over them; compares, and returns what leaves it. */
+async function put(questions: Question[], voter: Voter, death: Death | undefined, found: Found): Promise<Message[]> {
+  let expected = voter.expected
+  const allowed = questions.map((question) => {
+    const wanted = question.expect(expected)
+    expected = wanted ?? expected
+    return wanted !== undefined
+  })
   voter.disk.death = death
-  const answer = await answerTo(question, voter.ballot)
+  const answers = await Promise.all(questions.map((question) => answerTo(question, voter.ballot)))
   voter.disk.death = undefined
-  if ((answer.kind === 'refused') !== (wanted === undefined))
-    found.disagreements.push(`member ${voter.me} ${answer.kind} when asked to ${question.word}`)
-  if (wanted !== undefined && (answer.kind === 'done' || death === 'after the write')) voter.expected = wanted
-  if (answer.kind === 'crashed') await restart(voter, found)
-  return answer.kind === 'done' ? answer.message : undefined
+  for (const [place, { kind }] of answers.entries())
+    if ((kind === 'refused') === allowed[place])
+      found.disagreements.push(`member ${voter.me} ${kind} when asked to ${questions[place].word}`)
+  const crashed = answers.some(({ kind }) => kind === 'crashed')
+  if (!crashed || death === 'after the write') voter.expected = expected
+  if (crashed) await restart(voter, found)
+  return answers.flatMap((answer) => (answer.kind === 'done' && answer.message ? [answer.message] : []))
 }
 
 async function restart(voter: Voter, found: Found): Promise<void> {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { H } from '../../src/crypto/hash.ts'
 import { BallotError } from '../../src/errors.ts'
@@ -152,7 +153,7 @@ export class Disk extends MemoryJournal {
 
   override async batch(operations: JournalOperation[]): Promise<void> {
     this.writing++
-    await Promise.resolve()
+    await setImmediate()
     if (this.death === 'before the write') throw new Crash()
     if (!this.forgets) await super.batch(operations)
     if (this.death === 'after the write') throw new Crash()
