@@ -23,7 +23,7 @@ import {
   Witness
 } from '../../src/round/evidence.ts'
 import type { Evidence, EvidenceKind } from '../../src/round/evidence.ts'
-import { decodeMessage, encodeMessage, signedBytes, valueHash } from '../../src/round/messages.ts'
+import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes, valueHash } from '../../src/round/messages.ts'
 import type { AnyMessage, Body, Message, MessageType, ShareProof, Value } from '../../src/round/messages.ts'
 import type { Frame } from '../../src/round/ports.ts'
 import { chance } from '../simulation/chance.ts'
@@ -247,7 +247,7 @@ describe('evidence of two statements where only one may be made', () => {
 
       it('is refused with any bit flipped', () => {
         const encoded = encodeEvidence(evidence)
-        for (let bit = 0; bit < 8 * encoded.length; bit += 3) {
+        for (let bit = 0; bit < 8 * encoded.length; bit += 7) {
           const flipped = encoded.slice()
           flipped[bit >> 3] ^= 1 << (bit & 7)
           assert.throws(() => verifyEvidence(decodeEvidence(flipped), rules), MessageError, `bit ${bit}`)
@@ -369,6 +369,14 @@ describe('evidence against a lying holder', () => {
     verifyEvidence(holderEvidence(elsewhere, rules)!, rules)
   })
 
+  it('is not made where it would be over the limit', () => {
+    const lie = altered(honest.proof('seed', 3), 'share')
+    const { length } = dagCbor.encode(lie)
+    const lies = (bytes: number) => reveal(3, { seed: Array.from({ length: Math.floor(bytes / length) }, () => lie) })
+    assert.ok(holderEvidence(lies(MAX_MESSAGE_BYTES - 500), rules) === undefined)
+    assert.ok(holderEvidence(lies(MAX_EVIDENCE_BYTES - 1000), rules))
+  })
+
   it('is never an honest holder’s Reveal, whatever else the dealer did', () => {
     const dealers = [
       honest,
@@ -401,7 +409,7 @@ describe('evidence against a lying holder', () => {
   it('is refused with any bit flipped', () => {
     const lie = reveal(3, { seed: [altered(honest.proof('seed', 3), 'share')] })
     const encoded = encodeEvidence(pair('lying-holder', [lie], 3))
-    for (let bit = 0; bit < 8 * encoded.length; bit += 3) {
+    for (let bit = 0; bit < 8 * encoded.length; bit += 7) {
       const flipped = encoded.slice()
       flipped[bit >> 3] ^= 1 << (bit & 7)
       assert.throws(() => verifyEvidence(decodeEvidence(flipped), rules), MessageError, `bit ${bit}`)
