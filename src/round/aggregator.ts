@@ -118,6 +118,8 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
   const { rules } = round
   const attempt = round.attempt()
   const adverts = new Map<number, Message<'KeyAdvert'>>()
+  // S5: a leader that crashes from here on finds that it has led, and does not say another thing in the same view.
+  if (!round.ballot.sitsOut(attempt.number)) await round.ballot.enter(attempt.number, attempt.id)
   const plan = await planOf(round)
   table.ask(plan, {
     KeyAdvert(advert) {

@@ -47,7 +47,7 @@ async function network(members: number, ...terms: Array<Partial<TaskInput>>) {
       tasks.every((task) => node.services.aggregation.session(task.id).subscribers().length === members - 1)
     )
   while (!all()) await new Promise((resolve) => setTimeout(resolve, 20))
-  return { nodes, tasks, ids, stop: () => Promise.all(nodes.map((node) => node.stop())) }
+  return { nodes, tasks, ids, stop: () => Promise.all(nodes.map(async (node) => node.stop())) }
 }
 
 describe('the libp2p service', () => {

@@ -104,24 +104,40 @@ describe('a network of processes', function () {
     assert.equal(ended.summary?.distinctAggregators, 6)
   })
 
-  it('burns the round of an aggregator that dies, says why, and goes on with the next', async () => {
-    const ended = await network('--peers', '5', '--rounds', '3', '--timeout', '2', '--kill', 'aggregator@mask:2')
-    assert.equal(ended.code, 1)
-    assert.deepEqual(
-      ended.rounds.map(({ status }) => status),
-      ['summed', 'burned', 'summed']
+  it('carries the round on when its aggregator dies, at whatever phase, and goes on with the next', async () => {
+    const phases = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum']
+    const kills = phases.flatMap((phase, at) => ['--kill', `aggregator@${phase}:${at + 1}`])
+    const ended = await network('--peers', '8', '--rounds', '7', '--length', '100', '--timeout', '2', ...kills)
+    assert.equal(ended.code, 0, ended.stderr)
+    for (const { round, status, exact, killed, included, views, attempts, aggregatorIndex } of ended.rounds) {
+      const phase = phases[round - 1]
+      assert.deepEqual({ status, exact, attempts }, { status: 'summed', exact: true, attempts: 1 }, phase)
+      if (phase === undefined) continue
+      assert.equal(views, 2, phase)
+      assert.notEqual(aggregatorIndex, killed[0], phase)
+      // Who died before its vector was in another's custody is not in the sum; after that it is.
+      assert.deepEqual(included, round > 3 ? everyone(8) : without(8, killed[0]), phase)
+    }
+    assert.deepEqual(ended.rounds[6].included, everyone(8), 'those that were killed are back')
+  })
+
+  it('sums sixteen members as it sums three', async () => {
+    for (const peers of [3, 16]) {
+      const ended = await network('--peers', String(peers), '--rounds', '1', '--encoding', 'integer', '--timeout', '20')
+      assertAllExact(ended, peers, 1)
+    }
+  })
+
+  it('passes vectors of ten million elements, and reports what the aggregator needed', async () => {
+    const ended = await network('--peers', '4', '--rounds', '1', '--length', '10000000', '--timeout', '60')
+    assertAllExact(ended, 4, 1)
+    const [{ aggregatorIndex, maxRssBytes, eventLoopMaxMs }] = ended.rounds
+    const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
+    console.log(
+      `      the aggregator's peak was ${mebibytes(maxRssBytes![aggregatorIndex])} MiB, that of the others ` +
+        `${mebibytes(Math.min(...maxRssBytes!))} MiB or more; no event loop stood still for more than ` +
+        `${Math.round(Math.max(...eventLoopMaxMs!))} ms`
     )
-    const [, burned, next] = ended.rounds
-    assert.deepEqual(burned.killed, [burned.aggregatorIndex])
-    assert.match(burned.reason!, new RegExp(`peer-${burned.aggregatorIndex}`))
-    assert.deepEqual(
-      { exact: burned.exact, maxError: burned.maxError, included: burned.included },
-      { exact: false, maxError: null, included: [] }
-    )
-    assert.ok(burned.views > 1)
-    assert.equal(next.exact, true)
-    assert.deepEqual(next.included, everyone(5), 'the member that was killed is back')
-    assert.equal(ended.summary?.distinctAggregators, 3)
   })
 
   it('without restarts goes on with who is left, and says no quorum where too few are', async () => {
@@ -145,7 +161,7 @@ describe('a network of processes', function () {
   })
 
   it('warns of more kills in a round than the task allows for, and of kills that never come about', async () => {
-    const kills = ['--kill', '0@sum', '--kill', 'aggregator@sum', '--kill', 'aggregator@keys']
+    const kills = ['--kill', 'aggregator@sum', '--kill', 'aggregator@keys', '--kill', 'aggregator@keys']
     const { stderr } = await network('--peers', '4', '--rounds', '1', '--timeout', '2', '--no-restart', ...kills)
     assert.match(stderr, /secagg: round 1 has 3 kills and the task allows for 1 missing/)
     assert.match(stderr, /secagg: aggregator@sum:1 never came about/)

@@ -28,7 +28,7 @@ export interface Schedule extends SimulationOptions {
 export type Deadly = 'nobody' | 'members' | 'leaders'
 
 const phases: Phase[] = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum', 'close']
-const sizes = [3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 6, 7, 9]
+const sizes = [3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 7, 9]
 const threats = [{}, { corrupt: 0, dropout: 0.34 }, { corrupt: 0.2, dropout: 0.2 }, { corrupt: 0, dropout: 0.45 }]
 
 /** The order of the first round, which all know before it begins. */
