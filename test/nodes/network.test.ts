@@ -134,9 +134,9 @@ describe('a network of processes', function () {
     const [{ aggregatorIndex, maxRssBytes, eventLoopMaxMs }] = ended.rounds
     const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
     console.log(
-      `      the aggregator's peak was ${mebibytes(maxRssBytes![aggregatorIndex])} MiB, that of the others ` +
-        `${mebibytes(Math.min(...maxRssBytes!))} MiB or more; no event loop stood still for more than ` +
-        `${Math.round(Math.max(...eventLoopMaxMs!))} ms`
+      `      the aggregator's peak was ${mebibytes(maxRssBytes[aggregatorIndex!])} MiB, that of the others ` +
+        `${mebibytes(Math.min(...maxRssBytes))} MiB or more; no event loop stood still for more than ` +
+        `${Math.round(Math.max(...eventLoopMaxMs))} ms`
     )
   })
 
