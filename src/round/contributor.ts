@@ -21,7 +21,6 @@ import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
 export async function* contributor(source: AsyncIterable<Frame>, round: Round, view: number): AsyncGenerator<Frame> {
   const leader = round.leader(view)
   const frames = source[Symbol.asyncIterator]()
-  const cuts = new Set<string>()
   let sharesAwaited: Promise<'shares'> | undefined
   yield control(await round.views.join(view))
   let next = frames.next()
@@ -35,6 +34,7 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
     }
     if (came.done === true) return
     const message = round.read(came.value, leader)
+    round.heardOnce(message)
     switch (message.type) {
       case 'RoundPlan':
         yield* advertise(message, round, view)
@@ -53,7 +53,7 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
         yield* takeIntoCustody(message, frames, round, view)
         break
       case 'Proposal':
-        yield* prepare(message, round, view, cuts)
+        yield* prepare(message, round, view)
         break
       case 'Lock':
         yield* commit(message, round)
@@ -215,12 +215,7 @@ async function* takeIntoCustody(
 }
 
 /** Phases 4 and 7: the first vote, if the value passes this member's checks or comes with a lock for it (§6). */
-async function* prepare(
-  message: Message<'Proposal'>,
-  round: Round,
-  view: number,
-  cuts: Set<string>
-): AsyncGenerator<Frame> {
+async function* prepare(message: Message<'Proposal'>, round: Round, view: number): AsyncGenerator<Frame> {
   const { body } = message
   if (body.view !== view)
     throw new MessageError('WRONG_VIEW', `a Proposal is for view ${body.view}, not ${view}`, {
@@ -229,7 +224,7 @@ async function* prepare(
   const closing = body.agreement === 'closing'
   round.views.shown(closing ? 'data' : 'control')
   await round.reach(closing ? 'close' : 'agree')
-  const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round, cuts)
+  const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round)
   if (verdict.why !== undefined) round.ports.observer.refused?.(verdict.why)
   // S5: what a restarted member would have to remember, it prepares only under a lock.
   const votesFreely = closing || body.value.kind === 'retry' || !round.ballot.sitsOut(round.attemptNumber)
@@ -258,7 +253,7 @@ interface Verdict {
 }
 
 /** The checks of a cut (§5). */
-function checkInclusion(message: Message<'Proposal'>, round: Round, cuts: Set<string>): Verdict {
+function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
   const { agreement, value, cut, headers, view } = message.body
   const culprit = round.culprit(message)
   try {
@@ -284,8 +279,6 @@ function checkInclusion(message: Message<'Proposal'>, round: Round, cuts: Set<st
     if (mine !== undefined && (attempt.header === undefined || !sameBytes(mine.encoded, attempt.header.encoded))) {
       throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', { culprit })
     }
-    cuts.add(round.hex(value.cutHash))
-    if (cuts.size > 1) throw new MessageError('INVALID', 'the leader proposes two cuts in one view', { culprit })
     attempt.cuts.set(round.hex(value.cutHash), checked)
     attempt.keep('Proposal', value.cutHash, message)
     return { passes: true }

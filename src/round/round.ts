@@ -13,6 +13,7 @@ import { Attempt } from './attempt.ts'
 import type { Ballot } from './ballot.ts'
 import { authenticate } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
+import { LeaderGaveUp } from './faults.ts'
 import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import type { Clock, Frame, Links, Observer, Phase, Random, Sign } from './ports.ts'
@@ -21,6 +22,7 @@ import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.t
 import { receiveVector } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
 import { Slots } from './slots.ts'
+import { isStatement, Statements } from './statements.ts'
 import { Views } from './views.ts'
 
 export interface Ports {
@@ -96,6 +98,8 @@ export class Round {
   #lanes?: Lanes
   readonly #reached = new Map<string, Promise<void>>()
   readonly #phaseBegan: Array<{ phase: Phase; at: number }> = []
+  readonly #said = new Statements()
+  readonly #heard = new Statements()
   readonly #decisions = new Map<string, Message<'Decision'>>()
   readonly #closed = Promise.withResolvers<Message<'Decision'>>()
   #sharesChanged = (): void => {}
@@ -159,6 +163,14 @@ export class Round {
     }
   }
 
+  /** Refuses a leader's second, different word in one view. @throws MessageError REPEATED, the leader being the culprit */
+  heardOnce(message: AnyMessage): void {
+    if (isStatement(message) && !this.#heard.admits(message))
+      throw new MessageError('REPEATED', `member ${message.from} showed two different ${message.type}s in one view`, {
+        culprit: this.culprit(message)
+      })
+  }
+
   culprit({ from }: { from: number }): string {
     return this.rules.roster.members[from].id
   }
@@ -168,7 +180,10 @@ export class Round {
     T extends Exclude<MessageType, 'Prepare' | 'Commit' | 'ViewChange' | 'KeyAdvert' | 'ShareRoot' | 'MaskedHeader'>
   >(type: T, body: Body<T>): Promise<Message<T>> {
     const { context } = this.rules
-    return encodeMessage(type, context, this.me, body, await this.ports.sign(signedBytes(type, context, body)))
+    const message = encodeMessage(type, context, this.me, body, await this.ports.sign(signedBytes(type, context, body)))
+    if (isStatement(message) && !this.#said.admits(message))
+      throw new LeaderGaveUp(`another ${type} was said in this view, and there is one a view`)
+    return message
   }
 
   /** The one message that its seal proves instead of a signature. */

@@ -305,6 +305,11 @@ describe('a leader that lies', () => {
       /does not match the root/,
       insteadOf('SumHeader', (sum) => [asLeader(sum, { root: new Uint8Array(32) })])
     ],
+    [
+      'shows two masking sets in one view',
+      /two different MaskingSets in one view/,
+      insteadOf('MaskingSet', (set) => [control(set.encoded), asLeader(set, { readyHash: new Uint8Array(32) })])
+    ],
     ['sends what no leader sends', /no leader sends/, insteadOf('MaskingSet', (set) => [ready(set)])]
   ]
 
