@@ -1,22 +1,20 @@
 import * as dagCbor from '@ipld/dag-cbor'
-import { bytesToHex } from '@noble/hashes/utils.js'
 import * as z from 'zod'
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { H } from '../crypto/hash.ts'
 import type { Field } from '../crypto/hash.ts'
 import { compareBytes, seedCommitment } from '../crypto/key-agreement.ts'
-import { x25519PublicKey } from '../crypto/primitives.ts'
-import { reconstructSecret } from '../crypto/shamir.ts'
-import { MessageError } from '../errors.ts'
-import { shareSlot } from '../membership/graphs.ts'
-import { decodeSet } from '../membership/member-set.ts'
-import type { Side } from './ballot.ts'
 import { authenticate } from './certificates.ts'
-import type { VoteType } from './certificates.ts'
 import { checkProof, sameBytes } from './dealing.ts'
-import { cutHash, decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, valueHash } from './messages.ts'
-import type { AnyMessage, Certificate, Message, RoundContext, ShareProof } from './messages.ts'
+import { cutHash, decodeMessage, MAX_MESSAGE_BYTES, valueHash } from './messages.ts'
+import type { AnyMessage, Message, RoundContext, ShareProof } from './messages.ts'
 import { keyBookHash, maskingSetHash, readEmbedded } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
+import { MessageError } from '../errors.ts'
+import { reconstructSecret } from '../crypto/shamir.ts'
+import { x25519PublicKey } from '../crypto/primitives.ts'
+import { shareSlot } from '../membership/graphs.ts'
+import type { Side } from './ballot.ts'
 
 /**
  * Who broke the protocol, in a form that any third party verifies (§6, §8): the culprit's own signed words, that no
@@ -50,7 +48,7 @@ export interface Evidence extends RoundContext {
 export const MAX_EVIDENCE_BYTES = MAX_MESSAGE_BYTES - 1024
 
 /** Two of them fit into one evidence: a key book, or a cut with its headers, of more than a thousand members. */
-const LARGEST_STATEMENT = MAX_EVIDENCE_BYTES / 2 - 512
+export const LARGEST_STATEMENT = MAX_EVIDENCE_BYTES / 2 - 512
 
 /** An advert, and one Reveal for each of the 255 slots of a share (§8). */
 const MOST_STATEMENTS = 256
@@ -133,7 +131,7 @@ export function verifyEvidence(evidence: Evidence, rules: RoundRules): void {
   }
 }
 
-const nothing = (sentence: string) => new MessageError('INVALID', sentence)
+export const nothing = (sentence: string) => new MessageError('INVALID', sentence)
 
 function prove(evidence: Evidence, rules: RoundRules): void {
   const { kind, culprit, statements } = evidence
@@ -210,12 +208,17 @@ function isProven(proof: ShareProof, side: Side, { from, body }: Message<'Reveal
   return holds(() => checkProof(proof, side, from, body.attemptId, rules))
 }
 
-function provenShare(side: Side, dealer: number, reveal: Message<'Reveal'>, rules: RoundRules): ShareProof | undefined {
+export function provenShare(
+  side: Side,
+  dealer: number,
+  reveal: Message<'Reveal'>,
+  rules: RoundRules
+): ShareProof | undefined {
   return proofsOf(reveal, side).find((proof) => proof.dealer === dealer && isProven(proof, side, reveal, rules))
 }
 
 /** What a message fixes: whoever says two things in one slot is at fault. */
-interface Claim {
+export interface Claim {
   kind: EvidenceKind
   slot: string
   says: string
@@ -229,7 +232,7 @@ function claim(kind: EvidenceKind, slot: Field[], says: Field[]): Claim {
  * Compared is what is said, never the signature, of which a signer can make several. A plan sent with another proof of
  * how the last round was closed, or a value proposed again with another lock or other headers, says nothing else.
  */
-function claimOf({ type, body }: AnyMessage): Claim | undefined {
+export function claimOf({ type, body }: AnyMessage): Claim | undefined {
   switch (type) {
     case 'RoundPlan':
       return claim('equivocation', [type, body.view, body.attempt], [body.contextHash, body.length])
@@ -255,186 +258,14 @@ function claimOf({ type, body }: AnyMessage): Claim | undefined {
   }
 }
 
-/** Evidence against the signer of a Reveal, where a share in it is not the one that its dealer signed for this holder. */
-export function holderEvidence(reveal: Message<'Reveal'>, rules: RoundRules): Evidence | undefined {
-  return proven('lying-holder', reveal.from, [reveal.encoded], rules)
-}
-
-/**
- * Evidence against a dealer whose shares do not open what it advertised, from its advert and the Reveals of the attempt;
- * where they show two roots signed by it, that is the evidence. Undefined where it cannot be blamed: too few proven
- * shares, or shares that open. What it publishes of the Reveals is what the decided cut opens to everyone (§10).
- */
-export function dealerEvidence(
-  advert: Message<'KeyAdvert'>,
-  reveals: Iterable<Message<'Reveal'>>,
-  rules: RoundRules
-): Evidence | undefined {
-  const dealer = advert.from
-  const ofAttempt = [...reveals].filter(({ body }) => sameBytes(body.attemptId, advert.body.attemptId))
-  const witness = new Witness(rules)
-  for (const root of ofAttempt.flatMap((reveal) => shareRoots(reveal, rules.context))) {
-    const twoRoots = root.from === dealer ? witness.see(root) : undefined
-    if (twoRoots !== undefined) return twoRoots
-  }
-  for (const side of ['seed', 'key'] as const) {
-    const byHolder = new Map<number, Message<'Reveal'>>()
-    for (const reveal of ofAttempt)
-      if (!byHolder.has(reveal.from) && provenShare(side, dealer, reveal, rules) !== undefined)
-        byHolder.set(reveal.from, reveal)
-    const lowest = [...byHolder.values()].sort((a, b) => a.from - b.from).slice(0, rules.thresholds.threshold)
-    const statements = [advert, ...lowest].map(({ encoded }) => encoded)
-    const evidence = proven('lying-dealer', dealer, statements, rules)
-    if (evidence !== undefined) return evidence
-  }
-  return undefined
-}
-
-/** The evidence, where it is some: what nobody else would accept is not worth saying. */
-function proven(
-  kind: EvidenceKind,
-  culprit: number,
-  statements: Uint8Array[],
-  rules: RoundRules
-): Evidence | undefined {
-  const evidence: Evidence = { kind, culprit, ...rules.context, statements: statements.map(copyOf) }
-  return accepted(() => {
-    encodeEvidence(evidence)
-    verifyEvidence(evidence, rules)
-    return evidence
-  })
-}
+export const holds = (check: () => void): boolean => accepted(() => (check(), true)) ?? false
 
 /** The result, or nothing where a message turns out to be none that anybody has to accept. */
-function accepted<T>(read: () => T): T | undefined {
+export function accepted<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch (error) {
     if (error instanceof MessageError) return undefined
     throw error
-  }
-}
-
-// Encoders give a Node Buffer, whose `slice` is no copy.
-const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
-
-const holds = (check: () => void): boolean => accepted(() => (check(), true)) ?? false
-
-/** The dealers' ShareRoots, which no message carries whole, put together again from a Reveal's proofs. */
-function shareRoots({ body }: Message<'Reveal'>, context: RoundContext): Message<'ShareRoot'>[] {
-  const { attemptId, keyShares, seedShares } = body
-  return [...keyShares, ...seedShares].map(({ dealer, root, signature }) =>
-    encodeMessage('ShareRoot', context, dealer, { attemptId, root }, signature)
-  )
-}
-
-/** The votes that a certificate is made of, each as its signer said it. */
-function votesOf(type: VoteType, { signers, signatures, ...vote }: Certificate, rules: RoundRules): AnyMessage[] {
-  const members = accepted(() => decodeSet(signers, rules.roster.members.length)) ?? []
-  return members.map((member, place) => {
-    const signature = signatures.subarray(64 * place, 64 * place + 64)
-    return encodeMessage(type, rules.context, member, vote, signature)
-  })
-}
-
-const readable = (embedded: Uint8Array[]): AnyMessage[] =>
-  embedded.map((encoded) => accepted(() => decodeMessage(encoded))).filter((message) => message !== undefined)
-
-/** What others have said, as a message shows it; one that does not parse hides none of the rest. */
-function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
-  switch (message.type) {
-    case 'KeyBook':
-      return readable(message.body.adverts)
-    case 'Custody':
-      return readable([message.body.header])
-    case 'Proposal': {
-      const { lock, headers } = message.body
-      return [...(lock === null ? [] : votesOf('Prepare', lock, rules)), ...readable(headers)]
-    }
-    case 'Lock':
-      return votesOf('Prepare', message.body.certificate, rules)
-    case 'Join':
-      return message.body.locks.flatMap(({ certificate }) => votesOf('Prepare', certificate, rules))
-    case 'Decision':
-      return votesOf('Commit', message.body.commits, rules)
-    case 'Reveal':
-      return shareRoots(message, rules.context)
-    default:
-      return []
-  }
-}
-
-/** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
-const REMEMBERED_BYTES = 2 * MAX_MESSAGE_BYTES
-
-/** What one member has signed in a round, by slot. */
-interface Said {
-  slots: Map<string, { says: string; encoded: Uint8Array }>
-  bytes: number
-}
-
-/**
- * Remembers what every member was seen to say first in a round, and has evidence when another thing turns up. Only what
- * is signed by whom it names is remembered, so nobody can put words into another's mouth or push them out of memory.
- */
-export class Witness {
-  readonly #rules: RoundRules
-  readonly #said = new Map<number, Said>()
-  readonly #found = new Map<string, Evidence>()
-
-  constructor(rules: RoundRules) {
-    this.#rules = rules
-  }
-
-  /** All evidence so far, one for each kind of offence of each culprit. */
-  get found(): Evidence[] {
-    return [...this.#found.values()]
-  }
-
-  /**
-   * Looks at a message, and into it: adverts in a key book, headers in a proposal, votes in a certificate, share roots in
-   * a Reveal. Returns the first evidence that is new with it; one certificate may convict several, see {@link found}.
-   */
-  see(message: AnyMessage): Evidence | undefined {
-    const { context } = this.#rules
-    if (!sameBytes(message.task, context.task) || message.epoch !== context.epoch || message.round !== context.round)
-      return undefined
-    const before = this.#found.size
-    for (const words of [message, ...wordsInside(message, this.#rules)]) this.#compare(words)
-    if (message.type === 'Reveal') this.#keep(holderEvidence(message, this.#rules))
-    return this.found.at(before)
-  }
-
-  #compare(message: AnyMessage): void {
-    const claim = claimOf(message)
-    if (claim === undefined || message.encoded.length > LARGEST_STATEMENT) return
-    const { kind, slot, says } = claim
-    const { from, encoded } = message
-    const { context, roster } = this.#rules
-    const first = this.#said.get(from)?.slots.get(slot)
-    if (first === undefined) {
-      if (holds(() => authenticate(message, context, roster))) this.#remember(from, claim, encoded)
-    } else if (first.says !== says && !this.#found.has(bytesToHex(evidenceId({ kind, culprit: from, ...context })))) {
-      this.#keep(proven(kind, from, [first.encoded, encoded], this.#rules))
-    }
-  }
-
-  #keep(evidence: Evidence | undefined): void {
-    if (evidence === undefined) return
-    const id = bytesToHex(evidenceId(evidence))
-    if (!this.#found.has(id)) this.#found.set(id, evidence)
-  }
-
-  #remember(from: number, { slot, says }: Claim, encoded: Uint8Array): void {
-    const said: Said = this.#said.get(from) ?? { slots: new Map(), bytes: 0 }
-    this.#said.set(from, said)
-    // A copy: what came inside another message would keep all of that in memory.
-    said.slots.set(slot, { says, encoded: copyOf(encoded) })
-    said.bytes += encoded.length
-    for (const [oldest, { encoded }] of said.slots) {
-      if (said.bytes <= REMEMBERED_BYTES) return
-      said.slots.delete(oldest)
-      said.bytes -= encoded.length
-    }
   }
 }

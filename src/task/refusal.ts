@@ -44,13 +44,15 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function advice(key: string, knownKeys: readonly string[]): string {
-  const [nearest] = knownKeys.map((known) => ({ known, edits: edits(key, known) })).sort((a, b) => a.edits - b.edits)
+  const [nearest] = knownKeys
+    .map((known) => ({ known, edits: editDistance(key, known) }))
+    .sort((a, b) => a.edits - b.edits)
   return nearest !== undefined && nearest.edits <= 2 ? ` (did you mean "${nearest.known}"?)` : '; remove it'
 }
 
 /** Levenshtein distance. Only its start is read of an overlong key, which is no misspelling anyway. */
-function edits(written: string, known: string): number {
-  const text = written.slice(0, 32)
+export function editDistance(written: string, known: string): number {
+  const text = written.slice(0, 40)
   let row = Array.from({ length: known.length + 1 }, (_, at) => at)
   for (let i = 1; i <= text.length; i++) {
     const next = [i]

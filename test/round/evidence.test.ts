@@ -13,15 +13,13 @@ import type { Side } from '../../src/round/ballot.ts'
 import { deal, proofOf } from '../../src/round/dealing.ts'
 import type { HeldShare } from '../../src/round/dealing.ts'
 import {
-  dealerEvidence,
   decodeEvidence,
   encodeEvidence,
   evidenceId,
-  holderEvidence,
   MAX_EVIDENCE_BYTES,
-  verifyEvidence,
-  Witness
+  verifyEvidence
 } from '../../src/round/evidence.ts'
+import { dealerEvidence, holderEvidence, Witness } from '../../src/round/witness.ts'
 import type { Evidence, EvidenceKind } from '../../src/round/evidence.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes, valueHash } from '../../src/round/messages.ts'
 import type { AnyMessage, Body, Message, MessageType, ShareProof, Value } from '../../src/round/messages.ts'

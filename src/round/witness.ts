@@ -1,0 +1,193 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { decodeSet } from '../membership/member-set.ts'
+import { authenticate } from './certificates.ts'
+import type { VoteType } from './certificates.ts'
+import { sameBytes } from './dealing.ts'
+import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES } from './messages.ts'
+import type { AnyMessage, Certificate, Message, RoundContext } from './messages.ts'
+import type { RoundRules } from './transcript.ts'
+import {
+  claimOf,
+  holds,
+  LARGEST_STATEMENT,
+  evidenceId,
+  verifyEvidence,
+  encodeEvidence,
+  accepted,
+  provenShare
+} from './evidence.ts'
+import type { Evidence, EvidenceKind, Claim } from './evidence.ts'
+
+/** Finds evidence in what a member hears; whether it is some is for evidence.ts. */
+
+/** Evidence against the signer of a Reveal, where a share in it is not the one that its dealer signed for this holder. */
+export function holderEvidence(reveal: Message<'Reveal'>, rules: RoundRules): Evidence | undefined {
+  return proven('lying-holder', reveal.from, [reveal.encoded], rules)
+}
+
+/**
+ * Evidence against a dealer whose shares do not open what it advertised, from its advert and the Reveals of the attempt;
+ * where they show two roots signed by it, that is the evidence. Undefined where it cannot be blamed: too few proven
+ * shares, or shares that open. What it publishes of the Reveals is what the decided cut opens to everyone (§10).
+ */
+export function dealerEvidence(
+  advert: Message<'KeyAdvert'>,
+  reveals: Iterable<Message<'Reveal'>>,
+  rules: RoundRules
+): Evidence | undefined {
+  const dealer = advert.from
+  const ofAttempt = [...reveals].filter(({ body }) => sameBytes(body.attemptId, advert.body.attemptId))
+  const witness = new Witness(rules)
+  for (const root of ofAttempt.flatMap((reveal) => shareRoots(reveal, rules.context))) {
+    const twoRoots = root.from === dealer ? witness.see(root) : undefined
+    if (twoRoots !== undefined) return twoRoots
+  }
+  for (const side of ['seed', 'key'] as const) {
+    const byHolder = new Map<number, Message<'Reveal'>>()
+    for (const reveal of ofAttempt)
+      if (!byHolder.has(reveal.from) && provenShare(side, dealer, reveal, rules) !== undefined)
+        byHolder.set(reveal.from, reveal)
+    const lowest = [...byHolder.values()].sort((a, b) => a.from - b.from).slice(0, rules.thresholds.threshold)
+    const statements = [advert, ...lowest].map(({ encoded }) => encoded)
+    const evidence = proven('lying-dealer', dealer, statements, rules)
+    if (evidence !== undefined) return evidence
+  }
+  return undefined
+}
+
+/** The evidence, where it is some: what nobody else would accept is not worth saying. */
+function proven(
+  kind: EvidenceKind,
+  culprit: number,
+  statements: Uint8Array[],
+  rules: RoundRules
+): Evidence | undefined {
+  const evidence: Evidence = { kind, culprit, ...rules.context, statements: statements.map(copyOf) }
+  return accepted(() => {
+    encodeEvidence(evidence)
+    verifyEvidence(evidence, rules)
+    return evidence
+  })
+}
+
+// Encoders give a Node Buffer, whose `slice` is no copy.
+const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+
+/** The dealers' ShareRoots, which no message carries whole, put together again from a Reveal's proofs. */
+function shareRoots({ body }: Message<'Reveal'>, context: RoundContext): Message<'ShareRoot'>[] {
+  const { attemptId, keyShares, seedShares } = body
+  return [...keyShares, ...seedShares].map(({ dealer, root, signature }) =>
+    encodeMessage('ShareRoot', context, dealer, { attemptId, root }, signature)
+  )
+}
+
+/** The votes that a certificate is made of, each as its signer said it. */
+function votesOf(type: VoteType, { signers, signatures, ...vote }: Certificate, rules: RoundRules): AnyMessage[] {
+  const members = accepted(() => decodeSet(signers, rules.roster.members.length)) ?? []
+  return members.map((member, place) => {
+    const signature = signatures.subarray(64 * place, 64 * place + 64)
+    return encodeMessage(type, rules.context, member, vote, signature)
+  })
+}
+
+const readable = (embedded: Uint8Array[]): AnyMessage[] =>
+  embedded.map((encoded) => accepted(() => decodeMessage(encoded))).filter((message) => message !== undefined)
+
+/** What others have said, as a message shows it; one that does not parse hides none of the rest. */
+function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
+  switch (message.type) {
+    case 'KeyBook':
+      return readable(message.body.adverts)
+    case 'Custody':
+      return readable([message.body.header])
+    case 'Proposal': {
+      const { lock, headers } = message.body
+      return [...(lock === null ? [] : votesOf('Prepare', lock, rules)), ...readable(headers)]
+    }
+    case 'Lock':
+      return votesOf('Prepare', message.body.certificate, rules)
+    case 'Join':
+      return message.body.locks.flatMap(({ certificate }) => votesOf('Prepare', certificate, rules))
+    case 'Decision':
+      return votesOf('Commit', message.body.commits, rules)
+    case 'Reveal':
+      return shareRoots(message, rules.context)
+    default:
+      return []
+  }
+}
+
+/** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
+const REMEMBERED_BYTES = 2 * MAX_MESSAGE_BYTES
+
+/** What one member has signed in a round, by slot. */
+interface Said {
+  slots: Map<string, { says: string; encoded: Uint8Array }>
+  bytes: number
+}
+
+/**
+ * Remembers what every member was seen to say first in a round, and has evidence when another thing turns up. Only what
+ * is signed by whom it names is remembered, so nobody can put words into another's mouth or push them out of memory.
+ */
+export class Witness {
+  readonly #rules: RoundRules
+  readonly #said = new Map<number, Said>()
+  readonly #found = new Map<string, Evidence>()
+
+  constructor(rules: RoundRules) {
+    this.#rules = rules
+  }
+
+  /** All evidence so far, one for each kind of offence of each culprit. */
+  get found(): Evidence[] {
+    return [...this.#found.values()]
+  }
+
+  /**
+   * Looks at a message, and into it: adverts in a key book, headers in a proposal, votes in a certificate, share roots in
+   * a Reveal. Returns the first evidence that is new with it; one certificate may convict several, see {@link found}.
+   */
+  see(message: AnyMessage): Evidence | undefined {
+    const { context } = this.#rules
+    if (!sameBytes(message.task, context.task) || message.epoch !== context.epoch || message.round !== context.round)
+      return undefined
+    const before = this.#found.size
+    for (const words of [message, ...wordsInside(message, this.#rules)]) this.#compare(words)
+    if (message.type === 'Reveal') this.#keep(holderEvidence(message, this.#rules))
+    return this.found.at(before)
+  }
+
+  #compare(message: AnyMessage): void {
+    const claim = claimOf(message)
+    if (claim === undefined || message.encoded.length > LARGEST_STATEMENT) return
+    const { kind, slot, says } = claim
+    const { from, encoded } = message
+    const { context, roster } = this.#rules
+    const first = this.#said.get(from)?.slots.get(slot)
+    if (first === undefined) {
+      if (holds(() => authenticate(message, context, roster))) this.#remember(from, claim, encoded)
+    } else if (first.says !== says && !this.#found.has(bytesToHex(evidenceId({ kind, culprit: from, ...context })))) {
+      this.#keep(proven(kind, from, [first.encoded, encoded], this.#rules))
+    }
+  }
+
+  #keep(evidence: Evidence | undefined): void {
+    if (evidence === undefined) return
+    const id = bytesToHex(evidenceId(evidence))
+    if (!this.#found.has(id)) this.#found.set(id, evidence)
+  }
+
+  #remember(from: number, { slot, says }: Claim, encoded: Uint8Array): void {
+    const said: Said = this.#said.get(from) ?? { slots: new Map(), bytes: 0 }
+    this.#said.set(from, said)
+    // A copy: what came inside another message would keep all of that in memory.
+    said.slots.set(slot, { says, encoded: copyOf(encoded) })
+    said.bytes += encoded.length
+    for (const [oldest, { encoded }] of said.slots) {
+      if (said.bytes <= REMEMBERED_BYTES) return
+      said.slots.delete(oldest)
+      said.bytes -= encoded.length
+    }
+  }
+}
