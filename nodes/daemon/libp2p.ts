@@ -68,7 +68,8 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
   const listen = options.listen.map((address) => parseAddress(address, 'listen').toString())
   const known = options.bootstrap.map((address) => parseBootstrap(address))
   const own = {
-    identify: identify(),
+    // Five seconds, the default, are not enough where sixteen processes start on one core.
+    identify: identify({ timeout: 30_000 }),
     ping: ping(),
     pubsub: gossip(options.local === true),
     dht: peerRouting(),

@@ -1,7 +1,9 @@
 import { TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
 import { MessageError } from '../errors.ts'
 import type { GossipSub, Message } from '@chainsafe/libp2p-gossipsub'
-import type { PeerId } from '@libp2p/interface'
+import type { Connection, Libp2pEvents, PeerId, Stream } from '@libp2p/interface'
+import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
+import type { TypedEventTarget } from 'main-event'
 
 /** Most bytes of an announcement; whatever is larger is fetched by stream (protocol, section 4). */
 export const MAX_ANNOUNCEMENT = 64 << 10
@@ -9,6 +11,8 @@ export const MAX_ANNOUNCEMENT = 64 << 10
 export type Verdict = 'accept' | 'ignore' | 'reject'
 
 export interface AnnouncementHandlers {
+  /** Whether gossip with this peer is to be kept up. */
+  isMember(peer: string): boolean
   /**
    * Judges an announcement before it is passed on: `accept` delivers and forwards it, `ignore` drops it, `reject` also
    * lowers the score of the neighbour that forwarded it. Must be quick; one that throws ignores.
@@ -21,7 +25,19 @@ export interface AnnouncementHandlers {
 
 export interface AnnouncementComponents {
   pubsub: GossipSub
+  connectionManager: ConnectionManager
+  registrar: Registrar
+  events: TypedEventTarget<Libp2pEvents>
 }
+
+/** The streams that gossipsub believes to have, by peer id; public in its class, though not in its interface. */
+interface GossipStreams {
+  streamsOutbound: Map<string, unknown>
+  streamsInbound: Map<string, { rawStream: Stream }>
+}
+
+/** How often it is looked whether gossip reaches all connected members, in milliseconds. */
+const REPAIR_MS = 3_000
 
 const results: Record<Verdict, TopicValidatorResult> = {
   accept: TopicValidatorResult.Accept,
@@ -36,27 +52,34 @@ function hex(bytes: Uint8Array): string {
 /** The small announcements of one task, by gossip. What is announced must be signed and bound to its round by itself. */
 export class Announcements {
   readonly topic: string
+  readonly #components: AnnouncementComponents
   readonly #pubsub: GossipSub
   readonly #handlers: AnnouncementHandlers
-  #started = false
+  #timer?: NodeJS.Timeout
 
   constructor(components: AnnouncementComponents, taskId: Uint8Array, handlers: AnnouncementHandlers) {
     this.topic = `/secagg/1/${hex(taskId)}`
+    this.#components = components
     this.#pubsub = components.pubsub
     this.#handlers = handlers
   }
 
   start(): void {
-    if (this.#started) return
-    this.#started = true
+    if (this.#timer !== undefined) return
+    this.#timer = setInterval(this.#repair, REPAIR_MS)
+    ;(this.#timer as { unref?: () => void }).unref?.()
+    this.#components.events.addEventListener('connection:open', this.#onConnection)
     this.#pubsub.topicValidators.set(this.topic, this.#validate)
     this.#pubsub.addEventListener('message', this.#onMessage)
     this.#pubsub.subscribe(this.topic)
+    this.#repair()
   }
 
   stop(): void {
-    if (!this.#started) return
-    this.#started = false
+    if (this.#timer === undefined) return
+    clearInterval(this.#timer)
+    this.#components.events.removeEventListener('connection:open', this.#onConnection)
+    this.#timer = undefined
     this.#pubsub.unsubscribe(this.topic)
     this.#pubsub.removeEventListener('message', this.#onMessage)
     this.#pubsub.topicValidators.delete(this.topic)
@@ -86,6 +109,38 @@ export class Announcements {
   subscribers(): string[] {
     return this.#pubsub.getSubscribers(this.topic).map((peer) => peer.toString())
   }
+
+  /** gossipsub drops a stream that comes before it was told of the peer, so it is told before the peer is identified. */
+  #introduce(connection: Connection): void {
+    const { remotePeer, status } = connection
+    if (status !== 'open' || !this.#handlers.isMember(remotePeer.toString())) return
+    const { pubsub, registrar } = this.#components
+    const topologies = new Set(pubsub.protocols.flatMap((protocol) => registrar.getTopologies(protocol)))
+    for (const topology of topologies) void topology.onConnect?.(remotePeer, connection)
+  }
+
+  /**
+   * gossipsub opens its stream to a peer once, and never again if that failed; it keeps one that ended while it was
+   * opened, and forgets one that came too early. On a machine whose cores are all taken each of these happens, and two
+   * members would be connected for good without hearing each other.
+   */
+  readonly #repair = (): void => {
+    const { pubsub, connectionManager } = this.#components
+    const { streamsInbound, streamsOutbound } = pubsub as unknown as GossipStreams
+    const isOpen = ({ protocol, status }: Stream): boolean => status === 'open' && pubsub.protocols.includes(protocol)
+    const members = Map.groupBy(connectionManager.getConnections(), ({ remotePeer }) => remotePeer.toString())
+    for (const [peer, connections] of members) {
+      if (!this.#handlers.isMember(peer)) continue
+      const streams = connections.flatMap(({ streams }) => streams.filter(isOpen))
+      if (!streams.some(({ direction }) => direction === 'outbound')) streamsOutbound.delete(peer)
+      if (streamsInbound.get(peer)?.rawStream.status !== 'open')
+        for (const stream of streams)
+          if (stream.direction === 'inbound') stream.abort(new Error('nobody reads this stream; open another'))
+      this.#introduce(connections[0])
+    }
+  }
+
+  readonly #onConnection = (event: CustomEvent<Connection>): void => this.#introduce(event.detail)
 
   readonly #validate = async (_neighbour: PeerId, message: Message): Promise<TopicValidatorResult> => {
     if (message.type !== 'signed' || message.data.length > MAX_ANNOUNCEMENT) return TopicValidatorResult.Reject

@@ -104,6 +104,7 @@ export class Session {
       answer: (from, request) => this.member.answer(this.#indexOf(from), request)
     })
     this.#announcements = new Announcements(components, task.idBytes, {
+      isMember: (peer) => this.member.roster.indexOf(peer) >= 0,
       validate: (_from, bytes) => {
         try {
           this.member.check(bytes)

@@ -13,7 +13,7 @@ import { authenticate, checkDecision } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, decodeMessage, encodeMessage, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, RoundContext } from './messages.ts'
-import type { Channel, Frame, Links, Phase } from './ports.ts'
+import type { Channel, Frame, Network, Phase } from './ports.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import { receiveVector, vectorFrames } from './vectors.ts'
@@ -40,7 +40,7 @@ export interface RoundOutcome {
   decision: Uint8Array
 }
 
-export interface Links2 extends Links {
+export interface MemberNetwork extends Network {
   /** One request to one member, answered by frames. */
   ask(member: number, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
 }
@@ -50,7 +50,7 @@ export interface MemberOptions {
   /** This member's peer id. */
   id: string
   ports: Ports
-  links: Links2
+  links: MemberNetwork
   /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
   input: (round: number, signal: AbortSignal) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array

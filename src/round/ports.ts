@@ -30,7 +30,7 @@ export interface Channel {
 }
 
 /** How this member reaches the others; members are named by roster index. */
-export interface Links {
+export interface Network {
   /** Opens the conversation with a leader; rejects where it cannot be reached now. */
   converse(leader: number, signal: AbortSignal): Promise<Channel>
   /** One small message to one member, directly; rejects where no direct connection can be made. */

@@ -16,7 +16,7 @@ import { sameBytes } from './dealing.ts'
 import { LeaderGaveUp } from './faults.ts'
 import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
-import type { Clock, Frame, Links, Observer, Phase, Random, Sign } from './ports.ts'
+import type { Clock, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
 import { readEmbedded } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector } from './vectors.ts'
@@ -27,7 +27,7 @@ import { Views } from './views.ts'
 
 export interface Ports {
   clock: Clock
-  links: Links
+  links: Network
   random: Random
   sign: Sign
   journal: Journal

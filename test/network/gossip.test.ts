@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { MessageError } from '../../src/errors.ts'
 import { rosterGater } from '../../src/network/admission.ts'
 import { Announcements, MAX_ANNOUNCEMENT } from '../../src/network/gossip.ts'
-import { Network, until } from './nodes.ts'
+import { componentsOf, Network, until } from './nodes.ts'
 import type { AnnouncementHandlers, Verdict } from '../../src/network/gossip.ts'
+import type { Stream } from '@libp2p/interface'
 import type { SecaggNode } from '../../nodes/daemon/libp2p.ts'
 
 const task = new Uint8Array(32).fill(0xab)
@@ -30,8 +31,8 @@ describe('announcements', () => {
   afterEach(() => started.splice(0).forEach((announcements) => announcements.stop()))
   after(() => network.stop())
 
-  function listen(node: SecaggNode, handlers: AnnouncementHandlers, taskId = task): Announcements {
-    const announcements = new Announcements({ pubsub: node.services.pubsub }, taskId, handlers)
+  function listen(node: SecaggNode, handlers: Omit<AnnouncementHandlers, 'isMember'>, taskId = task): Announcements {
+    const announcements = new Announcements(componentsOf(node), taskId, { isMember: () => true, ...handlers })
     announcements.start()
     started.push(announcements)
     return announcements
@@ -99,6 +100,17 @@ describe('announcements', () => {
     await alice.publish(new Uint8Array([3]))
     await until(() => heard[1].length === 1, 'the task has heard')
     assert.deepEqual(others, [])
+  })
+
+  it('are heard again after a stream of gossip has ended, though the connection has not', async () => {
+    const [alice, heard] = await line(() => 'accept')
+    const { streamsOutbound } = nodes[0].services.pubsub as unknown as { streamsOutbound: Map<string, Stream> }
+    const bob = nodes[1].peerId.toString()
+    await streamsOutbound.get(bob)!.close()
+    await until(() => !streamsOutbound.has(bob), 'the stream is gone')
+    await until(() => streamsOutbound.has(bob), 'there is a new one')
+    await alice.publish(new Uint8Array([4]))
+    await until(() => heard[1].length === 1, 'bob has heard')
   })
 
   it('go to nobody, without an error, while nobody listens', async () => {

@@ -1,6 +1,7 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { createNode } from '../../nodes/daemon/libp2p.ts'
 import type { NodeOptions, SecaggNode } from '../../nodes/daemon/libp2p.ts'
+import type { AnnouncementComponents } from '../../src/network/gossip.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 
 /** Nodes that a test started, and their end. */
@@ -22,6 +23,13 @@ export class Network {
   async stop(): Promise<void> {
     await Promise.all(this.nodes.splice(0).map(async (node) => node.stop()))
   }
+}
+
+/** What libp2p hands to its services: announcements are made of it. */
+export function componentsOf(node: SecaggNode): AnnouncementComponents {
+  const { connectionManager, registrar, events } = (node as unknown as { components: AnnouncementComponents })
+    .components
+  return { pubsub: node.services.pubsub, connectionManager, registrar, events }
 }
 
 /** Both ends of one stream of `protocol` from the first node to the second. */

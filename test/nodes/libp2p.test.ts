@@ -7,7 +7,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { createNode } from '../../nodes/daemon/libp2p.ts'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { Announcements } from '../../src/network/gossip.ts'
-import { Network, until } from '../network/nodes.ts'
+import { componentsOf, Network, until } from '../network/nodes.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { SecaggNode } from '../../nodes/daemon/libp2p.ts'
@@ -84,7 +84,8 @@ describe('a network that knows one address', () => {
       const heard = new Set<string>()
       const announcements = nodes.map((node) => {
         const deliver = (from: string): void => void (from === ids[3] && heard.add(node.peerId.toString()))
-        return new Announcements({ pubsub: node.services.pubsub }, new Uint8Array(32), {
+        return new Announcements(componentsOf(node), new Uint8Array(32), {
+          isMember: () => true,
           validate: () => 'accept',
           deliver
         })

@@ -1,5 +1,6 @@
 // A member in a process of its own, for libp2p.test.ts: argv is the secret key (hex), the bootstrap address or '',
 // and the ids of all members; it prints one JSON object a line.
+import { componentsOf } from '../network/nodes.ts'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { createNode } from '../../nodes/daemon/libp2p.ts'
 import { Announcements } from '../../src/network/gossip.ts'
@@ -13,7 +14,8 @@ const node = await createNode({
   bootstrap: bootstrap === '' ? [] : [bootstrap],
   local: true
 })
-const announcements = new Announcements({ pubsub: node.services.pubsub }, new Uint8Array(32).fill(7), {
+const announcements = new Announcements(componentsOf(node), new Uint8Array(32).fill(7), {
+  isMember: () => true,
   validate: () => 'accept',
   deliver: (from) => print({ heard: from })
 })
