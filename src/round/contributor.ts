@@ -49,6 +49,9 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
       case 'MaskingSet':
         yield* mask(message, round, view)
         break
+      case 'VectorRequest':
+        yield* sendVector(message, round)
+        break
       case 'Custody':
         yield* takeIntoCustody(message, frames, round, view)
         break
@@ -171,16 +174,27 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
     })
   }
   yield control(attempt.header)
-  yield* vectorFrames(ports.vectors, name)
 }
 
-/** A leader that died gave its own masked vector to another member: the next leader has it from there. */
+/** A leader that died gave its own masked vector to another member: the next leader can have it from there. */
 async function* custodyOf(set: MaskingSet, attempt: Attempt, round: Round): AsyncGenerator<Frame> {
-  for (const [member, header] of attempt.custody) {
+  for (const header of attempt.custody.values()) {
     if (!sameBytes(header.body.maskingSetHash, set.hash)) continue
     yield control(await round.state('Custody', { header: header.encoded }))
-    yield* vectorFrames(round.ports.vectors, round.custodyName(member))
   }
+}
+
+/** Its own masked vector, or one that it has in custody, byte for byte as often as it is asked for (S2). */
+async function* sendVector({ body }: Message<'VectorRequest'>, round: Round): AsyncGenerator<Frame> {
+  const { attemptId, member } = body
+  const attempt = round.running
+  // A leader may ask for what was lost in a crash.
+  if (attempt === undefined || !sameBytes(attempt.id, attemptId)) return
+  const own = member === round.me && attempt.header !== undefined
+  if (!own && !attempt.custody.has(member)) return
+  round.views.shown('data')
+  yield control(await round.state('Vector', { attemptId, member }))
+  yield* vectorFrames(round.ports.vectors, own ? round.maskedName : round.custodyName(member))
 }
 
 /** Keeps the leader's own masked vector, so that it can be had if the leader dies. */

@@ -134,6 +134,9 @@ const bodies = {
 
   // phase 3
   MaskedHeader: z.strictObject({ attemptId: hash, maskingSetHash: hash, root: hash }),
+  // A vector travels when it is asked for, behind the message that names its owner: whoever waits sends nothing.
+  VectorRequest: z.strictObject({ attemptId: hash, member: index }),
+  Vector: z.strictObject({ attemptId: hash, member: index }),
   Custody: z.strictObject({ header: embedded }),
   CustodyReceipt: z.strictObject({ attemptId: hash, member: index, root: hash }),
 

@@ -58,6 +58,8 @@ const samples: { [T in MessageType]: Body<T> } = {
   MaskedHeader: { attemptId, maskingSetHash: hash, root: hash },
   Custody: { header: new Uint8Array(9) },
   CustodyReceipt: { attemptId, member: 2, root: hash },
+  VectorRequest: { attemptId, member: 2 },
+  Vector: { attemptId, member: 2 },
   Proposal: {
     agreement: 'attempt-0',
     view: 0,

@@ -143,7 +143,7 @@ describe('a bad message costs its sender its place, never the round', () => {
       'INVALID',
       insteadOf('MaskedHeader', (header) => [forge(header, { maskingSetHash: new Uint8Array(32) })])
     ],
-    ['a message in the middle of a vector', 'OUT_OF_PHASE', insteadOf('MaskedHeader', (_, frame) => [frame, frame])]
+    ['a message in the middle of a vector', 'OUT_OF_PHASE', insteadOf('Vector', (_, frame) => [frame, frame])]
   ]
 
   for (const [what, code, tamper] of without) {
@@ -159,7 +159,7 @@ describe('a bad message costs its sender its place, never the round', () => {
     const hangUp: Tamper = async function* (frames) {
       for await (const frame of frames) {
         yield frame
-        if (frame.kind === 'control' && decodeMessage(frame.payload).type === 'MaskedHeader') return
+        if (frame.kind === 'control' && decodeMessage(frame.payload).type === 'Vector') return
       }
     }
     const simulation = await run({ tamper: new Map([[culprit, hangUp]]) })
