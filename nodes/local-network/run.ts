@@ -15,7 +15,7 @@ import { readInputs, writeInputs } from './inputs.ts'
 import type { Inputs } from './inputs.ts'
 import type { Kill } from './kills.ts'
 import { LocalNetwork } from './network.ts'
-import type { Glimpse } from './network.ts'
+import type { Glimpse, Watch } from './network.ts'
 import { reportRound, summarise } from './report.ts'
 import type { RoundReport, Summary } from './report.ts'
 import type { ClosedRound } from './running-round.ts'
@@ -39,11 +39,12 @@ export interface NetworkRun {
   out?: string
   data?: string
   glimpse?: Glimpse
+  watch?: Watch
 }
 
 /** Who is told of it, as it happens. */
 export interface Audience {
-  started?(task: Task): void
+  started?(task: Task, network: LocalNetwork): void
   round(report: RoundReport, sumFile: string | undefined): Promise<void> | void
   warn: (text: string) => void
 }
@@ -57,7 +58,7 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       throw error
     })
     if (run.out !== undefined) await mkdir(run.out, { recursive: true })
-    const { inProcess, kills, restart, glimpse } = run
+    const { inProcess, kills, restart, glimpse, watch } = run
     const network = new LocalNetwork({
       task,
       taskFile,
@@ -67,11 +68,12 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       kills,
       restart,
       warn: audience.warn,
-      glimpse
+      glimpse,
+      watch
     })
     try {
       await whileWaiting(() => network.doing, network.start())
-      audience.started?.(task)
+      audience.started?.(task, network)
       return await runRounds(run, { network, task, ids, inputs, folder: folder.path }, audience)
     } finally {
       await network.stop()

@@ -51,6 +51,7 @@ describe('a round as its launcher sees it', () => {
       included: [0, 1, 3],
       dropped: [2],
       missing: [],
+      input: 'summed',
       hasSum: true,
       decided: 'ab',
       phaseMs: { keys: 1 },
