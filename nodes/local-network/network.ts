@@ -240,7 +240,7 @@ export class LocalNetwork {
     const known = [...this.#peers.values()].map(({ addresses }) => addresses[0]).slice(0, 1)
     const again = this.#processes.get(number)!
     await start(known).catch((error: Error) => {
-      if (!this.#killed.has(again)) throw error
+      if (!this.#killed.has(again) && !this.#ended) throw error
     })
     if (!this.#killed.has(again)) this.#restarting.delete(number)
   }

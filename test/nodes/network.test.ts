@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { generateInput, reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import type { RoundReport } from '../../nodes/local-network/report.ts'
 import { readNpy, writeNpy } from '../../nodes/npy.ts'
-import { network, secagg, startSecagg, temporaryFolder } from './secagg.ts'
+import { network, processesOf, secagg, startSecagg, temporaryFolder } from './secagg.ts'
 import type { NetworkEnded } from './secagg.ts'
 
 const everyone = (members: number): number[] => Array.from({ length: members }, (_, member) => member)
@@ -24,13 +24,6 @@ function assertAllExact({ code, rounds, summary, stderr }: NetworkEnded, members
   }
   const counts = { rounds: expected, summed: expected, burned: 0, distinctAggregators: expected, exact: expected }
   assert.deepEqual(summary, { type: 'summary', ...counts })
-}
-
-/** Processes of this machine that were started with such an argument. */
-async function processesOf(argument: string): Promise<string[]> {
-  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')))
-  return lines.filter((line) => line.includes('node.yaml') && line.includes(argument))
 }
 
 describe('a network of processes', function () {
