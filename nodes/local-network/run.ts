@@ -47,6 +47,8 @@ export interface Audience {
   started?(task: Task, network: LocalNetwork): void
   round(report: RoundReport, sumFile: string | undefined): Promise<void> | void
   warn: (text: string) => void
+  /** Whether people are told on stderr what is being waited for; so unless false. */
+  progress?: boolean
 }
 
 /** Runs a network from its first process to its last. Throws what a user can act on; no process outlives it. */
@@ -72,7 +74,7 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       watch
     })
     try {
-      await whileWaiting(() => network.doing, network.start())
+      await waiting(network, audience, network.start())
       audience.started?.(task, network)
       return await runRounds(run, { network, task, ids, inputs, folder: folder.path }, audience)
     } finally {
@@ -81,6 +83,10 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
   } finally {
     folder.remove()
   }
+}
+
+function waiting<T>(network: LocalNetwork, { progress }: Audience, work: Promise<T>): Promise<T> {
+  return progress === false ? work : whileWaiting(() => network.doing, work)
 }
 
 interface Prepared {
@@ -99,7 +105,7 @@ async function runRounds(run: NetworkRun, prepared: Prepared, audience: Audience
     weight: run.weights?.[number]
   })
   for (let round = 1; round <= run.rounds; round++) {
-    const closed = await whileWaiting(() => network.doing, network.runRound(round, contribution(round)))
+    const closed = await waiting(network, audience, network.runRound(round, contribution(round)))
     const sumFile = closed.status === 'summed' ? await exportSum(network, closed, run.out ?? folder) : undefined
     const report = await examine(closed, sumFile, closed.included.map(contribution(round)), task, ids)
     reports.push(report)

@@ -95,7 +95,8 @@ async function suspendAtEachPhase(how: Suspension): Promise<void> {
       reports.push(report)
       comeBack()
     },
-    warn: (text) => assert.fail(text)
+    warn: (text) => assert.fail(text),
+    progress: false
   })
   for (const [at, phase] of mortalPhases.entries()) {
     const { round, included } = reports[at]

@@ -97,24 +97,9 @@ describe('a network of processes', function () {
     assert.equal(ended.summary?.distinctAggregators, 6)
   })
 
-  it('carries the round on when its aggregator dies, at whatever phase, and goes on with the next', async () => {
-    const phases = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum']
-    const kills = phases.flatMap((phase, at) => ['--kill', `aggregator@${phase}:${at + 1}`])
-    const ended = await network('--peers', '8', '--rounds', '7', '--length', '100', '--timeout', '2', ...kills)
-    assert.equal(ended.code, 0, ended.stderr)
-    for (const { round, status, exact, killed, included, views, attempts, aggregatorIndex } of ended.rounds) {
-      const phase = phases[round - 1]
-      assert.deepEqual({ status, exact, attempts }, { status: 'summed', exact: true, attempts: 1 }, phase)
-      if (phase === undefined) continue
-      assert.equal(views, 2, phase)
-      assert.notEqual(aggregatorIndex, killed[0], phase)
-      // Who died before its vector was in another's custody is not in the sum; after that it is.
-      assert.deepEqual(included, round > 3 ? everyone(8) : without(8, killed[0]), phase)
-    }
-    assert.deepEqual(ended.rounds[6].included, everyone(8), 'those that were killed are back')
-  })
-
-  it('sums sixteen members as it sums three', async () => {
+  it('sums sixteen members as it sums three', async function () {
+    // On one core of a slow machine sixteen processes take a minute, most of it to start.
+    this.timeout(300_000)
     for (const peers of [3, 16]) {
       const ended = await network('--peers', String(peers), '--rounds', '1', '--encoding', 'integer', '--timeout', '20')
       assertAllExact(ended, peers, 1)
