@@ -15,7 +15,7 @@ import { masksToRemove, Revealed } from './unmasking.ts'
 import { gatherVectors } from './uploads.ts'
 import type { Uploads } from './uploads.ts'
 import { maskInto } from './vectors.ts'
-import { furthestPoint } from './takeover.ts'
+import { checkClosable, furthestPoint } from './takeover.ts'
 import { agree, decideClosing, propose } from './voting.ts'
 
 /** The elected member's side of a round, top to bottom as §4 tells it: a barrier per phase. It need not be trusted. */
@@ -294,6 +294,7 @@ async function closeSummed(
   { body }: Message<'SumHeader'>,
   signal: AbortSignal
 ): Promise<void> {
+  checkClosable(round)
   const contributions = checkOpened(body, book, decided, round.rules.roster.members[round.me].id)
   const hash = cutHash(decided.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
@@ -309,6 +310,7 @@ async function publishAgain(
   { header, contributions }: CheckedSum,
   signal: AbortSignal
 ): Promise<void> {
+  checkClosable(round)
   await round.reach('sum')
   table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current }))
   table.broadcastVector(round.sumName)

@@ -238,6 +238,7 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
   const closing = body.agreement === 'closing'
   round.views.shown(closing ? 'data' : 'control')
   await round.reach(closing ? 'close' : 'agree')
+  if (body.value.kind === 'summed') round.sumsProposed.add(view)
   const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round)
   if (verdict.why !== undefined) round.ports.observer.refused?.(verdict.why)
   // S5: what a restarted member would have to remember, it prepares only under a lock.
@@ -290,6 +291,11 @@ function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
       throw new MessageError('OUT_OF_PHASE', 'this member was not shown the key book and masking set of a cut')
     const checked = readCut(cut, headers, under.book, under.set, round.rules, message.from)
     const mine = checked.headers.get(round.me)
+    if (mine !== undefined && round.ballot.sitsOut(attempt.number))
+      throw new MessageError(
+        'OUT_OF_PHASE',
+        'a cut includes a vector that this member sent, or not, before its restart'
+      )
     if (mine !== undefined && (attempt.header === undefined || !sameBytes(mine.encoded, attempt.header.encoded))) {
       throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', { culprit })
     }

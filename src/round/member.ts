@@ -71,6 +71,11 @@ const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(
 
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
 
+/** Whether a vector of this member's in the last attempt may have left; before a restart nobody remembers (S5). */
+function mayHaveMasked(round: Round | undefined): boolean {
+  return round !== undefined && (round.running?.header !== undefined || round.ballot.sitsOut(round.attemptNumber))
+}
+
 const rosters = new WeakMap<Task, Roster>()
 
 /** The roster that the task begins with; its keys are checked once, however many members run in this process. */
@@ -371,7 +376,7 @@ export class Member {
     round.wipe()
     const outcome = await this.#outcome(later, round, began)
     await round.erase()
-    const input = round.running?.header === undefined ? 'not included' : 'burned'
+    const input = mayHaveMasked(round) ? 'burned' : 'not included'
     this.#options.closed?.({
       ...outcome,
       round: round.rules.context.round,
@@ -411,20 +416,19 @@ export class Member {
     const n = this.roster.members.length
     const included = header === undefined ? [] : decodeSet(header.body.cut.included, n)
     const set = attempt?.set?.members ?? included
-    const hadInput = attempt?.header !== undefined
     return {
       round: number,
       status: summed ? 'summed' : 'burned',
       ...(summed ? {} : { reason }),
       aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? this.me,
       views: (round?.views.current ?? commits.view) + 1,
-      attempts: 1,
+      attempts: (round?.attemptNumber ?? 0) + 1,
       included,
       dropped: summed ? set.filter((member) => !included.includes(member)) : [],
       missing: summed ? this.roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
       input: included.includes(this.me)
         ? 'summed'
-        : hadInput
+        : mayHaveMasked(round)
           ? summed
             ? 'not included'
             : 'burned'

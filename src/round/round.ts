@@ -89,6 +89,8 @@ export class Round {
   readonly views: Views
   /** The attempt that this member has been shown. */
   running?: Attempt
+  /** Views whose leader proposed to close the round as summed. */
+  readonly sumsProposed = new Set<number>()
   /** Why the round is to be burned, for people. */
   reason = ''
 
