@@ -262,13 +262,17 @@ async function gatherReveals(
   return revealed
 }
 
-/** Where shares open something else than was committed to, everyone gets evidence against their dealer (§8). */
+/**
+ * Where shares open something else than was committed to, everyone gets evidence against their dealer (§8), and nobody
+ * else can open this cut either.
+ */
 function openAll(round: Round, revealed: Revealed): Opened {
   try {
     return revealed.open()
   } catch (error) {
     for (const evidence of revealed.evidence()) round.accuse(evidence)
-    throw error
+    round.ports.observer.refused?.(error as Error)
+    throw new LeaderGaveUp((error as Error).message)
   }
 }
 
