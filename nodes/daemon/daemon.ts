@@ -254,6 +254,9 @@ export class Daemon {
     const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
     aggregation.addEventListener('sum', closed)
     aggregation.addEventListener('round:burned', closed)
+    aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) =>
+      this.#options.logger.warn({ round, kind, culprit }, 'a member broke the protocol and leads no more')
+    )
     // A member that was away asks whoever it meets first how far the rounds have come.
     this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => void this.#catchUp(peerId.toString()))
   }

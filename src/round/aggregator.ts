@@ -12,6 +12,7 @@ import type { Shown, Table } from './table.ts'
 import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import { masksToRemove, Revealed } from './unmasking.ts'
+import type { Opened } from './unmasking.ts'
 import { gatherVectors } from './uploads.ts'
 import type { Uploads } from './uploads.ts'
 import { maskInto } from './vectors.ts'
@@ -261,6 +262,20 @@ async function gatherReveals(
   return revealed
 }
 
+/**
+ * Where shares open something else than was committed to, everyone gets evidence against their dealer (§8), and nobody
+ * else can open this cut either.
+ */
+function openAll(round: Round, revealed: Revealed): Opened {
+  try {
+    return revealed.open()
+  } catch (error) {
+    for (const evidence of revealed.evidence()) round.accuse(evidence)
+    round.ports.observer.refused?.(error as Error)
+    throw new LeaderGaveUp((error as Error).message)
+  }
+}
+
 /** Phase 6: the masks come off, the sum goes out with what opened it. */
 async function publishSum(
   round: Round,
@@ -273,7 +288,7 @@ async function publishSum(
   signal: AbortSignal
 ): Promise<Message<'SumHeader'>> {
   const { ports, rules, shape } = round
-  const opened = revealed.open()
+  const opened = openAll(round, revealed)
   const masks = masksToRemove(rules, book, set, decided, opened)
   await round.reach('sum')
   const name = round.publishedName

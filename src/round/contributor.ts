@@ -7,6 +7,7 @@ import { sameBytes } from './dealing.ts'
 import { cutHash, inclusionOf } from './messages.ts'
 import type { AgreementName, Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
+import { checkPlan } from './plan.ts'
 import type { Round } from './round.ts'
 import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
 import type { MaskingSet } from './transcript.ts'
@@ -89,22 +90,17 @@ const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'contr
 
 /** Phases 0 and 1. The mark is on disk before the advert leaves (S5). */
 async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number): AsyncGenerator<Frame> {
-  const { body } = plan
-  const fault = (code: 'WRONG_VIEW' | 'WRONG_ATTEMPT' | 'INVALID', sentence: string) =>
-    new MessageError(code, sentence, { culprit: round.culprit(plan) })
-  if (body.view !== view) throw fault('WRONG_VIEW', `a RoundPlan is for view ${body.view}, not ${view}`)
-  for (const retry of body.retries) await round.learn(readEmbedded('Decision', retry, round.rules))
-  if (body.attempt !== round.attemptNumber)
-    throw fault(
-      'WRONG_ATTEMPT',
-      `a RoundPlan is for attempt ${body.attempt}, and attempt ${round.attemptNumber} is due`
-    )
-  if (body.length !== round.task.length)
-    throw fault('INVALID', `a RoundPlan asks for vectors of ${body.length}, not ${round.task.length}`)
-  if (!sameBytes(body.contextHash, round.contextHash))
-    throw fault('INVALID', 'a RoundPlan starts from another context than this member holds')
+  try {
+    await checkPlan(plan, round, view)
+  } catch (error) {
+    // Others may have been shown another: they have evidence with this one.
+    round.ports.links.announce(plan.encoded)
+    round.attempt().keep('RoundPlan', view, plan)
+    throw error
+  }
   round.views.shown('control')
   const attempt = round.attempt()
+  attempt.keep('RoundPlan', view, plan)
   if (round.ballot.sitsOut(attempt.number)) return
   await round.ballot.enter(attempt.number, attempt.id)
   const contributes = await round.hasInput()
@@ -235,6 +231,14 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
     throw new MessageError('WRONG_VIEW', `a Proposal is for view ${body.view}, not ${view}`, {
       culprit: round.culprit(message)
     })
+  if (body.value.kind !== 'cut' && (body.cut !== null || body.headers.length > 0))
+    throw new MessageError(
+      'INVALID',
+      `a Proposal of ${body.value.kind} carries a cut, which belongs to no such value`,
+      {
+        culprit: round.culprit(message)
+      }
+    )
   const closing = body.agreement === 'closing'
   round.views.shown(closing ? 'data' : 'control')
   await round.reach(closing ? 'close' : 'agree')
@@ -382,6 +386,7 @@ async function checkSum(
   const contributions = checkOpened(body, book, cut, culprit)
   await round.storeSum(message, frames)
   attempt.sum = { header: message, contributions }
+  attempt.keep('SumHeader', view, message)
 }
 
 function inView(message: Message<'KeyBook'> | Message<'MaskingSet'>, round: Round, view: number): Attempt {

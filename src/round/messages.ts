@@ -92,6 +92,8 @@ const bodies = {
     locks: z.array(z.strictObject({ agreement, view, value: hash })).max(64)
   }),
   Decision: z.strictObject({ value, commits: certificate, reason: z.string().max(300) }),
+  // The signature says who brings it; what it proves stands on its own (evidence.ts), and is of the round in the context.
+  Evidence: z.strictObject({ evidence: embedded }),
 
   // first on every conversation with a leader
   Join: z.strictObject({

@@ -31,6 +31,7 @@ const samples: { [T in MessageType]: Body<T> } = {
   Want: {},
   ViewChange: { view: 1, locks: [{ agreement: 'closing', view: 0, value: hash }] },
   Decision: { ...decisionFor('closing', burned), reason: 'why' },
+  Evidence: { evidence: new Uint8Array(9) },
   Join: {
     view: 1,
     why: new Uint8Array(9),
