@@ -16,10 +16,12 @@ import { encodeEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
 import { cutHash, decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
+import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network, Phase } from './ports.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import type { RoundRules } from './transcript.ts'
+import { isStatement } from './statements.ts'
 import { receiveVector, vectorFrames } from './vectors.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
@@ -64,9 +66,6 @@ export interface MemberOptions {
   convicted?: (evidence: Evidence) => void
 }
 
-/** Largest message that is gossiped; a larger one goes to each member directly (§4). */
-const MAX_GOSSIP_BYTES = 64 * 1024
-
 /** What of all evidence a member that was away is told at once: it must fit into one message. */
 const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 
@@ -83,8 +82,8 @@ const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(
 
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
 
-/** What may come by gossip; beside these evidence, which is verified before it is passed on. */
-const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision', 'RoundPlan'])
+/** What may come by gossip; beside these evidence, verified before it is passed on, and statements of leaders. */
+const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision'])
 
 const rosters = new WeakMap<Task, Roster>()
 
@@ -177,7 +176,8 @@ export class Member {
     const message = decodeMessage(encoded)
     authenticate(message, this.#context(message.round), this.roster)
     if (message.type === 'Evidence') return void readEvidence(message, this.#rules(message.round))
-    if (!announced.has(message.type)) throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
+    if (!announced.has(message.type) && !isStatement(message))
+      throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
   }
 
   /**
@@ -210,11 +210,9 @@ export class Member {
       case 'Evidence':
         await this.#convictions.note(readEvidence(message, this.#rules(message.round)))
         return
-      case 'RoundPlan':
-        // Refused by whoever passes it on: those who were shown another have evidence.
-        if (message.round === this.runningRound) this.#running?.round.saw(message)
-        return
       default:
+        // A leader's word that a member refused: those who were shown another have evidence.
+        if (isStatement(message)) return void (message.round === this.runningRound && this.#running?.round.saw(message))
         throw this.#fault('OUT_OF_PHASE', from, `sent a ${message.type} outside a conversation`)
     }
   }
