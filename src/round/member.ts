@@ -441,6 +441,8 @@ export class Member {
     const { value, reason, commits } = body
     const summed = value.kind === 'summed'
     const header = summed ? await this.#sumHeader(number, commits.root!, value.cutHash) : undefined
+    // One that was shown another cut, set or book than the rest, and then nothing more, learns of it here.
+    if (header !== undefined) round?.saw(header)
     const attempt = round?.running
     const n = this.roster.members.length
     const included = header === undefined ? [] : decodeSet(header.body.cut.included, n)

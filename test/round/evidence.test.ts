@@ -287,6 +287,7 @@ describe('evidence of two statements where only one may be made', () => {
       [honest[1], say('Proposal', 1, { ...proposed, cut: { ...cutOf, maskingSetHash: b } })],
       [honest[1], say('SumHeader', 1, { ...summed, cut: { ...cutOf, maskingSetHash: b } })],
       [honest[2], say('Lock', 1, lockOf('attempt-0', b))],
+      [honest[2], say('SumHeader', 1, { ...summed, cut: { ...cutOf, headersRoot: b } })],
       [honest[4], say('Lock', 1, lockOf('closing', a, b))]
     ]
     for (const [first, second] of others) {

@@ -88,6 +88,8 @@ function assertConvicted(simulation: Simulation, kind: EvidenceKind, who: number
 
 const outcomeOf = (simulation: Simulation, round = 1) => simulation.peers[bystander].outcomes[round - 1]
 
+const oneOnly = (member: number) => member === bystander
+
 /** A cut without its last member, as the same leader would propose it. */
 function smaller(proposal: Message<'Proposal'>): Partial<Body<'Proposal'>> {
   const { cut, headers } = proposal.body
@@ -141,6 +143,30 @@ describe('a leader that says different things to different members', function ()
         simulation.peers[bystander].viewsLeft.join('; ')
       )
       assert.ok(outcome.included.length >= task.thresholds.nMin)
+    })
+  }
+
+  const toOne: Array<[string, Tamper]> = [
+    [
+      'key book',
+      insteadOf('KeyBook', (book) => [signedBy(leader, book, { adverts: book.body.adverts.slice(1) })], oneOnly)
+    ],
+    ['masking set', insteadOf('MaskingSet', (set) => [signedBy(leader, set, { readyHash: other })], oneOnly)],
+    [
+      'cut',
+      insteadOf(
+        'Proposal',
+        (proposal, frame) => (proposal.body.cut === null ? [frame] : [signedBy(leader, proposal, smaller(proposal))]),
+        oneOnly
+      )
+    ],
+    ['sum', insteadOf('SumHeader', (sum) => [signedBy(leader, sum, { root: other })], oneOnly)]
+  ]
+  for (const [what, tamper] of toOne) {
+    it(`another ${what} to a single member: that one has evidence for everyone, and the round is summed`, async () => {
+      const simulation = await run({ tamperAsLeader: new Map([[leader, tamper]]) })
+      assertConvicted(simulation, 'equivocation', leader)
+      assert.equal(outcomeOf(simulation).status, 'summed')
     })
   }
 
