@@ -111,15 +111,9 @@ const offences = [
     { ...proposal, reason: 'again' },
     { ...proposal, lock: votes('Prepare', vote, [0, 1, 2, 3]) }
   ),
-  offence(
-    'equivocation',
-    'SumHeader',
-    sum,
-    { ...sum, root: b },
-    { ...sum, view: 1, root: b },
-    { ...sum, cut: { ...cut, headersRoot: b } }
-  ),
-  offence('equivocation', 'SumHeader', sum, { ...sum, cut: { ...cut, headersRoot: b }, root: b }),
+  offence('equivocation', 'SumHeader', sum, { ...sum, root: b }, { ...sum, view: 1, root: b }),
+  offence('equivocation', 'SumHeader', sum, { ...sum, cut: { ...cut, headersRoot: b } }),
+  offence('equivocation', 'SumHeader', sum, { ...sum, cut: { ...cut, attemptId: b }, root: b }),
   offence('equivocation', 'SumHeader', sum, { ...sum, seeds: [{ member: 0, secret: b }] }),
   offence('double-statement', 'KeyAdvert', advertOf(), advertOf(b), { ...advertOf(b), attemptId: b }),
   offence('double-statement', 'ShareRoot', { attemptId, root: a }, { attemptId, root: b }, { attemptId: b, root: b }),
