@@ -16,6 +16,7 @@ import type { Dealing, HeldShare } from './dealing.ts'
 import type { Ballot, Side } from './ballot.ts'
 import type { Body, Message, ShareProof } from './messages.ts'
 import type { Random } from './ports.ts'
+import type { StatementType } from './statements.ts'
 import { attemptIdOf, roundIdOf } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 
@@ -68,14 +69,9 @@ export class Attempt {
     this.#seed = new Secret(random(32))
   }
 
-  /** Keeps what a leader showed: of each key book, masking set and cut (by its hash) the last signed copy, else one a view. */
-  keep(
-    type: 'RoundPlan' | 'KeyBook' | 'MaskingSet' | 'Proposal' | 'SumHeader',
-    which: Uint8Array | number,
-    { encoded }: Message
-  ): void {
-    const key = typeof which === 'number' ? which : bytesToHex(which)
-    if (this.#shown.size < MOST_SHOWN) this.#shown.set(`${type}/${key}`, encoded)
+  /** Keeps what a leader showed; of the same (by its hash, in hex) the last signed copy. */
+  keep(type: StatementType, which: string, { encoded }: Message): void {
+    if (this.#shown.size < MOST_SHOWN) this.#shown.set(`${type}/${which}`, encoded)
   }
 
   get shown(): Uint8Array[] {

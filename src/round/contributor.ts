@@ -5,7 +5,7 @@ import type { Attempt } from './attempt.ts'
 import { checkOpened } from './attempt.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, inclusionOf } from './messages.ts'
-import type { AgreementName, Body, Message } from './messages.ts'
+import type { AgreementName, AnyMessage, Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import { checkPlan } from './plan.ts'
 import type { Round } from './round.ts'
@@ -36,52 +36,71 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
     if (came.done === true) return
     const message = round.read(came.value, leader)
     round.heardOnce(message)
-    switch (message.type) {
-      case 'RoundPlan':
-        yield* advertise(message, round, view)
-        break
-      case 'KeyBook':
-        yield* deliverShares(message, round, view)
-        if (awaitsShares(round)) sharesAwaited = round.sharesHeld().then(() => 'shares')
-        break
-      case 'ShareDelivery':
-        round.deliver(message)
-        break
-      case 'MaskingSet':
-        yield* mask(message, round, view)
-        break
-      case 'VectorRequest':
-        yield* sendVector(message, round)
-        break
-      case 'Custody':
-        yield* takeIntoCustody(message, frames, round, view)
-        break
-      case 'Proposal':
-        yield* prepare(message, round, view)
-        break
-      case 'Lock':
-        yield* commit(message, round)
-        break
-      case 'Decision':
-        await round.learn(message)
-        if (message.body.commits.agreement === 'closing') return
-        round.views.shown('data')
-        yield* reveal(round)
-        break
-      case 'RevealRequest':
-        yield* revealSilent(message, round)
-        break
-      case 'SumHeader':
-        await checkSum(message, frames, round, view)
-        break
-      default:
-        throw new MessageError('OUT_OF_PHASE', `the leader sent a ${message.type}, which no leader sends`, {
-          culprit: round.rules.roster.members[leader].id
-        })
+    try {
+      yield* answer(message, frames, round, view)
+    } catch (error) {
+      if (error instanceof MessageError) round.showRefused(message)
+      throw error
     }
+    if (isClosing(message)) return
+    if (message.type === 'KeyBook' && awaitsShares(round)) sharesAwaited = round.sharesHeld().then(() => 'shares')
     next = frames.next()
   }
 }
+
+/** What this member answers to one message of its leader. */
+async function* answer(
+  message: AnyMessage,
+  frames: AsyncIterator<Frame>,
+  round: Round,
+  view: number
+): AsyncGenerator<Frame> {
+  switch (message.type) {
+    case 'RoundPlan':
+      yield* advertise(message, round, view)
+      break
+    case 'KeyBook':
+      yield* deliverShares(message, round, view)
+      break
+    case 'ShareDelivery':
+      round.deliver(message)
+      break
+    case 'MaskingSet':
+      yield* mask(message, round, view)
+      break
+    case 'VectorRequest':
+      yield* sendVector(message, round)
+      break
+    case 'Custody':
+      yield* takeIntoCustody(message, frames, round, view)
+      break
+    case 'Proposal':
+      yield* prepare(message, round, view)
+      break
+    case 'Lock':
+      yield* commit(message, round)
+      break
+    case 'Decision':
+      await round.learn(message)
+      if (isClosing(message)) return
+      round.views.shown('data')
+      yield* reveal(round)
+      break
+    case 'RevealRequest':
+      yield* revealSilent(message, round)
+      break
+    case 'SumHeader':
+      await checkSum(message, frames, round, view)
+      break
+    default:
+      throw new MessageError('OUT_OF_PHASE', `the leader sent a ${message.type}, which no leader sends`, {
+        culprit: round.culprit(message)
+      })
+  }
+}
+
+const isClosing = (message: AnyMessage): boolean =>
+  message.type === 'Decision' && message.body.commits.agreement === 'closing'
 
 const awaitsShares = ({ running, ballot }: Round): boolean =>
   running?.book !== undefined && running.header === undefined && !ballot.sitsOut(running.number)
@@ -90,17 +109,10 @@ const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'contr
 
 /** Phases 0 and 1. The mark is on disk before the advert leaves (S5). */
 async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number): AsyncGenerator<Frame> {
-  try {
-    await checkPlan(plan, round, view)
-  } catch (error) {
-    // Others may have been shown another: they have evidence with this one.
-    round.ports.links.announce(plan.encoded)
-    round.attempt().keep('RoundPlan', view, plan)
-    throw error
-  }
+  await checkPlan(plan, round, view)
   round.views.shown('control')
   const attempt = round.attempt()
-  attempt.keep('RoundPlan', view, plan)
+  attempt.keep('RoundPlan', `in view ${view}`, plan)
   if (round.ballot.sitsOut(attempt.number)) return
   await round.ballot.enter(attempt.number, attempt.id)
   const contributes = await round.hasInput()
@@ -113,7 +125,7 @@ async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number
 async function* deliverShares(message: Message<'KeyBook'>, round: Round, view: number): AsyncGenerator<Frame> {
   const attempt = inView(message, round, view)
   const book = readKeyBook(message, attempt.id, round.rules)
-  attempt.keep('KeyBook', book.hash, message)
+  attempt.keep('KeyBook', round.hex(book.hash), message)
   round.views.shown('control')
   for (const fault of attempt.open(book)) round.ports.observer.refused?.(fault)
   const own = book.adverts.get(round.me)
@@ -149,7 +161,7 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
   if (attempt.book === undefined) return
   const set = readMaskingSet(message, attempt.book, round.rules)
   attempt.sets.set(round.hex(set.hash), { book: attempt.book, set })
-  attempt.keep('MaskingSet', set.hash, message)
+  attempt.keep('MaskingSet', round.hex(set.hash), message)
   round.views.shown('data')
   if (round.ballot.sitsOut(attempt.number)) return
   await round.reach('mask')
@@ -244,7 +256,11 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
   await round.reach(closing ? 'close' : 'agree')
   if (body.value.kind === 'summed') round.sumsProposed.add(view)
   const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round)
-  if (verdict.why !== undefined) round.ports.observer.refused?.(verdict.why)
+  if (verdict.why !== undefined) {
+    round.ports.observer.refused?.(verdict.why)
+    if (verdict.why instanceof MessageError && verdict.why.culprit === round.culprit(message))
+      round.showRefused(message)
+  }
   // S5: what a restarted member would have to remember, it prepares only under a lock.
   const votesFreely = closing || body.value.kind === 'retry' || !round.ballot.sitsOut(round.attemptNumber)
   const passesChecks = verdict.passes && votesFreely
@@ -304,7 +320,7 @@ function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
       throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', { culprit })
     }
     attempt.cuts.set(round.hex(value.cutHash), checked)
-    attempt.keep('Proposal', value.cutHash, message)
+    attempt.keep('Proposal', round.hex(value.cutHash), message)
     return { passes: true }
   } catch (error) {
     return { passes: false, why: error as Error }
@@ -386,7 +402,7 @@ async function checkSum(
   const contributions = checkOpened(body, book, cut, culprit)
   await round.storeSum(message, frames)
   attempt.sum = { header: message, contributions }
-  attempt.keep('SumHeader', view, message)
+  attempt.keep('SumHeader', `in view ${view}`, message)
 }
 
 function inView(message: Message<'KeyBook'> | Message<'MaskingSet'>, round: Round, view: number): Attempt {

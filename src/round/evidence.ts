@@ -236,7 +236,7 @@ function claim(kind: EvidenceKind, slot: Field[], says: Field[]): Claim {
  * how the last round was closed, or a value proposed again with another lock or other headers, says nothing else.
  *
  * A leader's statement also says what it rests on: a masking set its key book, a cut both, a lock the value that was
- * proposed and the sum that was shown. So whoever was shown another of those than the rest finds it out alone.
+ * proposed and the sum that was shown, a sum its cut. So whoever was shown another of those than the rest finds it out alone.
  */
 export function claimsOf({ type, body }: AnyMessage): Claim[] {
   switch (type) {
@@ -282,10 +282,14 @@ const proposalClaim = (view: number, agreement: string, hash: Uint8Array): Claim
   claim('equivocation', ['Proposal', view, agreement], [hash])
 /** A view has one sum: with it the round ends. */
 const sumClaim = (view: number, root: Uint8Array): Claim => claim('equivocation', ['sum', view], [root])
-const cutClaims = (view: number, { attemptId, keyBookHash, maskingSetHash }: Cut): Claim[] => [
-  bookClaim(view, attemptId, keyBookHash),
-  setClaim(view, attemptId, maskingSetHash)
-]
+function cutClaims(view: number, cut: Cut): Claim[] {
+  const { attemptId, keyBookHash, maskingSetHash } = cut
+  return [
+    claim('equivocation', ['cut', view, attemptId], [cutHash(cut)]),
+    bookClaim(view, attemptId, keyBookHash),
+    setClaim(view, attemptId, maskingSetHash)
+  ]
+}
 
 export const holds = (check: () => void): boolean => accepted(() => (check(), true)) ?? false
 

@@ -16,10 +16,12 @@ import { encodeEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
 import { cutHash, decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
+import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network, Phase } from './ports.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import type { RoundRules } from './transcript.ts'
+import { isStatement } from './statements.ts'
 import { receiveVector, vectorFrames } from './vectors.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
@@ -64,9 +66,6 @@ export interface MemberOptions {
   convicted?: (evidence: Evidence) => void
 }
 
-/** Largest message that is gossiped; a larger one goes to each member directly (§4). */
-const MAX_GOSSIP_BYTES = 64 * 1024
-
 /** What of all evidence a member that was away is told at once: it must fit into one message. */
 const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 
@@ -88,8 +87,8 @@ function mayHaveMasked(round: Round | undefined): boolean {
   return round !== undefined && (round.running?.header !== undefined || round.ballot.sitsOut(round.attemptNumber))
 }
 
-/** What may come by gossip; beside these evidence, which is verified before it is passed on. */
-const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision', 'RoundPlan'])
+/** What may come by gossip; beside these evidence, verified before it is passed on, and statements of leaders. */
+const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision'])
 
 const rosters = new WeakMap<Task, Roster>()
 
@@ -182,7 +181,8 @@ export class Member {
     const message = decodeMessage(encoded)
     authenticate(message, this.#context(message.round), this.roster)
     if (message.type === 'Evidence') return void readEvidence(message, this.#rules(message.round))
-    if (!announced.has(message.type)) throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
+    if (!announced.has(message.type) && !isStatement(message))
+      throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
   }
 
   /**
@@ -215,11 +215,9 @@ export class Member {
       case 'Evidence':
         await this.#convictions.note(readEvidence(message, this.#rules(message.round)))
         return
-      case 'RoundPlan':
-        // Refused by whoever passes it on: those who were shown another have evidence.
-        if (message.round === this.runningRound) this.#running?.round.saw(message)
-        return
       default:
+        // A leader's word that a member refused: those who were shown another have evidence.
+        if (isStatement(message)) return void (message.round === this.runningRound && this.#running?.round.saw(message))
         throw this.#fault('OUT_OF_PHASE', from, `sent a ${message.type} outside a conversation`)
     }
   }
@@ -448,6 +446,8 @@ export class Member {
     const { value, reason, commits } = body
     const summed = value.kind === 'summed'
     const header = summed ? await this.#sumHeader(number, commits.root!, value.cutHash) : undefined
+    // One that was shown another cut, set or book than the rest, and then nothing more, learns of it here.
+    if (header !== undefined) round?.saw(header)
     const attempt = round?.running
     const n = this.roster.members.length
     const included = header === undefined ? [] : decodeSet(header.body.cut.included, n)

@@ -29,13 +29,16 @@ export interface Channel {
   abort(reason: Error): void
 }
 
+/** Largest message that is gossiped; a larger one goes by stream (§4). */
+export const MAX_GOSSIP_BYTES = 64 * 1024
+
 /** How this member reaches the others; members are named by roster index. */
 export interface Network {
   /** Opens the conversation with a leader; rejects where it cannot be reached now. */
   converse(leader: number, signal: AbortSignal): Promise<Channel>
   /** One small message to one member, directly; rejects where no direct connection can be made. */
   deliver(to: number, message: Uint8Array, signal: AbortSignal): Promise<void>
-  /** Gossip: reaches everyone in the end, or nobody. At most 64 KiB. */
+  /** Gossip: reaches everyone in the end, or nobody. At most {@link MAX_GOSSIP_BYTES}. */
   announce(message: Uint8Array): void
 }
 

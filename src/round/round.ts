@@ -18,6 +18,7 @@ import type { Evidence } from './evidence.ts'
 import { LeaderGaveUp } from './faults.ts'
 import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
+import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
 import { readEmbedded } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
@@ -200,6 +201,16 @@ export class Round {
       throw new MessageError('REPEATED', `member ${message.from} showed two different ${message.type}s in one view`, {
         culprit: this.culprit(message)
       })
+  }
+
+  /**
+   * What this member refuses of its leader's words is shown to all: whoever was shown another has evidence with it, and
+   * two roots of one sum come to light (§6).
+   */
+  showRefused(message: AnyMessage): void {
+    if (!isStatement(message)) return
+    this.running?.keep(message.type, `refused in view ${message.body.view}`, message)
+    if (message.encoded.length <= MAX_GOSSIP_BYTES) this.ports.links.announce(message.encoded)
   }
 
   culprit({ from }: { from: number }): string {

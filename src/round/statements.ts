@@ -1,9 +1,11 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { sameBytes } from './dealing.ts'
-import type { Message } from './messages.ts'
+import type { AnyMessage, Message } from './messages.ts'
 
 /** What a leader says once a view, and in it once an attempt or agreement: said again, it is the same to the last bit. */
 type Statement = Message<'RoundPlan' | 'KeyBook' | 'MaskingSet' | 'Proposal' | 'SumHeader'>
+
+export type StatementType = Statement['type']
 
 const stated: ReadonlySet<string> = new Set<Statement['type']>([
   'RoundPlan',
@@ -13,7 +15,7 @@ const stated: ReadonlySet<string> = new Set<Statement['type']>([
   'SumHeader'
 ])
 
-export function isStatement(message: Message): message is Statement {
+export function isStatement(message: Message | AnyMessage): message is Statement {
   return stated.has(message.type)
 }
 

@@ -9,7 +9,10 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { createTask, InputError, secureAggregation } from '../../src/index.ts'
-import type { SecureAggregation, TaskInput } from '../../src/index.ts'
+import type { EvidenceDetail, SecureAggregation, TaskInput } from '../../src/index.ts'
+import { encodeEvidence } from '../../src/round/evidence.ts'
+import { encodeMessage, signedBytes } from '../../src/round/messages.ts'
+import type { Body, MessageType } from '../../src/round/messages.ts'
 
 type Node = Libp2p<{ aggregation: SecureAggregation }>
 
@@ -47,7 +50,7 @@ async function network(members: number, ...terms: Array<Partial<TaskInput>>) {
       tasks.every((task) => node.services.aggregation.session(task.id).subscribers().length === members - 1)
     )
   while (!all()) await new Promise((resolve) => setTimeout(resolve, 20))
-  return { nodes, tasks, ids, stop: () => Promise.all(nodes.map(async (node) => node.stop())) }
+  return { nodes, tasks, ids, keys, stop: () => Promise.all(nodes.map(async (node) => node.stop())) }
 }
 
 describe('the libp2p service', () => {
@@ -145,6 +148,42 @@ describe('the libp2p service', () => {
       await stop()
     }
   })
+
+  for (const [what, size] of [
+    ['by gossip', 1],
+    ['directly where it is too large for that', 300]
+  ] as const) {
+    it(`tells every member's application of evidence against one, ${what}`, async () => {
+      const { nodes, tasks, ids, keys, stop } = await network(4, {})
+      const [task] = tasks
+      try {
+        const { member } = nodes[0].services.aggregation.session(task.id)
+        const context = { task: task.idBytes, epoch: 0, round: 1 }
+        const say = async <T extends MessageType>(type: T, by: number, body: Body<T>) => {
+          const signature = await keys[by].sign(signedBytes(type, context, body))
+          return encodeMessage(type, context, member.roster.indexOf(ids[by]), body, signature).encoded
+        }
+        const nothing = new Uint8Array(32)
+        const proof = { dealer: 0, share: nothing, sibling: nothing, nonce: nothing, path: [], root: nothing }
+        const keyShares = Array.from({ length: size }, () => ({ ...proof, signature: new Uint8Array(64) }))
+        const lie = { attemptId: nothing, cutHash: nothing, seed: null, keyShares, seedShares: [] }
+        const culprit = member.roster.indexOf(ids[3])
+        const statements = [await say('Reveal', 3, lie)]
+        const evidence = encodeEvidence({ kind: 'lying-holder', culprit, ...context, statements })
+        const told = nodes.map(
+          ({ services }) =>
+            new Promise<EvidenceDetail>((resolve) =>
+              services.aggregation.addEventListener('evidence', ({ detail }) => resolve(detail), { once: true })
+            )
+        )
+        await member.hear(member.roster.indexOf(ids[1]), await say('Evidence', 1, { evidence }))
+        for (const detail of await Promise.all(told))
+          assert.deepEqual(detail, { task: task.id, round: 1, kind: 'lying-holder', culprit: ids[3], evidence })
+      } finally {
+        await stop()
+      }
+    })
+  }
 
   it('lets a contribution be called off before a round takes it', async () => {
     const { nodes, tasks, stop } = await network(4, {})

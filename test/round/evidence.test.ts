@@ -111,15 +111,9 @@ const offences = [
     { ...proposal, reason: 'again' },
     { ...proposal, lock: votes('Prepare', vote, [0, 1, 2, 3]) }
   ),
-  offence(
-    'equivocation',
-    'SumHeader',
-    sum,
-    { ...sum, root: b },
-    { ...sum, view: 1, root: b },
-    { ...sum, cut: { ...cut, headersRoot: b } }
-  ),
-  offence('equivocation', 'SumHeader', sum, { ...sum, cut: { ...cut, headersRoot: b }, root: b }),
+  offence('equivocation', 'SumHeader', sum, { ...sum, root: b }, { ...sum, view: 1, root: b }),
+  offence('equivocation', 'SumHeader', sum, { ...sum, cut: { ...cut, headersRoot: b } }),
+  offence('equivocation', 'SumHeader', sum, { ...sum, cut: { ...cut, attemptId: b }, root: b }),
   offence('equivocation', 'SumHeader', sum, { ...sum, seeds: [{ member: 0, secret: b }] }),
   offence('double-statement', 'KeyAdvert', advertOf(), advertOf(b), { ...advertOf(b), attemptId: b }),
   offence('double-statement', 'ShareRoot', { attemptId, root: a }, { attemptId, root: b }, { attemptId: b, root: b }),
@@ -287,6 +281,7 @@ describe('evidence of two statements where only one may be made', () => {
       [honest[1], say('Proposal', 1, { ...proposed, cut: { ...cutOf, maskingSetHash: b } })],
       [honest[1], say('SumHeader', 1, { ...summed, cut: { ...cutOf, maskingSetHash: b } })],
       [honest[2], say('Lock', 1, lockOf('attempt-0', b))],
+      [honest[2], say('SumHeader', 1, { ...summed, cut: { ...cutOf, headersRoot: b } })],
       [honest[4], say('Lock', 1, lockOf('closing', a, b))]
     ]
     for (const [first, second] of others) {

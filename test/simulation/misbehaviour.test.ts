@@ -294,6 +294,23 @@ describe('a leader that lies', () => {
       insteadOf('RoundPlan', (plan) => [asLeader(plan, { length: 8 })])
     ],
     [
+      'proves how a round ended that came before the first',
+      /this is the first round/,
+      insteadOf('RoundPlan', (plan) => [asLeader(plan, { previous: new Uint8Array(9) })])
+    ],
+    [
+      'plans an attempt without the decision to come to it',
+      /comes with 0 decisions/,
+      insteadOf('RoundPlan', (plan) => [asLeader(plan, { attempt: 1 })])
+    ],
+    [
+      'pads a proposal to close the round',
+      /carries a cut/,
+      insteadOf('Proposal', (proposal, frame) =>
+        proposal.body.agreement === 'closing' ? [asLeader(proposal, { headers: [new Uint8Array(9)] })] : [frame]
+      )
+    ],
+    [
       'opens a seed that nobody committed to',
       /does not match its commitment/,
       insteadOf('SumHeader', (sum) => [
@@ -340,6 +357,47 @@ describe('a leader that lies', () => {
         assert.ok(convicted || named?.culprit === task.members[leader], refusals.join('; '))
       }
       assert.equal(outcomeOf(simulation, 2).status, 'summed')
+    })
+  }
+})
+
+describe('a leader that proves another end of the last round than the others know', () => {
+  const ends: Array<[string, (known: Message<'Decision'>) => Uint8Array | null]> = [
+    ['none', () => null],
+    ['no decision', ({ body }) => body.commits.signatures],
+    [
+      'one of fewer than a quorum',
+      ({ body, from, signature, ...known }) => {
+        const commits = { ...body.commits, signatures: body.commits.signatures.subarray(64) }
+        return encodeMessage('Decision', known, from, { ...body, commits }, signature).encoded
+      }
+    ],
+    [
+      'another value',
+      ({ body, from, signature, ...known }) => {
+        const value = { ...body.value, beacon: new Uint8Array(32) } as typeof body.value
+        return encodeMessage('Decision', known, from, { ...body, value }, signature).encoded
+      }
+    ]
+  ]
+  for (const [what, end] of ends) {
+    it(`${what}: members refuse its plan and name it, and the next leader sums the round`, async () => {
+      const planned = new Set<number>()
+      const tamper = insteadOf('RoundPlan', (plan, frame) => {
+        if (plan.round === 1 || plan.body.view > 0) return [frame]
+        planned.add(plan.from)
+        const body = { ...plan.body, previous: end(decodeMessage(plan.body.previous!) as Message<'Decision'>) }
+        const signature = identities[plan.from].sign(signedBytes('RoundPlan', plan, body))
+        return [control(encodeMessage('RoundPlan', plan, plan.from, body, signature).encoded)]
+      })
+      const simulation = await run({ tamperAsLeader: new Map([0, 1, 2, 3, 4].map((member) => [member, tamper])) }, 2)
+      const { status, views } = outcomeOf(simulation, 2)
+      assert.deepEqual({ status, views }, { status: 'summed', views: 2 })
+      const [liar] = planned
+      for (const { refusals } of simulation.peers.filter((_, member) => member !== liar)) {
+        const named = refusals.find(({ message }) => /how the last round was closed/.test(message)) as MessageError
+        assert.equal(named?.culprit, task.members[liar], refusals.join('; '))
+      }
     })
   }
 })

@@ -17,7 +17,7 @@ import { Ledger } from './ledger.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 /** What a corrupt member makes of the frames that it would send in a conversation; where it ends, it hangs up. */
-export type Tamper = (frames: AsyncIterable<Frame>) => AsyncIterable<Frame>
+export type Tamper = (frames: AsyncIterable<Frame>, to: number) => AsyncIterable<Frame>
 
 export interface SimulationOptions {
   members: number
@@ -287,8 +287,8 @@ export class Simulation {
         const there = reach(leader)
         const [mine, theirs] = channelPair()
         for (const end of [self, there]) end.channels.add(mine)
-        void there.member.converse(me, this.#slow(theirs, this.#settings.tamperAsLeader.get(leader)))
-        return this.#slow(mine, this.#settings.tamper.get(me))
+        void there.member.converse(me, this.#slow(theirs, me, this.#settings.tamperAsLeader.get(leader)))
+        return this.#slow(mine, leader, this.#settings.tamper.get(me))
       },
       deliver: async (to: number, message: Uint8Array, signal: AbortSignal): Promise<void> => {
         await clock.sleep(this.#takes(), signal)
@@ -314,7 +314,7 @@ export class Simulation {
   }
 
   /** A channel whose frames take their time on the way out. */
-  #slow(channel: Channel, tamper?: Tamper): Channel {
+  #slow(channel: Channel, to: number, tamper?: Tamper): Channel {
     const { clock } = this
     const takes = () => this.#takes()
     return {
@@ -322,7 +322,7 @@ export class Simulation {
       async sink(source) {
         await channel.sink(
           (async function* () {
-            for await (const frame of tamper === undefined ? source : tamper(source)) {
+            for await (const frame of tamper === undefined ? source : tamper(source, to)) {
               await clock.sleep(takes())
               yield frame
             }

@@ -3,7 +3,7 @@ import type { Phase } from '../../src/round/ports.ts'
 import { below, chance, pick } from './chance.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
-import { checkRound, firstOrder } from './schedule.ts'
+import { checkNobodyConvicted, checkRound, firstOrder } from './schedule.ts'
 
 const threat = { corrupt: 0, dropout: 0.25 }
 
@@ -81,6 +81,7 @@ describe('a member that crashes and comes back with its journal', function () {
         const [first, second] = simulation.living.find(({ restarts }) => restarts === 0)!.outcomes
         assert.equal(first.status, 'summed', first.reason)
         assert.equal(second.status, 'summed', second.reason)
+        checkNobodyConvicted(simulation)
         simulation.ledger.check(simulation.task.thresholds.quorum)
       } catch (cause) {
         throw new Error(`seed ${seed}: member ${who} of ${members}: ${(cause as Error).message}`, { cause })

@@ -104,6 +104,7 @@ export async function runSchedule(schedule: Schedule): Promise<{ simulation: Sim
   }
   simulation.ledger.check(simulation.task.thresholds.quorum)
   checkNobodyBlamed(simulation)
+  checkNobodyConvicted(simulation)
   checkLeaders(simulation, rounds)
   return { simulation, digest: bytesToHex(H('digest', ...digests)) }
 }
@@ -153,6 +154,13 @@ function checkNobodyBlamed({ peers }: Simulation): void {
     for (const error of refusals)
       if (error instanceof MessageError && error.code !== 'OUT_OF_PHASE')
         assert.equal(error.culprit, undefined, `member ${index} blames an honest one: ${error.message}`)
+}
+
+/** Whatever crashes and is lost, no two words of an honest member are evidence against it. */
+export function checkNobodyConvicted({ peers }: Simulation): void {
+  for (const [index, { member }] of peers.entries())
+    for (const { kind, culprit } of member.evidence)
+      assert.fail(`member ${index} holds evidence of ${kind} against member ${culprit}, which is honest`)
 }
 
 /** Order and deck follow from the closed rounds alone (§7), and so does who led the first view. */
