@@ -166,7 +166,8 @@ export class RunningRound {
 
   /** Reasons name members by roster index, and people here know them by number. */
   #inNumbers(reason: string | undefined): string | undefined {
-    return reason?.replaceAll(/\bmember (\d+)/g, (_, index: string) => `peer-${this.#numbers[Number(index)]}`)
+    const peer = (index: string): string => `peer-${this.#numbers[Number(index)]}`
+    return reason?.replaceAll(/\bmembers? (\d+(?:, \d+)*)/g, (_, list: string) => list.split(', ').map(peer).join(', '))
   }
 
   /** The aggregator's report if it has seen the whole round, else that of a member that has. */

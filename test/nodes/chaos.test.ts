@@ -79,7 +79,8 @@ class Chaos {
     this.#strike()
     const strikes = this.#strikes
     this.#round++
-    this.#pending = draw(this.#uniform)
+    // The last round is left in peace, so that all are back and tell how the others ended.
+    this.#pending = this.#round > rounds ? [] : draw(this.#uniform)
     this.#reports = 0
     this.#strikes = 0
     return strikes
@@ -125,7 +126,7 @@ describe('a network of processes of which any may be killed, stopped or cut off 
     const footprints: { handles: number; mebibytes: number }[] = []
     const run: NetworkRun = {
       peers,
-      rounds,
+      rounds: rounds + 1,
       encoding: { type: 'integer', min: 0, max: 65_535 },
       threat: { corrupt: 0.125, dropout: 0.25 },
       deadline: deadlineMs / 1000,
@@ -148,6 +149,7 @@ describe('a network of processes of which any may be killed, stopped or cut off 
       progress: false
     })
     await chaos.over()
+    tell(chaos, reports, footprints)
 
     for (const [at, report] of reports.entries()) {
       const told = chaos.outcomes.get(report.round)!
@@ -155,7 +157,6 @@ describe('a network of processes of which any may be killed, stopped or cut off 
       assertTold(report, told, (number) => chaos.died.has(`${number}/${report.round}`))
     }
     assert.deepEqual(await processesOf(data), [], 'no process is left')
-    tell(chaos, reports, footprints)
     assertNoGrowth(footprints)
   })
 })

@@ -108,14 +108,14 @@ describe('a round as its launcher sees it', () => {
     const round = begun()
     const burned = {
       status: 'burned' as const,
-      reason: 'the leader of view 0, member 3, was left',
+      reason: 'the leader of view 0, member 3, was left: the vectors of members 1, 2 are lost',
       included: [],
       dropped: []
     }
     for (const number of [1, 2, 3]) round.outcome(number, outcome({ ...burned, aggregator: 3, hasSum: false }))
     round.killed(0)
     const closed = await round.closed(1000)
-    assert.equal(closed.reason, 'the leader of view 0, peer-0, was left')
+    assert.equal(closed.reason, 'the leader of view 0, peer-0, was left: the vectors of peer-2, peer-1 are lost')
     assert.equal(closed.aggregator, 0)
   })
 

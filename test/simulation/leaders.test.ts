@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { simulatedTask } from './identities.ts'
+import { Simulation } from './network.ts'
 import { runAll } from './run-all.ts'
+import { firstOrder } from './schedule.ts'
 
 describe('whole rounds whose leader dies', function () {
   this.timeout(0)
@@ -23,4 +26,23 @@ describe('whole rounds whose leader dies', function () {
         }
       }
     }))
+
+  it('are burned where too few of the others can check the sum for a quorum, and do not go on for ever', async () => {
+    const threat = { corrupt: 0, dropout: 0.25 }
+    const { task } = await simulatedTask({ members: 5, length: 7, threat })
+    const astray = firstOrder(task).at(-1)!
+    // Four of five are a quorum: one of them has seen another context, and another, the leader, dies with the sum told.
+    const simulation = await Simulation.create({
+      members: 5,
+      seed: 5,
+      threat,
+      contextHash: (index) => new Uint8Array(32).fill(index === astray ? 1 : 0),
+      kills: [{ who: 'aggregator', phase: 'close', round: 1 }]
+    })
+    await simulation.round(1, 600_000)
+    for (const { outcomes } of simulation.living) {
+      assert.equal(outcomes[0].status, 'burned')
+      assert.match(outcomes[0].reason!, /the sum was proposed in 2 views, and no quorum prepared it/)
+    }
+  })
 })
