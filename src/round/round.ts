@@ -291,6 +291,8 @@ export class Round {
       authenticate(message, this.rules.context, this.rules.roster)
       if (this.running === undefined)
         throw new MessageError('OUT_OF_PHASE', `a share of member ${message.body.dealer} came before the RoundPlan`)
+      // S5: it was sealed for the keys that this member had before it was restarted, and holds for nothing now.
+      if (this.ballot.sitsOut(this.running.number)) return
       this.running.receive(message.body)
       this.#sharesChanged()
     } catch (error) {
