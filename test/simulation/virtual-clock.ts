@@ -7,6 +7,9 @@ interface Timer {
   stopped: boolean
 }
 
+/** A hundred times what a long round takes: whatever goes on for ever fails before it fills the memory. */
+const MOST_EVENTS = 2_000_000
+
 /** Time that passes only when nothing is left to do: a network's minutes take the time of its computing. */
 export class VirtualClock implements Clock {
   #now = 0
@@ -42,7 +45,8 @@ export class VirtualClock implements Clock {
    * finishes that only waits for promises.
    */
   async run(done: () => boolean, limitMs: number): Promise<void> {
-    for (;;) {
+    for (let events = 0; ; events++) {
+      if (events > MOST_EVENTS) throw new Error(`not done after ${events} events, at ${this.#now} ms of virtual time`)
       await new Promise((resolve) => setImmediate(resolve))
       if (done()) return
       const next = this.#timers.first()
