@@ -17,7 +17,7 @@ import { LeaderGaveUp } from './faults.ts'
 import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import type { Clock, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
-import { readEmbedded } from './transcript.ts'
+import { readEmbedded, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
@@ -152,9 +152,11 @@ export class Round {
       if (frame.kind !== 'control')
         throw new MessageError('OUT_OF_PHASE', `member ${sender} sent a piece of a vector where a message belongs`)
       const message = decodeMessage(frame.payload)
-      // A share comes in its dealer's name, also where the leader relays it.
-      const signer = message.type === 'ShareDelivery' ? undefined : sender
-      authenticate(message, this.rules.context, this.rules.roster, signer)
+      const { context, roster } = this.rules
+      // A share comes in its dealer's name, also where the leader relays it; nobody has signed it but its seal.
+      if (message.type === 'ShareDelivery')
+        shownBy(culprit, `a share that member ${sender} relays`, () => authenticate(message, context, roster))
+      else authenticate(message, context, roster, sender)
       return message
     } catch (error) {
       if (error instanceof MessageError && error.culprit === undefined)
