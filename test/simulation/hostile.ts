@@ -28,6 +28,8 @@ const terms: Array<[members: number, corrupt: number, dropout: number]> = [
   [4, 0.25, 0],
   [4, 0.25, 0],
   [4, 0.25, 0],
+  [4, 0.25, 0],
+  [5, 0.2, 0],
   [5, 0.2, 0],
   [5, 0.2, 0],
   [6, 0.17, 0.17],
@@ -47,7 +49,7 @@ const names = Object.keys(behaviours) as Behaviour[]
 
 export async function drawHostile(seed: number): Promise<HostileSchedule> {
   const draw = chance(seed * 2246822519 + 777)
-  const [members, corrupt, dropout] = pick(draw() < 0.01 ? large : terms, draw)
+  const [members, corrupt, dropout] = pick(draw() < 0.008 ? large : terms, draw)
   const threat = { corrupt, dropout }
   const length = pick([1, 3, 7], draw)
   const { task } = await simulatedTask({ members, length, threat })
@@ -71,7 +73,7 @@ export async function drawHostile(seed: number): Promise<HostileSchedule> {
     direct: pick([1, 1, 0.5, 0], draw),
     lostDirect: pick([0, 0, 0, 0.1], draw),
     duplicates: pick([0, 0.3], draw),
-    rounds: pick([1, 1, 1, 2], draw),
+    rounds: pick([1, 1, 1, 1, 1, 2], draw),
     adversaries: liars.map((who) => ({ who, as: pick(names, draw) })),
     crashes: crashing.map((who) => ({ who, step: below(150, draw) })),
     restart: draw() < 0.6 ? { afterMs: pick([1, 100, 1000, 8000], draw), vectors: draw() < 0.5 } : undefined,
