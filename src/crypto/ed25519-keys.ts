@@ -1,5 +1,5 @@
 import { ed25519 } from '@noble/curves/ed25519.js'
-import { hexToBytes } from '@noble/hashes/utils.js'
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 
 /** Every encoding of a point of small order that a lenient decoder reads, up to the sign bit. */
 const smallOrderEncodings = [
@@ -11,6 +11,10 @@ const smallOrderEncodings = [
   'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
   'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f'
 ].map(hexToBytes)
+
+/** A check takes milliseconds, and the same members come in a task, in its roster and in the rosters that follow. */
+const rememberedKeys = 4096
+const canonical = new Set<string>()
 
 /**
  * Whether 32 bytes encode a point of small order. Verification refuses these as public key and as R in every runtime:
@@ -26,6 +30,15 @@ export function isSmallOrderEncoding(point: Uint8Array): boolean {
  */
 export function isCanonicalEd25519Key(publicKey: Uint8Array): boolean {
   if (publicKey.length !== 32) return false
+  const hex = bytesToHex(publicKey)
+  if (canonical.has(hex)) return true
+  if (!isProperPoint(publicKey)) return false
+  if (canonical.size >= rememberedKeys) canonical.delete(canonical.values().next().value!)
+  canonical.add(hex)
+  return true
+}
+
+function isProperPoint(publicKey: Uint8Array): boolean {
   try {
     const point = ed25519.Point.fromBytes(publicKey)
     return !point.isSmallOrder() && point.isTorsionFree()

@@ -19,19 +19,38 @@ function bytesOf(field: Field): Uint8Array {
 
 /** The fields one after the other, each behind its length (four bytes, big-endian), so that no two lists give the same bytes. */
 export function lengthPrefixed(fields: Field[]): Uint8Array {
-  const parts = fields.map(bytesOf)
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + 4 + part.length, 0))
-  const view = new DataView(out.buffer)
+  return prefixed(fields.map(bytesOf))
+}
+
+function prefixed(parts: Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const part of parts) length += 4 + part.length
+  const out = new Uint8Array(length)
   let at = 0
   for (const part of parts) {
-    view.setUint32(at, part.length)
+    const { length } = part
+    out[at] = length >>> 24
+    out[at + 1] = length >>> 16
+    out[at + 2] = length >>> 8
+    out[at + 3] = length
     out.set(part, at + 4)
-    at += 4 + part.length
+    at += 4 + length
   }
   return out
 }
 
+/** The few domains that there are, as bytes. */
+const domains = new Map<string, Uint8Array>()
+
+function domainBytes(domain: string): Uint8Array {
+  const known = domains.get(domain)
+  if (known !== undefined) return known
+  const made = encoder.encode(`secagg/1/${domain}`)
+  domains.set(domain, made)
+  return made
+}
+
 /** `H` of the protocol: SHA-256 over a domain tag and length-prefixed fields. 32 bytes. */
 export function H(domain: string, ...fields: Field[]): Uint8Array {
-  return sha256(lengthPrefixed([`secagg/1/${domain}`, ...fields]))
+  return sha256(prefixed([domainBytes(domain), ...fields.map(bytesOf)]))
 }

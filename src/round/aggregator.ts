@@ -1,4 +1,5 @@
 import type { Lanes } from '../crypto/mask-stream.ts'
+import { MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet, encodeSet } from '../membership/member-set.ts'
 import { checkOpened } from './attempt.ts'
@@ -29,7 +30,10 @@ export async function lead(round: Round, table: Table, signal: AbortSignal): Pro
     await carryOn(round, table, signal)
   } catch (error) {
     const { f, D } = round.rules.thresholds
-    if (!(error instanceof LeaderGaveUp) || round.views.current <= f + D) throw error
+    // A member's fault that no leader can do without, such as a dealing that does not open what was committed to.
+    const isStuck = error instanceof LeaderGaveUp || error instanceof MessageError
+    if (!isStuck || round.views.current <= f + D) throw error
+    if (error instanceof MessageError) round.ports.observer.refused?.(error)
     await decideClosing(round, table, { value: round.burned, reason: error.message }, signal)
   }
 }

@@ -38,6 +38,7 @@ export class Attempt {
   readonly #me: number
   readonly #keys: { mask: ReturnType<typeof generateKeyPair>; seal: ReturnType<typeof generateKeyPair> }
   readonly #agree: (publicKey: Uint8Array) => Uint8Array
+  readonly #agreed = new Map<string, Secret>()
   readonly #seed: Secret
   #dealing?: Dealing
   readonly #held = new Map<number, HeldShare>()
@@ -65,7 +66,14 @@ export class Attempt {
     this.#rules = rules
     this.#me = me
     this.#keys = { mask: generateKeyPair(random), seal: generateKeyPair(random) }
-    this.#agree = x25519Agreement(this.#keys.seal.secret.expose())
+    const agree = x25519Agreement(this.#keys.seal.secret.expose())
+    // Sealing to a member and opening what it sealed start from one shared secret.
+    this.#agree = (publicKey) => {
+      const key = bytesToHex(publicKey)
+      const shared = this.#agreed.get(key) ?? new Secret(agree(publicKey))
+      this.#agreed.set(key, shared)
+      return shared.expose().slice()
+    }
     this.#seed = new Secret(random(32))
   }
 
@@ -223,6 +231,8 @@ export class Attempt {
     this.#seed.wipe()
     this.#keys.mask.secret.wipe()
     this.#keys.seal.secret.wipe()
+    for (const shared of this.#agreed.values()) shared.wipe()
+    this.#agreed.clear()
     this.#dealing?.wipe()
     for (const { seedShare, keyShare } of this.#held.values()) {
       seedShare.fill(0)

@@ -16,6 +16,9 @@ export interface Electorate {
 
 export type VoteType = 'Prepare' | 'Commit'
 
+/** Messages whose signature was found valid, and the key that it is by. */
+const signedByKey = new WeakMap<AnyMessage, Uint8Array>()
+
 /**
  * Checks that a message is what it says: of this task, epoch and round, from a member, signed by it (a ShareDelivery: in
  * the name of its dealer; its seal is opened elsewhere).
@@ -57,9 +60,11 @@ export function authenticate(message: AnyMessage, context: RoundContext, roster:
       }
     )
   }
-  if (isSigned(type) && !isSignedBy(member.publicKey, signedBytes(type, context, message.body), message.signature)) {
+  // What is signed follows from the message: task, epoch and round are those of the context.
+  if (!isSigned(type) || signedByKey.get(message) === member.publicKey) return
+  if (!isSignedBy(member.publicKey, signedBytes(type, context, message.body), message.signature))
     throw new MessageError('SIGNATURE', `a ${type} of member ${from} has an invalid signature`, { culprit })
-  }
+  signedByKey.set(message, member.publicKey)
 }
 
 /** A quorum's signatures of one view for one value, as one certificate. */

@@ -292,10 +292,13 @@ function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
   const { agreement, value, cut, headers, view } = message.body
   const culprit = round.culprit(message)
   try {
-    if (agreement !== inclusionOf(round.attemptNumber))
+    if (agreement !== inclusionOf(round.attemptNumber)) {
+      // After a broken conversation a leader says everything again, what has led to this attempt included.
+      const isOver = round.ballot.decision(agreement as AgreementName) !== undefined
       throw new MessageError('WRONG_ATTEMPT', `a Proposal is for ${agreement}, which is not the present attempt`, {
-        culprit
+        culprit: isOver ? undefined : culprit
       })
+    }
     if (value.kind === 'retry') {
       if (view <= round.firstView)
         throw new MessageError('INVALID', 'an attempt cannot be given up in its first view', { culprit })
@@ -317,7 +320,11 @@ function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
         'a cut includes a vector that this member sent, or not, before its restart'
       )
     if (mine !== undefined && (attempt.header === undefined || !sameBytes(mine.encoded, attempt.header.encoded))) {
-      throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', { culprit })
+      // S5: what it sent before it was restarted it does not know any more.
+      const forgotten = round.ballot.sitsOut(attempt.number)
+      throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', {
+        culprit: forgotten ? undefined : culprit
+      })
     }
     attempt.cuts.set(round.hex(value.cutHash), checked)
     attempt.keep('Proposal', round.hex(value.cutHash), message)

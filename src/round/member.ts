@@ -22,6 +22,7 @@ import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
+import { signingAs } from './signatures.ts'
 import { receiveVector, vectorFrames } from './vectors.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
@@ -121,7 +122,7 @@ export class Member {
     this.me = this.roster.indexOf(id)
     if (this.me < 0) throw new MessageError('STRANGER', `${id} is no member of the task ${task.name}`)
     this.#options = options
-    this.#ports = ports
+    this.#ports = { ...ports, sign: signingAs(this.roster.members[this.me].publicKey, ports.sign) }
     const beacon = genesisBeacon(
       task.idBytes,
       this.roster.hash,

@@ -252,13 +252,24 @@ export function encodeMessage<T extends MessageType>(
   return { type, task, epoch, round, from, body, signature, encoded }
 }
 
+/** The same bytes are read again and again: a gossiped message by its validator and its hearer, an advert in every key book. */
+const parsed = new WeakMap<Uint8Array, AnyMessage>()
+
 /**
  * Parses strictly: bounded, canonical, no unknown field, no missing one. Signatures and context are checked by
- * {@link Authenticator}, which knows the roster.
+ * `authenticate`, which knows the roster. Bytes that were parsed, and what came of them, are not to be changed.
  *
  * @throws MessageError OVERSIZED, MALFORMED
  */
 export function decodeMessage(encoded: Uint8Array): AnyMessage {
+  const before = parsed.get(encoded)
+  if (before !== undefined) return before
+  const message = parse(encoded)
+  parsed.set(encoded, message)
+  return message
+}
+
+function parse(encoded: Uint8Array): AnyMessage {
   if (encoded.length > MAX_MESSAGE_BYTES) {
     throw new MessageError(
       'OVERSIZED',

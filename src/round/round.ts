@@ -20,7 +20,7 @@ import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } fro
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
-import { readEmbedded } from './transcript.ts'
+import { readEmbedded, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
@@ -164,9 +164,11 @@ export class Round {
       if (frame.kind !== 'control')
         throw new MessageError('OUT_OF_PHASE', `member ${sender} sent a piece of a vector where a message belongs`)
       const message = decodeMessage(frame.payload)
-      // A share comes in its dealer's name, also where the leader relays it.
-      const signer = message.type === 'ShareDelivery' ? undefined : sender
-      authenticate(message, this.rules.context, this.rules.roster, signer)
+      const { context, roster } = this.rules
+      // A share comes in its dealer's name, also where the leader relays it; nobody has signed it but its seal.
+      if (message.type === 'ShareDelivery')
+        shownBy(culprit, `a share that member ${sender} relays`, () => authenticate(message, context, roster))
+      else authenticate(message, context, roster, sender)
       this.saw(message)
       return message
     } catch (error) {
@@ -333,6 +335,8 @@ export class Round {
       authenticate(message, this.rules.context, this.rules.roster)
       if (this.running === undefined)
         throw new MessageError('OUT_OF_PHASE', `a share of member ${message.body.dealer} came before the RoundPlan`)
+      // S5: it was sealed for the keys that this member had before it was restarted, and holds for nothing now.
+      if (this.ballot.sitsOut(this.running.number)) return
       this.running.receive(message.body)
       this.#sharesChanged()
     } catch (error) {

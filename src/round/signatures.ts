@@ -1,5 +1,6 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { sha256, verifyEd25519 } from '../crypto/primitives.ts'
+import type { Sign } from './ports.ts'
 
 /** Some rounds of a large roster. */
 const REMEMBERED = 8192
@@ -13,15 +14,32 @@ const valid = new Set<string>()
  */
 export function isSignedBy(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== 32 || signature.length !== 64) return false
+  const key = keyOf(publicKey, bytes, signature)
+  if (valid.has(key)) return true
+  if (!verifyEd25519(publicKey, bytes, signature)) return false
+  remember(key)
+  return true
+}
+
+/** Signs with the key's secret half, and remembers it: what one has just signed need not be verified when it comes back. */
+export function signingAs(publicKey: Uint8Array, sign: Sign): Sign {
+  return async (bytes) => {
+    const signature = await sign(bytes)
+    if (publicKey.length === 32 && signature.length === 64) remember(keyOf(publicKey, bytes, signature))
+    return signature
+  }
+}
+
+function keyOf(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): string {
   // Key and signature have fixed lengths, so that nothing else gives the same bytes.
   const all = new Uint8Array(96 + bytes.length)
   all.set(publicKey)
   all.set(signature, 32)
   all.set(bytes, 96)
-  const key = bytesToHex(sha256(all))
-  if (valid.has(key)) return true
-  if (!verifyEd25519(publicKey, bytes, signature)) return false
+  return bytesToHex(sha256(all))
+}
+
+function remember(key: string): void {
   if (valid.size >= REMEMBERED) valid.delete(valid.values().next().value!)
   valid.add(key)
-  return true
 }

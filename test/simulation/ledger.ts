@@ -37,16 +37,26 @@ export class Ledger {
     this.#entries.push({ member, type: decoder.decode(type) as MessageType, context: bytesToHex(context), body })
   }
 
-  check(quorum: number): void {
+  /** @param corrupt members whose votes count for whatever value may need them */
+  check(quorum: number, corrupt: ReadonlySet<number> = new Set()): void {
     this.#checkSaidOnce()
-    this.#checkVotes(quorum)
+    this.#checkVotedOnce()
+    this.decided(quorum, corrupt)
     this.#checkSides()
+    this.#checkSeeds()
   }
 
   /** How many messages of a type were signed, by all or by one. */
   count(type: MessageType, member?: number): number {
     return this.#entries.filter((entry) => entry.type === type && (member === undefined || entry.member === member))
       .length
+  }
+
+  /** Attempts of a round in which anyone advertised keys. */
+  attempts(round: number): number {
+    const suffix = round.toString(16).padStart(16, '0')
+    const adverts = this.#bodies('KeyAdvert').filter(({ context }) => context.endsWith(suffix))
+    return new Set(adverts.map(({ body }) => bytesToHex(body.attemptId))).size
   }
 
   #bodies<T extends MessageType>(type: T) {
@@ -72,27 +82,68 @@ export class Ledger {
     }
   }
 
-  /** One Prepare and one Commit a view, one ViewChange a view, and one decided value an agreement. */
-  #checkVotes(quorum: number): void {
+  /** One Prepare and one Commit a view, and one ViewChange a view. */
+  #checkVotedOnce(): void {
     const once = new Map<string, string>()
-    const committed = new Map<string, Set<number>>()
     for (const type of ['Prepare', 'Commit', 'ViewChange'] as const) {
       for (const { member, context, encoded, body } of this.#bodies(type)) {
         const agreement = 'agreement' in body ? `${context}/${body.agreement}` : context
         const key = `${type}/${agreement}/${body.view}/${member}`
         assert.equal(once.get(key) ?? encoded, encoded, `member ${member} signed two different ${type}s in one view`)
         once.set(key, encoded)
-        if (type !== 'Commit' || !('value' in body)) continue
-        const vote = `${agreement} ${body.view} ${bytesToHex(body.value)}`
-        committed.set(vote, (committed.get(vote) ?? new Set()).add(member))
       }
     }
+  }
+
+  /**
+   * The value (its hash, hex) that enough honest members committed to in one view for the corrupt ones to complete a
+   * quorum, by agreement: at most one, for ever.
+   */
+  decided(quorum: number, corrupt: ReadonlySet<number> = new Set()): Map<string, string> {
+    const committed = new Map<string, { agreement: string; value: string; members: Set<number> }>()
+    for (const { member, context, body } of this.#bodies('Commit')) {
+      const [agreement, value] = [`${context}/${body.agreement}`, bytesToHex(body.value)]
+      const vote = [agreement, body.view, value, body.root && bytesToHex(body.root)].join(' ')
+      const before = committed.get(vote) ?? { agreement, value, members: new Set() }
+      before.members.add(member)
+      committed.set(vote, before)
+    }
     const decided = new Map<string, string>()
-    for (const [vote, members] of committed) {
-      if (members.size < quorum) continue
-      const [agreement, , value] = vote.split(' ')
+    for (const { agreement, value, members } of committed.values()) {
+      if (members.size + corrupt.size < quorum) continue
       assert.equal(decided.get(agreement) ?? value, value, `two values were decided in ${agreement}`)
       decided.set(agreement, value)
+    }
+    return decided
+  }
+
+  /** What a member signed as its masked vector's header, in any attempt (hex of the body). */
+  headersOf(member: number): Set<string> {
+    return new Set(
+      this.#bodies('MaskedHeader')
+        .filter((said) => said.member === member)
+        .map(({ encoded }) => encoded)
+    )
+  }
+
+  /** Of whom honest members revealed a share, or their own seed. */
+  revealed(): Array<{ dealer: number; side: 'seed' | 'key'; own: boolean }> {
+    return this.#bodies('Reveal').flatMap(({ member, body }) => [
+      ...(body.seed === null ? [] : [{ dealer: member, side: 'seed' as const, own: true }]),
+      ...body.seedShares.map(({ dealer }) => ({ dealer, side: 'seed' as const, own: false })),
+      ...body.keyShares.map(({ dealer }) => ({ dealer, side: 'key' as const, own: false }))
+    ])
+  }
+
+  /** A member opens its own seed in at most one attempt of a round: after that its input is in a sum. */
+  #checkSeeds(): void {
+    const opened = new Map<string, string>()
+    for (const { member, context, body } of this.#bodies('Reveal')) {
+      if (body.seed === null) continue
+      const key = `${context}/${member}`
+      const attempt = bytesToHex(body.attemptId)
+      assert.equal(opened.get(key) ?? attempt, attempt, `member ${member} opened its seed in two attempts of a round`)
+      opened.set(key, attempt)
     }
   }
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import type { MessageError, MessageFault } from '../../src/errors.ts'
 import { decodeMessage, encodeMessage, isSigned, MAX_MESSAGE_BYTES, signedBytes } from '../../src/round/messages.ts'
-import type { AnyMessage, Body, Message, MessageType } from '../../src/round/messages.ts'
+import type { Body, Message, MessageType } from '../../src/round/messages.ts'
 import type { Frame, Phase } from '../../src/round/ports.ts'
+import { control, insteadOf } from './adversaries/adversary.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import type { SimulationOptions, Tamper } from './network.ts'
@@ -16,8 +17,6 @@ const culprit = firstOrder(task)[3]
 const bystander = firstOrder(task)[2]
 const peerId = task.members[culprit]
 
-const control = (payload: Uint8Array): Frame => ({ kind: 'control', payload })
-
 /** A message as the culprit would sign it: another body, another context, or another name. */
 function forge<T extends MessageType>(
   original: Message<T>,
@@ -30,17 +29,6 @@ function forge<T extends MessageType>(
     ? identities[culprit].sign(signedBytes(original.type, { task: id, epoch, round }, body))
     : undefined
   return control(encodeMessage(original.type, { task: id, epoch, round }, from, body, signature).encoded)
-}
-
-/** Says all that an honest member would, but something else in the place of one message. */
-function insteadOf<T extends MessageType>(type: T, say: (message: Message<T>, frame: Frame) => Frame[]): Tamper {
-  return async function* (frames) {
-    for await (const frame of frames) {
-      const message: AnyMessage | undefined = frame.kind === 'control' ? decodeMessage(frame.payload) : undefined
-      if (message?.type === type) yield* say(message as Message<T>, frame)
-      else yield frame
-    }
-  }
 }
 
 async function run(options: Partial<SimulationOptions>, rounds = 1): Promise<Simulation> {

@@ -5,19 +5,22 @@ import { MemoryJournal } from '../../src/journal/journal.ts'
 import type { Journal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
+import { createRoster } from '../../src/membership/roster.ts'
 import { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/member.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
+import { behaviours } from './adversaries/index.ts'
+import type { Adversary, Behaviour, Plot, Tamper } from './adversaries/index.ts'
 import { below, chance, pick } from './chance.ts'
 import type { Chance } from './chance.ts'
 import { simulatedTask } from './identities.ts'
 import type { Identity } from './identities.ts'
 import { Ledger } from './ledger.ts'
+import { ShownCuts } from './shown-cuts.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
-/** What a corrupt member makes of the frames that it would send in a conversation; where it ends, it hangs up. */
-export type Tamper = (frames: AsyncIterable<Frame>, to: number) => AsyncIterable<Frame>
+export type { Tamper } from './adversaries/index.ts'
 
 export interface SimulationOptions {
   members: number
@@ -42,6 +45,14 @@ export interface SimulationOptions {
   contextHash?: (index: number) => Uint8Array
   /** A killed process is started again after so many milliseconds. */
   restart?: { afterMs: number; vectors: boolean }
+  /** Corrupt members and how they behave; they know of each other. */
+  adversaries?: Array<{ who: number; as: Behaviour }>
+  /** Part of gossip that arrives twice. */
+  duplicates?: number
+  /** Part of the direct deliveries that are lost without a word. */
+  lostDirect?: number
+  /** Times (milliseconds of the run) in which the members of one side hear nothing of the others. */
+  partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
 type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart'>> & Pick<SimulationOptions, 'restart'>
@@ -58,24 +69,31 @@ export interface Peer {
   refusals: Error[]
   /** Why it left which view, and when. */
   viewsLeft: string[]
-  /** Signatures and journal writes that are left before it crashes. */
+  /** Signatures, journal writes and sends that are left before it crashes. */
   stepsLeft: number
 }
 
 const never = new Promise<never>(() => {})
 const processGone = () => new Error('the process is gone')
 
+/** One for all: a stack trace for each failed dialling costs more than the dialling. */
+const unreachable = new Error('the member cannot be reached')
+
 /** A whole network in one process on a virtual clock: the real members, and between them queues with delays. */
 export class Simulation {
   readonly clock = new VirtualClock()
   readonly ledger = new Ledger()
+  readonly shown = new ShownCuts()
   readonly task: Task
   readonly peers: Peer[] = []
   readonly inputs: number[][]
+  readonly adversaries: ReadonlyMap<number, Adversary>
   readonly #identities: Identity[]
   readonly #settings: Settings
   readonly #chance: Chance
   readonly #encoder: ReturnType<typeof createEncoder>
+  /** Who speaks with whom, until it ends. */
+  readonly #conversations = new Map<Channel, [number, number]>()
 
   private constructor(task: Task, identities: Identity[], settings: Settings) {
     this.task = task
@@ -84,8 +102,10 @@ export class Simulation {
     this.#chance = chance(settings.seed)
     this.#encoder = createEncoder(task)
     this.inputs = identities.map(() => Array.from({ length: settings.length }, () => below(1001, this.#chance)))
+    this.adversaries = this.#corrupt(settings.adversaries)
     for (let index = 0; index < identities.length; index++)
       this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
+    for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
   static async create({ threat = {}, ...options }: SimulationOptions): Promise<Simulation> {
@@ -100,6 +120,10 @@ export class Simulation {
       tamperDelivery: new Map(),
       contributes: () => true,
       contextHash: () => new Uint8Array(32),
+      adversaries: [],
+      duplicates: 0,
+      lostDirect: 0,
+      partitions: [],
       ...options
     }
     const { task, identities } = await simulatedTask({ members: settings.members, length: settings.length, threat })
@@ -110,16 +134,21 @@ export class Simulation {
     return this.peers.filter(({ alive }) => alive)
   }
 
-  /** Runs one round from a want of some member until every living member has seen it closed. */
+  /** Those that live and keep to the protocol. */
+  get honest(): Peer[] {
+    return this.living.filter((peer) => !this.adversaries.has(this.peers.indexOf(peer)))
+  }
+
+  /** Runs one round from a want of some member until every honest living member has seen it closed. */
   async round(number: number, limitMs = 3_600_000): Promise<void> {
-    const from = this.living.filter(({ restarts }) => restarts === 0)
-    void pick(from.length > 0 ? from : this.living, this.#chance).member.want()
+    const from = this.honest.filter(({ restarts }) => restarts === 0)
+    void pick(from.length > 0 ? from : this.honest, this.#chance).member.want()
     // Whoever wanted it may have died before a word of it left.
     void this.clock.sleep(500).then(() => {
-      const waiting = this.living.find((peer) => !hasSeen(peer, number))
+      const waiting = this.honest.find((peer) => !hasSeen(peer, number))
       if (waiting?.member.closedRound === number - 1) void waiting.member.want()
     })
-    const done = () => this.living.every((peer) => hasSeen(peer, number))
+    const done = () => this.honest.every((peer) => hasSeen(peer, number))
     await this.clock.run(done, this.clock.now() + limitMs)
   }
 
@@ -207,7 +236,7 @@ export class Simulation {
         sign: (bytes) => {
           const done = this.#step(index, peer)
           if (done !== undefined) return done
-          this.ledger.record(index, bytes)
+          if (!this.adversaries.has(index)) this.ledger.record(index, bytes)
           return sign(bytes)
         },
         journal: this.#crashing(index, peer, memory),
@@ -272,8 +301,9 @@ export class Simulation {
 
   #links(me: number, self: Peer) {
     const { clock } = this
+    const { delay: _, ...settings } = this.#settings
     const reach = (index: number): Peer => {
-      if (!this.peers[index].alive || !self.alive) throw new Error(`member ${index} cannot be reached`)
+      if (!this.peers[index].alive || !self.alive || this.#isApart(me, index)) throw unreachable
       return this.peers[index]
     }
     const hand = (to: number, message: Uint8Array): void => {
@@ -286,25 +316,39 @@ export class Simulation {
         await clock.sleep(this.#takes(), signal)
         const there = reach(leader)
         const [mine, theirs] = channelPair()
+        this.#conversations.set(mine, [me, leader])
         for (const end of [self, there]) end.channels.add(mine)
-        void there.member.converse(me, this.#slow(theirs, me, this.#settings.tamperAsLeader.get(leader)))
-        return this.#slow(mine, leader, this.#settings.tamper.get(me))
+        const [member, its] = [this.adversaries.get(me), this.adversaries.get(leader)]
+        void there.member.converse(
+          me,
+          this.#slow(
+            theirs,
+            [leader, me],
+            [settings.tamperAsLeader.get(leader), its?.toMember?.(me)],
+            its?.fromMember?.(me)
+          )
+        )
+        return this.#slow(
+          mine,
+          [me, leader],
+          [settings.tamper.get(me), member?.toLeader?.(leader)],
+          member?.fromLeader?.(leader)
+        )
       },
       deliver: async (to: number, message: Uint8Array, signal: AbortSignal): Promise<void> => {
+        await this.#step(me, self)
         await clock.sleep(this.#takes(), signal)
         reach(to)
-        if (this.#settings.direct < 1 && this.#chance() >= this.#settings.direct)
-          throw new Error('no direct connection')
-        hand(to, this.#settings.tamperDelivery.get(me)?.(message) ?? message)
+        if (settings.direct < 1 && this.#chance() >= settings.direct) throw unreachable
+        if (settings.lostDirect > 0 && this.#chance() < settings.lostDirect) return
+        const honest = settings.tamperDelivery.get(me)?.(message) ?? message
+        for (const said of this.adversaries.get(me)?.deliveries?.(honest, to) ?? [honest]) hand(to, said)
       },
       // What has left spreads, whatever becomes of whoever said it.
       announce: (message: Uint8Array): void => {
-        if (!self.alive) return
-        for (let to = 0; to < this.peers.length; to++) {
-          if (to === me) continue
-          const repaired = this.#chance() < this.#settings.loss ? this.#chance() * 1000 : 0
-          void clock.sleep(repaired + this.#takes()).then(() => hand(to, message))
-        }
+        if (this.#step(me, self) !== undefined) return
+        for (const said of this.adversaries.get(me)?.announcements?.(message) ?? [message])
+          for (let to = 0; to < this.peers.length; to++) if (to !== me) this.#gossip(me, to, () => hand(to, said))
       },
       ask: async (to: number, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
         await clock.sleep(this.#takes(), signal)
@@ -313,16 +357,66 @@ export class Simulation {
     }
   }
 
-  /** A channel whose frames take their time on the way out. */
-  #slow(channel: Channel, to: number, tamper?: Tamper): Channel {
+  #gossip(from: number, to: number, arrives: () => void): void {
+    const { loss, duplicates } = this.#settings
+    const repaired = this.#chance() < loss ? this.#chance() * 1000 : 0
+    const copies = duplicates > 0 && this.#chance() < duplicates ? 2 : 1
+    for (let copy = 0; copy < copies; copy++) void this.#arrives(from, to, repaired + this.#takes(), arrives)
+  }
+
+  /** What is gossiped across a partition arrives when it has healed. */
+  async #arrives(from: number, to: number, ms: number, arrives: () => void): Promise<void> {
+    await this.clock.sleep(ms)
+    for (let apart = this.#isApart(from, to); apart !== undefined; apart = this.#isApart(from, to))
+      await this.clock.sleep(apart.until - this.clock.now() + this.#takes())
+    arrives()
+  }
+
+  #isApart(one: number, other: number) {
+    const now = this.clock.now()
+    return this.#settings.partitions.find(
+      ({ from, until, side }) => from <= now && now < until && side.includes(one) !== side.includes(other)
+    )
+  }
+
+  #breakAcross(): void {
+    for (const [channel, [one, other]] of this.#conversations)
+      if (this.#isApart(one, other) !== undefined) channel.abort(unreachable)
+  }
+
+  #corrupt(adversaries: Settings['adversaries']): ReadonlyMap<number, Adversary> {
     const { clock } = this
+    const { thresholds } = this.task
+    const roster = createRoster({ epoch: 0, members: [...this.task.members] })
+    const plot: Plot = {
+      members: adversaries.map(({ who }) => who),
+      sign: (member, bytes) => this.signAs(member, bytes),
+      votes: new Map()
+    }
+    return new Map(
+      adversaries.map(({ who, as }) => {
+        const draw = chance(Math.floor(this.#chance() * 2 ** 32))
+        return [who, new behaviours[as]({ me: who, roster, thresholds, clock, chance: draw, plot })]
+      })
+    )
+  }
+
+  /** A channel whose frames take their time on the way out. */
+  #slow(channel: Channel, [sender, to]: [number, number], out: Array<Tamper | undefined>, into?: Tamper): Channel {
+    const { clock, shown } = this
     const takes = () => this.#takes()
+    const peer = this.peers[sender]
+    const step = () => this.#step(sender, peer)
     return {
-      source: channel.source,
+      source: into === undefined ? channel.source : into(channel.source, to),
       async sink(source) {
+        const tampered = out.reduce((frames, tamper) => tamper?.(frames, to) ?? frames, source)
         await channel.sink(
           (async function* () {
-            for await (const frame of tamper === undefined ? source : tamper(source, to)) {
+            for await (const frame of tampered) {
+              const gone = step()
+              if (gone !== undefined) await gone
+              shown.see(frame)
               await clock.sleep(takes())
               yield frame
             }

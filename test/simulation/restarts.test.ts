@@ -3,7 +3,7 @@ import type { Phase } from '../../src/round/ports.ts'
 import { below, chance, pick } from './chance.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
-import { checkNobodyConvicted, checkRound, firstOrder } from './schedule.ts'
+import { checkNobodyBlamed, checkNobodyConvicted, checkRound, firstOrder } from './schedule.ts'
 
 const threat = { corrupt: 0, dropout: 0.25 }
 
@@ -60,6 +60,18 @@ describe('a member that crashes and comes back with its journal', function () {
     }
   })
 
+  it('names nobody for the shares that were sealed to the keys it has lost', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const who = await lastInOrder(6)
+      const restart = { afterMs: 1, vectors: true }
+      const simulation = await Simulation.create({ members: 6, seed, threat, restart, direct: 0 })
+      simulation.killAtStep(who, 8 + seed)
+      await simulation.round(1)
+      assert.equal(simulation.peers[who].restarts, 1)
+      checkNobodyBlamed(simulation)
+    }
+  })
+
   it('signs nothing twice, whichever journal write or signature it crashes at, and is in the next sum', async () => {
     for (let seed = 0; seed < 50; seed++) {
       const draw = chance(seed)
@@ -68,7 +80,7 @@ describe('a member that crashes and comes back with its journal', function () {
       const who = draw() < 0.3 ? leader : below(members, draw)
       const restart = { afterMs: pick([1, 100, 1000, 8000], draw), vectors: draw() < 0.5 }
       const simulation = await Simulation.create({ members, seed, threat, restart, loss: pick([0, 0.3], draw) })
-      simulation.killAtStep(who, below(60, draw))
+      simulation.killAtStep(who, below(120, draw))
       try {
         await simulation.round(1, 600_000)
         await checkRound(simulation, 1)

@@ -1,13 +1,16 @@
+import { drawHostile, mustBeSummed, runHostile } from './hostile.ts'
+import type { Ending } from './hostile.ts'
 import { drawSchedule, runSchedule } from './schedule.ts'
 import type { Deadly, Schedule } from './schedule.ts'
 import type { Simulation } from './network.ts'
 
 /**
  * Whole rounds between queues, thousands of schedules. A failing seed is named: `SECAGG_SEED=17` runs just that one, and
- * `SECAGG_RUNS=100000` more of each kind than a test run has time for.
+ * `SECAGG_RUNS=100000` more of each kind than a test run has time for, telling every few seconds how far it has come.
  */
 const only = process.env.SECAGG_SEED
 const asked = process.env.SECAGG_RUNS
+const TELL_MS = 5000
 
 export function seeds(from: number, count: number): number[] {
   if (only !== undefined) return [Number(only)]
@@ -20,16 +23,58 @@ export async function runAll(
   count: number,
   check: (simulation: Simulation, schedule: Schedule) => void
 ) {
-  for (const seed of seeds(from, count)) {
+  await eachSeed(`${kind} die`, from, count, async (seed) => {
     const schedule = await drawSchedule(seed, kind)
-    try {
+    return reported(seed, `${kind} die`, schedule, async () => {
       const { simulation } = await runSchedule(schedule)
       check(simulation, schedule)
-    } catch (cause) {
-      throw new Error(
-        `SECAGG_SEED=${seed} fails (${kind} die): ${(cause as Error).message}\n${JSON.stringify(schedule)}`,
-        { cause }
-      )
+      return simulation.honest[0].outcomes.map(({ status }) => status)
+    })
+  })
+}
+
+/** Runs with adversaries; every one ends, and those that must be summed are (§1). */
+export async function runHostiles(from: number, count: number): Promise<Map<string, number>> {
+  return eachSeed('with adversaries', from, count, async (seed) => {
+    const schedule = await drawHostile(seed)
+    return reported(seed, 'with adversaries', schedule, async (): Promise<Ending[]> => {
+      const { simulation, endings } = await runHostile(schedule)
+      if (mustBeSummed(schedule, simulation.task) && endings[0] === 'burned')
+        throw new Error(`the first round was burned: ${simulation.honest[0].outcomes[0].reason}`)
+      return endings
+    })
+  })
+}
+
+/** One after the other, so that memory stays the same however many there are; counts how the rounds ended. */
+async function eachSeed(what: string, from: number, count: number, run: (seed: number) => Promise<string[]>) {
+  const endings = new Map<string, number>()
+  // Errors are made by the thousand here, and a stack trace costs more than the rest of most of them.
+  const { stackTraceLimit } = Error
+  if (only === undefined) Error.stackTraceLimit = 0
+  let told = Date.now()
+  const all = seeds(from, count)
+  try {
+    for (const [done, seed] of all.entries()) {
+      for (const ending of await run(seed)) endings.set(ending, (endings.get(ending) ?? 0) + 1)
+      if (asked === undefined || (Date.now() - told < TELL_MS && done + 1 < all.length)) continue
+      told = Date.now()
+      const counts = [...endings].map(([ending, times]) => `${ending} ${times}`).join(', ')
+      const { heapUsed } = process.memoryUsage()
+      console.log(`${what}: ${done + 1} of ${all.length} runs; ${counts}; ${Math.round(heapUsed / 2 ** 20)} MiB`)
     }
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+  return endings
+}
+
+async function reported<T>(seed: number, what: string, schedule: unknown, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (cause) {
+    throw new Error(`SECAGG_SEED=${seed} fails (${what}): ${(cause as Error).message}\n${JSON.stringify(schedule)}`, {
+      cause
+    })
   }
 }

@@ -109,12 +109,15 @@ export async function runSchedule(schedule: Schedule): Promise<{ simulation: Sim
   return { simulation, digest: bytesToHex(H('digest', ...digests)) }
 }
 
-const closingOf = ({ decision }: RoundOutcome) => (decodeMessage(decision) as Message<'Decision'>).body.value
+export const closingOf = ({ decision }: RoundOutcome) => (decodeMessage(decision) as Message<'Decision'>).body.value
 
 /** Every living member was told the same, and where there is a sum, it is exact over the included. */
 export async function checkRound(simulation: Simulation, round: number): Promise<string> {
-  const seen = simulation.peers.flatMap(({ alive, outcomes }, index) =>
-    alive ? outcomes.filter((outcome) => outcome.round === round).map((outcome) => ({ index, outcome })) : []
+  const honest = new Set(simulation.honest)
+  const seen = simulation.peers.flatMap((peer, index) =>
+    honest.has(peer)
+      ? peer.outcomes.filter((outcome) => outcome.round === round).map((outcome) => ({ index, outcome }))
+      : []
   )
   const [{ outcome: first }] = seen
   for (const { index, outcome } of seen) {
@@ -148,11 +151,12 @@ export async function checkRound(simulation: Simulation, round: number): Promise
   ])
 }
 
-/** An honest member is never named as one at fault, whatever the network does to it; slow it may be called. */
-function checkNobodyBlamed({ peers }: Simulation): void {
+/** An honest member is never named as one at fault by another, whatever is done to it; slow it may be called. */
+export function checkNobodyBlamed({ peers, task, adversaries }: Simulation): void {
+  const corrupt = new Set<string | undefined>([...adversaries.keys()].map((who) => task.members[who]))
   for (const [index, { refusals }] of peers.entries())
-    for (const error of refusals)
-      if (error instanceof MessageError && error.code !== 'OUT_OF_PHASE')
+    for (const error of adversaries.has(index) ? [] : refusals)
+      if (error instanceof MessageError && error.code !== 'OUT_OF_PHASE' && !corrupt.has(error.culprit))
         assert.equal(error.culprit, undefined, `member ${index} blames an honest one: ${error.message}`)
 }
 
@@ -164,17 +168,22 @@ export function checkNobodyConvicted({ peers }: Simulation): void {
 }
 
 /** Order and deck follow from the closed rounds alone (§7), and so does who led the first view. */
-function checkLeaders({ task, peers }: Simulation, rounds: number): void {
-  const alive = peers.find((peer) => peer.alive)!
-  const { roster } = alive.member
+export function checkLeaders({ task, honest }: Simulation, rounds: number): void {
+  const witness = honest.find(({ outcomes }) => outcomes.length === rounds)
+  if (witness === undefined) return
+  const { roster } = witness.member
+  const firsts: number[] = []
   let deck = initialDeck()
   let beacon = genesisBeacon(task.idBytes, roster.hash)
   for (let round = 1; round <= rounds; round++) {
-    const outcome = alive.outcomes.find((outcome) => outcome.round === round)!
+    const outcome: RoundOutcome = witness.outcomes.find((outcome) => outcome.round === round)!
     const value = closingOf(outcome)
     assert.ok(value.kind === 'summed' || value.kind === 'burned')
     const order = leaderOrder(deck, roster, beacon, round)
     if (outcome.status === 'burned' || outcome.views === 1) assert.equal(outcome.aggregator, order[0])
+    const cycle = firsts.slice(firsts.length - (firsts.length % roster.members.length))
+    assert.ok(!cycle.includes(order[0]) && firsts.at(-1) !== order[0], `member ${order[0]} is first in line too often`)
+    firsts.push(order[0])
     deck = deal(deck, order, roster.members.length)
     beacon = value.beacon
   }

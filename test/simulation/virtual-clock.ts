@@ -4,13 +4,17 @@ interface Timer {
   at: number
   order: number
   fire: () => void
+  stopped: boolean
 }
+
+/** A hundred times what a long round takes: whatever goes on for ever fails before it fills the memory. */
+const MOST_EVENTS = 2_000_000
 
 /** Time that passes only when nothing is left to do: a network's minutes take the time of its computing. */
 export class VirtualClock implements Clock {
   #now = 0
   #order = 0
-  readonly #timers = new Set<Timer>()
+  readonly #timers = new Timers()
 
   now(): number {
     return this.#now
@@ -19,11 +23,11 @@ export class VirtualClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason as Error)
-      const timer: Timer = { at: this.#now + Math.max(0, ms), order: this.#order++, fire: resolve }
+      const timer: Timer = { at: this.#now + Math.max(0, ms), order: this.#order++, fire: resolve, stopped: false }
       this.#timers.add(timer)
       if (signal === undefined) return
       const abort = () => {
-        this.#timers.delete(timer)
+        timer.stopped = true
         reject(signal.reason as Error)
       }
       timer.fire = () => {
@@ -41,23 +45,53 @@ export class VirtualClock implements Clock {
    * finishes that only waits for promises.
    */
   async run(done: () => boolean, limitMs: number): Promise<void> {
-    for (;;) {
+    for (let events = 0; ; events++) {
+      if (events > MOST_EVENTS) throw new Error(`not done after ${events} events, at ${this.#now} ms of virtual time`)
       await new Promise((resolve) => setImmediate(resolve))
       if (done()) return
-      const next = this.#next()
+      const next = this.#timers.first()
       if (next === undefined) throw new Error('nothing is planned any more, and the run is not done')
       if (next.at > limitMs) throw new Error(`not done after ${limitMs} ms of virtual time`)
-      this.#timers.delete(next)
+      this.#timers.removeFirst()
       this.#now = next.at
       next.fire()
     }
   }
+}
 
-  #next(): Timer | undefined {
-    let first: Timer | undefined
-    for (const timer of this.#timers)
-      if (first === undefined || timer.at < first.at || (timer.at === first.at && timer.order < first.order))
-        first = timer
-    return first
+/** A binary heap: a network has thousands of timers, most of which are stopped before they are due. */
+class Timers {
+  readonly #heap: Timer[] = []
+
+  add(timer: Timer): void {
+    const heap = this.#heap
+    let at = heap.length
+    for (let above = (at - 1) >> 1; at > 0 && isBefore(timer, heap[above]); above = (at - 1) >> 1) {
+      heap[at] = heap[above]
+      at = above
+    }
+    heap[at] = timer
+  }
+
+  first(): Timer | undefined {
+    while (this.#heap.length > 0 && this.#heap[0].stopped) this.removeFirst()
+    return this.#heap.at(0)
+  }
+
+  removeFirst(): void {
+    const heap = this.#heap
+    const last = heap.pop()!
+    if (heap.length === 0) return
+    let at = 0
+    for (;;) {
+      let below = 2 * at + 1
+      if (below + 1 < heap.length && isBefore(heap[below + 1], heap[below])) below++
+      if (below >= heap.length || !isBefore(heap[below], last)) break
+      heap[at] = heap[below]
+      at = below
+    }
+    heap[at] = last
   }
 }
+
+const isBefore = (a: Timer, b: Timer): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)

@@ -1,0 +1,29 @@
+import type { Adversary, Corrupt } from './adversary.ts'
+import { InventsSurvivors, SplitsTheVote } from './cuts.ts'
+import { BadShares, DoubleVotes, SendsGarbage, Withholds } from './members.ts'
+import { DropsNeighbours, EquivocatingSets, SmallestSet } from './sets.ts'
+import { AsksBothSides, ReplaysOldRound, WithholdsSum } from './sums.ts'
+import { Floods, StallsByteByByte } from './traffic.ts'
+
+/** Behaviours by name, so that a schedule can say which member has which. */
+export const behaviours = {
+  // of aggregators
+  AsksBothSides,
+  DropsNeighbours,
+  EquivocatingSets,
+  InventsSurvivors,
+  ReplaysOldRound,
+  SmallestSet,
+  SplitsTheVote,
+  WithholdsSum,
+  // of members
+  BadShares,
+  DoubleVotes,
+  Floods,
+  SendsGarbage,
+  StallsByteByByte,
+  Withholds
+} as const satisfies Record<string, new (self: Corrupt) => Adversary>
+
+export type Behaviour = keyof typeof behaviours
+export type { Adversary, Corrupt, Plot, Tamper } from './adversary.ts'
