@@ -1,3 +1,5 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { sha256 } from '../crypto/primitives.ts'
 import { MessageError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 import { decodeEvidence, encodeEvidence, verifyEvidence } from './evidence.ts'
@@ -37,6 +39,8 @@ export class Convictions {
   readonly #options: ConvictionsOptions
   /** One for each kind of offence of each member of an epoch: a thousand rounds of it take no more room than one. */
   readonly #held = new Map<string, Evidence>()
+  /** The offences by the hash of their encoded evidence: the same comes from every member that it was new to. */
+  readonly #offences = new Map<string, string>()
   readonly #convicted = new Set<string>()
 
   constructor(options: ConvictionsOptions) {
@@ -51,6 +55,15 @@ export class Convictions {
   /** Whether there is evidence against a member of an epoch, by its roster index. */
   isConvicted(epoch: number, member: number): boolean {
     return this.#convicted.has(`${epoch}/${member}`)
+  }
+
+  /**
+   * The evidence that a member brings, verified; what is held already, to the last bit, was.
+   *
+   * @throws MessageError as {@link readEvidence}
+   */
+  read(message: Message<'Evidence'>, rules: RoundRules): Evidence {
+    return this.#held.get(this.#offences.get(hashOf(message.body.evidence)) ?? '') ?? readEvidence(message, rules)
   }
 
   get all(): Evidence[] {
@@ -72,7 +85,9 @@ export class Convictions {
   }
 
   #hold(evidence: Evidence): void {
-    this.#held.set(offenceOf(evidence), evidence)
+    const offence = offenceOf(evidence)
+    this.#held.set(offence, evidence)
+    this.#offences.set(hashOf(encodeEvidence(evidence)), offence)
     this.#convicted.add(`${evidence.epoch}/${evidence.culprit}`)
   }
 
@@ -80,6 +95,8 @@ export class Convictions {
     return `${this.#options.taskId}/evidence/`
   }
 }
+
+const hashOf = (encoded: Uint8Array): string => bytesToHex(sha256(encoded))
 
 function offenceOf({ epoch, culprit, kind }: Evidence): string {
   return `${String(epoch).padStart(10, '0')}/${String(culprit).padStart(5, '0')}/${kind}`

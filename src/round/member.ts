@@ -10,7 +10,7 @@ import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
 import { Ballot } from './ballot.ts'
 import { authenticate, checkDecision } from './certificates.ts'
-import { Convictions, readEvidence } from './convictions.ts'
+import { Convictions } from './convictions.ts'
 import { sameBytes } from './dealing.ts'
 import { encodeEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
@@ -181,7 +181,7 @@ export class Member {
   check(encoded: Uint8Array): void {
     const message = decodeMessage(encoded)
     authenticate(message, this.#context(message.round), this.roster)
-    if (message.type === 'Evidence') return void readEvidence(message, this.#rules(message.round))
+    if (message.type === 'Evidence') return void this.#convictions.read(message, this.#rules(message.round))
     if (!announced.has(message.type) && !isStatement(message))
       throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
   }
@@ -214,7 +214,7 @@ export class Member {
       case 'Decision':
         return this.#hearDecision(message, from)
       case 'Evidence':
-        await this.#convictions.note(readEvidence(message, this.#rules(message.round)))
+        await this.#convictions.note(this.#convictions.read(message, this.#rules(message.round)))
         return
       default:
         // A leader's word that a member refused: those who were shown another have evidence.

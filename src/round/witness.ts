@@ -4,12 +4,13 @@ import { decodeSet } from '../membership/member-set.ts'
 
 import { authenticate } from './certificates.ts'
 import type { VoteType } from './certificates.ts'
+import { claimsOf } from './claims.ts'
+import type { Claim } from './claims.ts'
 import { sameBytes } from './dealing.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES } from './messages.ts'
 import type { AnyMessage, Certificate, Message, RoundContext } from './messages.ts'
 import type { RoundRules } from './transcript.ts'
 import {
-  claimsOf,
   holds,
   LARGEST_STATEMENT,
   evidenceId,
@@ -18,7 +19,7 @@ import {
   accepted,
   provenShare
 } from './evidence.ts'
-import type { Evidence, EvidenceKind, Claim } from './evidence.ts'
+import type { Evidence, EvidenceKind } from './evidence.ts'
 
 /** Finds evidence in what a member hears; whether it is some is for evidence.ts. */
 
