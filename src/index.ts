@@ -1,6 +1,7 @@
 export { secureAggregation } from './network/service.ts'
 export type {
   ContributeOptions,
+  EvidenceDetail,
   SecureAggregation,
   SecureAggregationEvents,
   SecureAggregationInit

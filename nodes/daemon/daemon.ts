@@ -18,6 +18,7 @@ import type { RoundOutcome } from '../../src/round/member.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { readNpy, writeNpy } from '../npy.ts'
+import { Isolation } from './isolation.ts'
 import { createNode } from './libp2p.ts'
 import type { SecaggNode } from './libp2p.ts'
 
@@ -96,6 +97,7 @@ export class Daemon {
   readonly #node: SecaggNode<{ aggregation: SecureAggregation }>
   readonly #journal: LevelJournal
   readonly #vectors: FileVectorStore
+  readonly #isolation: Isolation
   readonly #inputs = new Map<number, { vector: Vector; weight?: number }>()
   readonly #outcomes = new Map<number, RoundOutcome>()
   readonly #delay = monitorEventLoopDelay({ resolution: 5 })
@@ -106,12 +108,14 @@ export class Daemon {
     options: DaemonOptions,
     node: SecaggNode<{ aggregation: SecureAggregation }>,
     journal: LevelJournal,
-    vectors: FileVectorStore
+    vectors: FileVectorStore,
+    isolation: Isolation
   ) {
     this.#options = options
     this.#node = node
     this.#journal = journal
     this.#vectors = vectors
+    this.#isolation = isolation
   }
 
   /** @throws SecureAggregationError: no identity, a folder in use, an address in use; TaskError; MessageError STRANGER where this is no member */
@@ -148,9 +152,10 @@ export class Daemon {
       })
       const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
       const members = new Set(task.members)
-      const connectionGater = rosterGater((peer) => members.has(peer), {
+      const admission = rosterGater((peer) => members.has(peer), {
         bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!)
       })
+      const isolation = new Isolation()
       const node = await createNode({
         privateKey,
         listen,
@@ -158,10 +163,10 @@ export class Daemon {
         mdns,
         local,
         memory,
-        connectionGater,
+        connectionGater: isolation.gater(admission),
         services: { aggregation }
       })
-      const daemon = new Daemon(options, node, journal, vectors)
+      const daemon = new Daemon(options, node, journal, vectors, isolation)
       started.daemon = daemon
       await daemon.#listen()
       return daemon
@@ -194,6 +199,11 @@ export class Daemon {
 
   async want(): Promise<void> {
     await this.#node.services.aggregation.want(this.#options.task.id)
+  }
+
+  /** Loses every connection, and has no new ones, until it is told otherwise. */
+  isolate(isolated: boolean): void {
+    this.#isolation.set(isolated, this.#node.getConnections())
   }
 
   status(): { connected: string[]; subscribed: string[]; closedRound: number; runningRound?: number } {
@@ -244,6 +254,9 @@ export class Daemon {
     const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
     aggregation.addEventListener('sum', closed)
     aggregation.addEventListener('round:burned', closed)
+    aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) =>
+      this.#options.logger.warn({ round, kind, culprit }, 'a member broke the protocol and leads no more')
+    )
     // A member that was away asks whoever it meets first how far the rounds have come.
     this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => void this.#catchUp(peerId.toString()))
   }

@@ -76,6 +76,8 @@ export class LauncherLink {
         return this.#stage(daemon, message)
       case 'want':
         return daemon.want()
+      case 'isolate':
+        return daemon.isolate(message.isolated)
       case 'status':
         return this.#send({ type: 'status', status: daemon.status() })
       case 'export':

@@ -15,6 +15,8 @@ export const toNodeSchema = z.discriminatedUnion('type', [
   /** Phases in which the node waits for `go`. The first message of all: a node starts when it has it. */
   z.strictObject({ type: z.literal('hold'), holds: z.array(hold) }),
   z.strictObject({ type: z.literal('go'), phase, round }),
+  /** Whether the node is cut off from all others. */
+  z.strictObject({ type: z.literal('isolate'), isolated: z.boolean() }),
   z.strictObject({ type: z.literal('input'), round, file: z.string(), weight: z.int().min(1).optional() }),
   z.strictObject({ type: z.literal('want') }),
   z.strictObject({ type: z.literal('status') }),
@@ -33,6 +35,8 @@ const outcome = z.object({
   included: z.array(member),
   dropped: z.array(member),
   missing: z.array(member),
+  /** What the application was told of its input. */
+  input: z.enum(['summed', 'not included', 'burned', 'none']),
   /** Whether the sum is at hand. */
   hasSum: z.boolean(),
   /** The value that was decided, in hex: the same for all members. */

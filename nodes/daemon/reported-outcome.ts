@@ -9,7 +9,7 @@ import type { ReportedOutcome } from './launcher-messages.ts'
  * An outcome as it is told to whoever started the node. Of the decision only the value is told: two members may hold
  * different quorums of Commits for it.
  */
-export function reportedOutcome({ decision, sum, input: _, ...outcome }: DaemonOutcome): ReportedOutcome {
+export function reportedOutcome({ decision, sum, ...outcome }: DaemonOutcome): ReportedOutcome {
   const { body } = decodeMessage(decision) as Message<'Decision'>
   return { ...outcome, hasSum: sum !== undefined, decided: bytesToHex(encode(body.value)) }
 }

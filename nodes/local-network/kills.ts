@@ -4,11 +4,16 @@ import type { Phase } from '../../src/round/ports.ts'
 /** The phases at which a member can be killed. */
 export const mortalPhases = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum'] as const
 
+/** What is done to a member instead of killing it: its process stands still (SIGSTOP), or nobody can be reached any more. */
+export type Suspension = 'stopped' | 'cut off'
+
 export interface Kill {
   /** As in peer-N; or whoever leads when the phase is reached; or the first that reaches it and does not lead. */
   who: number | 'aggregator' | 'member'
   phase: (typeof mortalPhases)[number]
   round: number
+  /** It lives, and misses what goes on until it is let come back. */
+  instead?: Suspension
 }
 
 /** Which kills are still to come. Each is spent once. */

@@ -6,7 +6,7 @@ import { dataDeadlineMs } from '../../src/task/task.ts'
 import type { Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
 import { lackingForRound } from './assembly.ts'
 import { killText, PendingKills } from './kills.ts'
-import type { Kill } from './kills.ts'
+import type { Kill, Suspension } from './kills.ts'
 import type { MortalPeer, Peer, PeerEvents, PeerSettings } from './peer.ts'
 import { ProcessPeer } from './process-peer.ts'
 import { RunningRound } from './running-round.ts'
@@ -30,6 +30,13 @@ export interface NetworkOptions {
   restart: boolean
   warn: (text: string) => void
   glimpse?: Glimpse
+  watch?: Watch
+}
+
+/** Told what members report, as it comes. */
+export interface Watch {
+  phase?(number: number, reached: Hold & { leading: boolean }): void
+  outcome?(number: number, outcome: ReportedOutcome): void
 }
 
 /** What the aggregators are to tell of one member's masked vector. */
@@ -51,6 +58,7 @@ export class LocalNetwork {
   readonly #processes = new Map<number, MortalPeer>()
   readonly #addresses = new Map<number, string>()
   readonly #restarting = new Set<number>()
+  readonly #suspended = new Set<number>()
   readonly #killed = new WeakSet<MortalPeer>()
   readonly #failure = Promise.withResolvers<never>()
   #round?: RunningRound
@@ -99,9 +107,9 @@ export class LocalNetwork {
       const members = [...this.#peers]
       for (const [number, peer] of members) if (isMortal(peer)) peer.hold(this.#kills.holds(number, round))
       running.begin(members.map(([number]) => number))
-      await this.#unlessFailed(
-        Promise.all(members.map(([number, peer]) => peer.input(round, input(number).file, input(number).weight)))
-      )
+      const stage = (number: number, peer: Peer): Promise<void> =>
+        this.#unlessKilled(peer, peer.input(round, input(number).file, input(number).weight))
+      await this.#unlessFailed(Promise.all(members.map(([number, peer]) => stage(number, peer))))
       running.wanted()
       // Two, so that the round opens even if one of them is killed before its word is out.
       await this.#unlessFailed(Promise.all(members.slice(0, 2).map(([, peer]) => peer.want())))
@@ -121,6 +129,34 @@ export class LocalNetwork {
     const peer = this.#peers.get(holder)
     if (peer === undefined) throw new SecureAggregationError('SUM_MISSING', `no member has the sum of round ${round}`)
     await this.#unlessFailed(peer.export(round, file))
+  }
+
+  /** SIGKILL, at whatever moment; the member is started again where the network restarts the dead. */
+  async kill(number: number): Promise<void> {
+    const peer = this.#processes.get(number)
+    if (peer !== undefined && !this.#killed.has(peer)) await this.#kill(number, peer)
+  }
+
+  /** Stops a member or cuts it off: the round goes on without waiting for it, and the next one opens when it is back. */
+  suspend(number: number, how: Suspension): void {
+    const peer = this.#processes.get(number)
+    if (peer === undefined || this.#peers.get(number) !== peer) return
+    this.#peers.delete(number)
+    this.#suspended.add(number)
+    peer.suspend(how)
+    this.#round?.lost(number)
+  }
+
+  /** Lets a suspended member come back. */
+  resume(number: number): void {
+    const peer = this.#processes.get(number)
+    if (peer === undefined || !this.#suspended.delete(number)) return
+    peer.resume()
+    this.#peers.set(number, peer)
+  }
+
+  get suspended(): number[] {
+    return [...this.#suspended]
   }
 
   /** Ends all members. */
@@ -177,19 +213,24 @@ export class LocalNetwork {
 
   #closed(number: number, outcome: ReportedOutcome): void {
     if (this.#round?.round === outcome.round) this.#round.outcome(number, outcome)
+    this.#options.watch?.outcome?.(number, outcome)
   }
 
   #reached(number: number, reached: Hold & { leading: boolean }): void {
     this.#round?.reached(number, reached)
+    this.#options.watch?.phase?.(number, reached)
     const peer = this.#processes.get(number)
     if (peer === undefined) return
     const kill = this.#kills.claim(number, reached)
-    if (kill === undefined) return peer.go({ phase: reached.phase, round: reached.round })
-    this.#kill(number, peer).catch((error: Error) => this.#failure.reject(error))
+    if (kill !== undefined && kill.instead === undefined)
+      return void this.#kill(number, peer).catch((error: Error) => this.#failure.reject(error))
+    if (kill?.instead !== undefined) this.suspend(number, kill.instead)
+    peer.go({ phase: reached.phase, round: reached.round })
   }
 
   async #kill(number: number, peer: MortalPeer): Promise<void> {
     this.#peers.delete(number)
+    this.#suspended.delete(number)
     if (this.#options.restart) this.#restarting.add(number)
     this.#killed.add(peer)
     this.#round?.killed(number)
@@ -199,7 +240,7 @@ export class LocalNetwork {
     const known = [...this.#peers.values()].map(({ addresses }) => addresses[0]).slice(0, 1)
     const again = this.#processes.get(number)!
     await start(known).catch((error: Error) => {
-      if (!this.#killed.has(again)) throw error
+      if (!this.#killed.has(again) && !this.#ended) throw error
     })
     if (!this.#killed.has(again)) this.#restarting.delete(number)
   }
@@ -244,7 +285,14 @@ export class LocalNetwork {
   async #lacking(): Promise<string | undefined> {
     const [restarting] = this.#restarting
     if (restarting !== undefined) return `peer-${restarting} has not come back`
-    return lackingForRound(this.#peers, this.#options.ids, this.#closedRound)
+    // A member that is killed while it is asked does not answer; then it is asked for again.
+    return lackingForRound(this.#peers, this.#options.ids, this.#closedRound).catch((error: Error) => error.message)
+  }
+
+  async #unlessKilled(peer: Peer, work: Promise<void>): Promise<void> {
+    await work.catch((error: Error) => {
+      if (!isMortal(peer) || !this.#killed.has(peer)) throw error
+    })
   }
 
   #unlessFailed<T>(work: Promise<T>): Promise<T> {

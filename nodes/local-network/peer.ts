@@ -1,5 +1,6 @@
 import type { Hold, ReportedOutcome, ReportedStatus } from '../daemon/launcher-messages.ts'
 import type { Phase } from '../../src/round/ports.ts'
+import type { Suspension } from './kills.ts'
 
 /** What a member tells whoever runs it. Members inside outcomes and glimpses are roster indices, as in the protocol. */
 export interface PeerEvents {
@@ -26,13 +27,15 @@ export interface Peer {
   stop(): Promise<void>
 }
 
-/** A member that can be held at a phase, and killed there. */
+/** A member that can be held at a phase, and killed or suspended there. */
 export interface MortalPeer extends Peer {
   /** The phases at which it waits for `go`. */
   hold(holds: Hold[]): void
   go(hold: Hold): void
   /** SIGKILL. Resolves when the process is gone. */
   kill(): Promise<void>
+  suspend(how: Suspension): void
+  resume(): void
 }
 
 export interface PeerSettings {

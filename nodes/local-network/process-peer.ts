@@ -10,6 +10,7 @@ import { toLauncherSchema } from '../daemon/launcher-messages.ts'
 import type { Hold, ReportedStatus, ToLauncher, ToNode } from '../daemon/launcher-messages.ts'
 import type { NodeConfigInput } from '../daemon/config.ts'
 import { packageFile } from '../package-root.ts'
+import type { Suspension } from './kills.ts'
 import type { MortalPeer, PeerEvents, PeerSettings } from './peer.ts'
 
 /** How long a process may take to end by itself once it was told to. */
@@ -85,6 +86,16 @@ export class ProcessPeer implements MortalPeer {
     await this.#exited
   }
 
+  suspend(how: Suspension): void {
+    if (how === 'stopped') this.#child.kill('SIGSTOP')
+    else this.#send({ type: 'isolate', isolated: true })
+  }
+
+  resume(): void {
+    this.#child.kill('SIGCONT')
+    this.#send({ type: 'isolate', isolated: false })
+  }
+
   async input(round: number, file: string, weight?: number): Promise<void> {
     const answer = this.#expect(`staged:${round}`)
     this.#send({ type: 'input', round, file, weight })
@@ -114,6 +125,7 @@ export class ProcessPeer implements MortalPeer {
 
   async stop(): Promise<void> {
     this.#ending = true
+    this.#child.kill('SIGCONT')
     this.#send({ type: 'stop' })
     const late = setTimeout(() => this.#child.kill('SIGKILL'), stopMs)
     await this.#exited

@@ -15,7 +15,7 @@ import { readInputs, writeInputs } from './inputs.ts'
 import type { Inputs } from './inputs.ts'
 import type { Kill } from './kills.ts'
 import { LocalNetwork } from './network.ts'
-import type { Glimpse } from './network.ts'
+import type { Glimpse, Watch } from './network.ts'
 import { reportRound, summarise } from './report.ts'
 import type { RoundReport, Summary } from './report.ts'
 import type { ClosedRound } from './running-round.ts'
@@ -39,13 +39,16 @@ export interface NetworkRun {
   out?: string
   data?: string
   glimpse?: Glimpse
+  watch?: Watch
 }
 
 /** Who is told of it, as it happens. */
 export interface Audience {
-  started?(task: Task): void
+  started?(task: Task, network: LocalNetwork): void
   round(report: RoundReport, sumFile: string | undefined): Promise<void> | void
   warn: (text: string) => void
+  /** Whether people are told on stderr what is being waited for; so unless false. */
+  progress?: boolean
 }
 
 /** Runs a network from its first process to its last. Throws what a user can act on; no process outlives it. */
@@ -57,7 +60,7 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       throw error
     })
     if (run.out !== undefined) await mkdir(run.out, { recursive: true })
-    const { inProcess, kills, restart, glimpse } = run
+    const { inProcess, kills, restart, glimpse, watch } = run
     const network = new LocalNetwork({
       task,
       taskFile,
@@ -67,11 +70,12 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       kills,
       restart,
       warn: audience.warn,
-      glimpse
+      glimpse,
+      watch
     })
     try {
-      await whileWaiting(() => network.doing, network.start())
-      audience.started?.(task)
+      await waiting(network, audience, network.start())
+      audience.started?.(task, network)
       return await runRounds(run, { network, task, ids, inputs, folder: folder.path }, audience)
     } finally {
       await network.stop()
@@ -79,6 +83,10 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
   } finally {
     folder.remove()
   }
+}
+
+function waiting<T>(network: LocalNetwork, { progress }: Audience, work: Promise<T>): Promise<T> {
+  return progress === false ? work : whileWaiting(() => network.doing, work)
 }
 
 interface Prepared {
@@ -97,7 +105,7 @@ async function runRounds(run: NetworkRun, prepared: Prepared, audience: Audience
     weight: run.weights?.[number]
   })
   for (let round = 1; round <= run.rounds; round++) {
-    const closed = await whileWaiting(() => network.doing, network.runRound(round, contribution(round)))
+    const closed = await waiting(network, audience, network.runRound(round, contribution(round)))
     const sumFile = closed.status === 'summed' ? await exportSum(network, closed, run.out ?? folder) : undefined
     const report = await examine(closed, sumFile, closed.included.map(contribution(round)), task, ids)
     reports.push(report)

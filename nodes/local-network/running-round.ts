@@ -38,6 +38,7 @@ export class RunningRound {
   readonly #numbers: number[]
   readonly #outcomes = new Map<number, ReportedOutcome>()
   readonly #killed = new Set<number>()
+  readonly #lost = new Set<number>()
   readonly #done = Promise.withResolvers<void>()
   readonly #lostOne: () => void
   #members: number[] = []
@@ -46,7 +47,7 @@ export class RunningRound {
   #furthest: Phase = 'keys'
   #noQuorum = false
 
-  /** `numbers` maps roster indices to numbers; `lostOne` is called when a member is killed. */
+  /** `numbers` maps roster indices to numbers; `lostOne` is called when a member is killed or suspended. */
   constructor(round: number, numbers: number[], lostOne: () => void) {
     this.round = round
     this.#numbers = numbers
@@ -77,6 +78,12 @@ export class RunningRound {
 
   killed(number: number): void {
     this.#killed.add(number)
+    this.lost(number)
+  }
+
+  /** It may not live to see the end of the round, which does not wait for it. */
+  lost(number: number): void {
+    this.#lost.add(number)
     this.#lostOne()
     this.#check()
   }
@@ -111,7 +118,7 @@ export class RunningRound {
 
   /** Those whose word counts: they lived through the round, or if nobody did, everyone. */
   get #witnesses(): number[] {
-    const living = this.#members.filter((number) => !this.#killed.has(number))
+    const living = this.#members.filter((number) => !this.#lost.has(number))
     return living.length > 0 ? living : this.#members
   }
 

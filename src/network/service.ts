@@ -8,6 +8,8 @@ import { MemoryJournal } from '../journal/journal.ts'
 import type { Journal } from '../journal/journal.ts'
 import { MemoryVectorStore } from '../journal/vector-store.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
+import { encodeEvidence } from '../round/evidence.ts'
+import type { EvidenceKind } from '../round/evidence.ts'
 import type { RoundOutcome } from '../round/member.ts'
 import type { Observer, Phase } from '../round/ports.ts'
 import { createTask } from '../task/task.ts'
@@ -46,6 +48,18 @@ export interface SecureAggregationEvents {
   'round:phase': CustomEvent<{ task: string; round: number; phase: Phase }>
   sum: CustomEvent<RoundOutcome & { task: string }>
   'round:burned': CustomEvent<RoundOutcome & { task: string }>
+  evidence: CustomEvent<EvidenceDetail>
+}
+
+/** A member broke the protocol, and leads no more in this epoch. */
+export interface EvidenceDetail {
+  task: string
+  round: number
+  kind: EvidenceKind
+  /** Its peer id. */
+  culprit: string
+  /** What proves it to any third party, as `decodeEvidence` and `verifyEvidence` read it. */
+  evidence: Uint8Array
 }
 
 /** Secure aggregation on a libp2p node: the sum of all members' vectors, and nobody learns a single one. */
@@ -79,7 +93,13 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
         closed: (outcome) =>
           this.safeDispatchEvent(outcome.status === 'summed' ? 'sum' : 'round:burned', {
             detail: { ...outcome, task: task.id }
-          })
+          }),
+        convicted: (evidence) => {
+          const { round, kind } = evidence
+          const culprit = session.member.roster.members[evidence.culprit].id
+          const detail = { task: task.id, round, kind, culprit, evidence: encodeEvidence(evidence) }
+          this.safeDispatchEvent('evidence', { detail })
+        }
       })
       this.#sessions.set(task.id, session)
     }

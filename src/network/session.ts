@@ -7,6 +7,7 @@ import { createLanes } from '../crypto/mask-stream.ts'
 import { MessageError, RoundError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
+import type { Evidence } from '../round/evidence.ts'
 import { Member } from '../round/member.ts'
 import type { RoundOutcome } from '../round/member.ts'
 import type { Observer } from '../round/ports.ts'
@@ -60,6 +61,7 @@ export interface SessionOptions {
   contextHash?: (round: number) => Uint8Array
   opened(round: number): void
   closed(outcome: RoundOutcome): void
+  convicted(evidence: Evidence): void
 }
 
 interface Contribution extends Input {
@@ -147,7 +149,8 @@ export class Session {
       closed: (outcome) => {
         options.closed(outcome)
         void this.#settle(outcome)
-      }
+      },
+      convicted: (evidence) => options.convicted(evidence)
     })
   }
 

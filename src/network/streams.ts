@@ -1,6 +1,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
+import { MAX_MESSAGE_BYTES } from '../round/messages.ts'
 import type { Channel, Frame } from '../round/ports.ts'
 import { Conversation } from './conversation.ts'
 
@@ -24,8 +25,8 @@ export interface StreamHandlers {
  */
 const LIMITS = { round: 4, direct: 4, ask: 8 }
 
-/** Control frames of direct messages and requests are small: a share, an announcement. */
-const MAX_DIRECT = 64 * 1024
+/** Direct messages are small, shares and announcements, but for evidence that is too large for gossip. */
+const MAX_DIRECT = MAX_MESSAGE_BYTES
 
 type Use = keyof typeof LIMITS
 

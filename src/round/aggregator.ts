@@ -13,10 +13,11 @@ import type { Shown, Table } from './table.ts'
 import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import { masksToRemove, Revealed } from './unmasking.ts'
+import type { Opened } from './unmasking.ts'
 import { gatherVectors } from './uploads.ts'
 import type { Uploads } from './uploads.ts'
 import { maskInto } from './vectors.ts'
-import { furthestPoint } from './takeover.ts'
+import { checkClosable, furthestPoint } from './takeover.ts'
 import { agree, decideClosing, propose } from './voting.ts'
 
 /** The elected member's side of a round, top to bottom as §4 tells it: a barrier per phase. It need not be trusted. */
@@ -265,6 +266,20 @@ async function gatherReveals(
   return revealed
 }
 
+/**
+ * Where shares open something else than was committed to, everyone gets evidence against their dealer (§8), and nobody
+ * else can open this cut either.
+ */
+function openAll(round: Round, revealed: Revealed): Opened {
+  try {
+    return revealed.open()
+  } catch (error) {
+    for (const evidence of revealed.evidence()) round.accuse(evidence)
+    round.ports.observer.refused?.(error as Error)
+    throw new LeaderGaveUp((error as Error).message)
+  }
+}
+
 /** Phase 6: the masks come off, the sum goes out with what opened it. */
 async function publishSum(
   round: Round,
@@ -277,7 +292,7 @@ async function publishSum(
   signal: AbortSignal
 ): Promise<Message<'SumHeader'>> {
   const { ports, rules, shape } = round
-  const opened = revealed.open()
+  const opened = openAll(round, revealed)
   const masks = masksToRemove(rules, book, set, decided, opened)
   await round.reach('sum')
   const name = round.publishedName
@@ -298,6 +313,7 @@ async function closeSummed(
   { body }: Message<'SumHeader'>,
   signal: AbortSignal
 ): Promise<void> {
+  checkClosable(round)
   const contributions = checkOpened(body, book, decided, round.rules.roster.members[round.me].id)
   const hash = cutHash(decided.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
@@ -313,6 +329,7 @@ async function publishAgain(
   { header, contributions }: CheckedSum,
   signal: AbortSignal
 ): Promise<void> {
+  checkClosable(round)
   await round.reach('sum')
   table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current }))
   table.broadcastVector(round.sumName)

@@ -56,7 +56,7 @@ export class Attempt {
   /** Every cut that it was shown and that passed its checks, by its hash (hex). */
   readonly cuts = new Map<string, CheckedCut>()
   sum?: CheckedSum
-  /** Key books, masking sets and cuts as leaders signed them, for a later leader to carry on from. */
+  /** What leaders showed, as they signed it: for a later one to carry on from, and to compare with what others were shown. */
   readonly #shown = new Map<string, Uint8Array>()
 
   constructor(number: number, contextHash: Uint8Array, rules: RoundRules, me: number, random: Random) {
@@ -76,9 +76,14 @@ export class Attempt {
     this.#seed = new Secret(random(32))
   }
 
-  /** Keeps what a leader showed; of each key book, masking set and cut the last signed copy. */
-  keep(type: 'KeyBook' | 'MaskingSet' | 'Proposal', hash: Uint8Array, { encoded }: Message): void {
-    if (this.#shown.size < MOST_SHOWN) this.#shown.set(`${type}/${bytesToHex(hash)}`, encoded)
+  /** Keeps what a leader showed: of each key book, masking set and cut (by its hash) the last signed copy, else one a view. */
+  keep(
+    type: 'RoundPlan' | 'KeyBook' | 'MaskingSet' | 'Proposal' | 'SumHeader',
+    which: Uint8Array | number,
+    { encoded }: Message
+  ): void {
+    const key = typeof which === 'number' ? which : bytesToHex(which)
+    if (this.#shown.size < MOST_SHOWN) this.#shown.set(`${type}/${key}`, encoded)
   }
 
   get shown(): Uint8Array[] {

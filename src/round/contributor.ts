@@ -7,6 +7,7 @@ import { sameBytes } from './dealing.ts'
 import { cutHash, inclusionOf } from './messages.ts'
 import type { AgreementName, Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
+import { checkPlan } from './plan.ts'
 import type { Round } from './round.ts'
 import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
 import type { MaskingSet } from './transcript.ts'
@@ -49,6 +50,9 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
       case 'MaskingSet':
         yield* mask(message, round, view)
         break
+      case 'VectorRequest':
+        yield* sendVector(message, round)
+        break
       case 'Custody':
         yield* takeIntoCustody(message, frames, round, view)
         break
@@ -86,22 +90,17 @@ const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'contr
 
 /** Phases 0 and 1. The mark is on disk before the advert leaves (S5). */
 async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number): AsyncGenerator<Frame> {
-  const { body } = plan
-  const fault = (code: 'WRONG_VIEW' | 'WRONG_ATTEMPT' | 'INVALID', sentence: string) =>
-    new MessageError(code, sentence, { culprit: round.culprit(plan) })
-  if (body.view !== view) throw fault('WRONG_VIEW', `a RoundPlan is for view ${body.view}, not ${view}`)
-  for (const retry of body.retries) await round.learn(readEmbedded('Decision', retry, round.rules))
-  if (body.attempt !== round.attemptNumber)
-    throw fault(
-      'WRONG_ATTEMPT',
-      `a RoundPlan is for attempt ${body.attempt}, and attempt ${round.attemptNumber} is due`
-    )
-  if (body.length !== round.task.length)
-    throw fault('INVALID', `a RoundPlan asks for vectors of ${body.length}, not ${round.task.length}`)
-  if (!sameBytes(body.contextHash, round.contextHash))
-    throw fault('INVALID', 'a RoundPlan starts from another context than this member holds')
+  try {
+    await checkPlan(plan, round, view)
+  } catch (error) {
+    // Others may have been shown another: they have evidence with this one.
+    round.ports.links.announce(plan.encoded)
+    round.attempt().keep('RoundPlan', view, plan)
+    throw error
+  }
   round.views.shown('control')
   const attempt = round.attempt()
+  attempt.keep('RoundPlan', view, plan)
   if (round.ballot.sitsOut(attempt.number)) return
   await round.ballot.enter(attempt.number, attempt.id)
   const contributes = await round.hasInput()
@@ -171,16 +170,27 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
     })
   }
   yield control(attempt.header)
-  yield* vectorFrames(ports.vectors, name)
 }
 
-/** A leader that died gave its own masked vector to another member: the next leader has it from there. */
+/** A leader that died gave its own masked vector to another member: the next leader can have it from there. */
 async function* custodyOf(set: MaskingSet, attempt: Attempt, round: Round): AsyncGenerator<Frame> {
-  for (const [member, header] of attempt.custody) {
+  for (const header of attempt.custody.values()) {
     if (!sameBytes(header.body.maskingSetHash, set.hash)) continue
     yield control(await round.state('Custody', { header: header.encoded }))
-    yield* vectorFrames(round.ports.vectors, round.custodyName(member))
   }
+}
+
+/** Its own masked vector, or one that it has in custody, byte for byte as often as it is asked for (S2). */
+async function* sendVector({ body }: Message<'VectorRequest'>, round: Round): AsyncGenerator<Frame> {
+  const { attemptId, member } = body
+  const attempt = round.running
+  // A leader may ask for what was lost in a crash.
+  if (attempt === undefined || !sameBytes(attempt.id, attemptId)) return
+  const own = member === round.me && attempt.header !== undefined
+  if (!own && !attempt.custody.has(member)) return
+  round.views.shown('data')
+  yield control(await round.state('Vector', { attemptId, member }))
+  yield* vectorFrames(round.ports.vectors, own ? round.maskedName : round.custodyName(member))
 }
 
 /** Keeps the leader's own masked vector, so that it can be had if the leader dies. */
@@ -221,9 +231,18 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
     throw new MessageError('WRONG_VIEW', `a Proposal is for view ${body.view}, not ${view}`, {
       culprit: round.culprit(message)
     })
+  if (body.value.kind !== 'cut' && (body.cut !== null || body.headers.length > 0))
+    throw new MessageError(
+      'INVALID',
+      `a Proposal of ${body.value.kind} carries a cut, which belongs to no such value`,
+      {
+        culprit: round.culprit(message)
+      }
+    )
   const closing = body.agreement === 'closing'
   round.views.shown(closing ? 'data' : 'control')
   await round.reach(closing ? 'close' : 'agree')
+  if (body.value.kind === 'summed') round.sumsProposed.add(view)
   const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round)
   if (verdict.why !== undefined) round.ports.observer.refused?.(verdict.why)
   // S5: what a restarted member would have to remember, it prepares only under a lock.
@@ -279,6 +298,11 @@ function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
       throw new MessageError('OUT_OF_PHASE', 'this member was not shown the key book and masking set of a cut')
     const checked = readCut(cut, headers, under.book, under.set, round.rules, message.from)
     const mine = checked.headers.get(round.me)
+    if (mine !== undefined && round.ballot.sitsOut(attempt.number))
+      throw new MessageError(
+        'OUT_OF_PHASE',
+        'a cut includes a vector that this member sent, or not, before its restart'
+      )
     if (mine !== undefined && (attempt.header === undefined || !sameBytes(mine.encoded, attempt.header.encoded))) {
       // S5: what it sent before it was restarted it does not know any more.
       const forgotten = round.ballot.sitsOut(attempt.number)
@@ -369,6 +393,7 @@ async function checkSum(
   const contributions = checkOpened(body, book, cut, culprit)
   await round.storeSum(message, frames)
   attempt.sum = { header: message, contributions }
+  attempt.keep('SumHeader', view, message)
 }
 
 function inView(message: Message<'KeyBook'> | Message<'MaskingSet'>, round: Round, view: number): Attempt {

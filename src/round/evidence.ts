@@ -7,7 +7,7 @@ import { compareBytes, seedCommitment } from '../crypto/key-agreement.ts'
 import { authenticate } from './certificates.ts'
 import { checkProof, sameBytes } from './dealing.ts'
 import { cutHash, decodeMessage, MAX_MESSAGE_BYTES, valueHash } from './messages.ts'
-import type { AnyMessage, Message, RoundContext, ShareProof } from './messages.ts'
+import type { AnyMessage, Cut, Message, RoundContext, ShareProof } from './messages.ts'
 import { keyBookHash, maskingSetHash, readEmbedded } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { MessageError } from '../errors.ts'
@@ -25,7 +25,8 @@ import type { Side } from './ballot.ts'
 const kinds = ['equivocation', 'double-statement', 'double-vote', 'lying-holder', 'lying-dealer'] as const
 /**
  * - `equivocation`: a leader said two things in one view where only one may be said (RoundPlan, KeyBook, MaskingSet,
- *   Proposal, SumHeader)
+ *   Proposal, SumHeader), or one thing and what follows from another (a set of another book, a cut of another set, a lock
+ *   of another value or sum)
  * - `double-statement`: two adverts, share roots or masked headers of one member in one attempt (S1, S2)
  * - `double-vote`: two Prepares or two Commits of one member in one view of one agreement
  * - `lying-holder`: a revealed share that its dealer did not sign for this holder
@@ -144,11 +145,13 @@ function prove(evidence: Evidence, rules: RoundRules): void {
   const [one, other] = statements.map((encoded) => {
     const message = decodeMessage(encoded)
     authenticate(message, context, roster, culprit)
-    return claimOf(message)
+    return claimsOf(message).filter((claim) => claim.kind === kind)
   })
-  if (one?.kind !== kind || other?.kind !== kind || one.slot !== other.slot)
-    throw nothing('its statements are not two of which only one may be made')
-  if (one.says === other.says) throw nothing('its statements say the same')
+  const inOneSlot = one.flatMap((claim) =>
+    other.filter(({ slot }) => slot === claim.slot).map((rival) => [claim, rival])
+  )
+  if (inOneSlot.length === 0) throw nothing('its statements are not two of which only one may be made')
+  if (inOneSlot.every(([claim, rival]) => claim.says === rival.says)) throw nothing('its statements say the same')
 }
 
 /** An honest holder checks a share against the dealer's signed root before it keeps it (§8), so it reveals no other. */
@@ -231,32 +234,58 @@ function claim(kind: EvidenceKind, slot: Field[], says: Field[]): Claim {
 /**
  * Compared is what is said, never the signature, of which a signer can make several. A plan sent with another proof of
  * how the last round was closed, or a value proposed again with another lock or other headers, says nothing else.
+ *
+ * A leader's statement also says what it rests on: a masking set its key book, a cut both, a lock the value that was
+ * proposed and the sum that was shown. So whoever was shown another of those than the rest finds it out alone.
  */
-export function claimOf({ type, body }: AnyMessage): Claim | undefined {
+export function claimsOf({ type, body }: AnyMessage): Claim[] {
   switch (type) {
     case 'RoundPlan':
-      return claim('equivocation', [type, body.view, body.attempt], [body.contextHash, body.length])
+      return [claim('equivocation', [type, body.view, body.attempt], [body.contextHash, body.length])]
     case 'KeyBook':
-      return claim('equivocation', [type, body.view, body.attemptId], [keyBookHash(body.attemptId, body.adverts)])
+      return [bookClaim(body.view, body.attemptId, keyBookHash(body.attemptId, body.adverts))]
     case 'MaskingSet':
-      return claim('equivocation', [type, body.view, body.attemptId], [maskingSetHash(body)])
-    case 'Proposal':
-      return claim('equivocation', [type, body.view, body.agreement], [valueHash(body.value)])
+      return [
+        setClaim(body.view, body.attemptId, maskingSetHash(body)),
+        bookClaim(body.view, body.attemptId, body.keyBookHash)
+      ]
+    case 'Proposal': {
+      const { view, agreement, value, cut } = body
+      return [proposalClaim(view, agreement, valueHash(value)), ...(cut === null ? [] : cutClaims(view, cut))]
+    }
+    case 'Lock': {
+      const { view, agreement, value, root } = body.certificate
+      return [proposalClaim(view, agreement, value), ...(root === null ? [] : [sumClaim(view, root)])]
+    }
     case 'SumHeader': {
       const { view, cut, ...sum } = body
-      return claim('equivocation', [type, view, cutHash(cut)], [dagCbor.encode(sum)])
+      const opened = claim('equivocation', [type, view, cutHash(cut)], [dagCbor.encode(sum)])
+      return [opened, sumClaim(view, sum.root), ...cutClaims(view, cut)]
     }
     case 'KeyAdvert':
     case 'ShareRoot':
     case 'MaskedHeader':
-      return claim('double-statement', [type, body.attemptId], [dagCbor.encode(body)])
+      return [claim('double-statement', [type, body.attemptId], [dagCbor.encode(body)])]
     case 'Prepare':
     case 'Commit':
-      return claim('double-vote', [type, body.agreement, body.view], [body.value, body.root ?? ''])
+      return [claim('double-vote', [type, body.agreement, body.view], [body.value, body.root ?? ''])]
     default:
-      return undefined
+      return []
   }
 }
+
+const bookClaim = (view: number, attemptId: Uint8Array, hash: Uint8Array): Claim =>
+  claim('equivocation', ['KeyBook', view, attemptId], [hash])
+const setClaim = (view: number, attemptId: Uint8Array, hash: Uint8Array): Claim =>
+  claim('equivocation', ['MaskingSet', view, attemptId], [hash])
+const proposalClaim = (view: number, agreement: string, hash: Uint8Array): Claim =>
+  claim('equivocation', ['Proposal', view, agreement], [hash])
+/** A view has one sum: with it the round ends. */
+const sumClaim = (view: number, root: Uint8Array): Claim => claim('equivocation', ['sum', view], [root])
+const cutClaims = (view: number, { attemptId, keyBookHash, maskingSetHash }: Cut): Claim[] => [
+  bookClaim(view, attemptId, keyBookHash),
+  setClaim(view, attemptId, maskingSetHash)
+]
 
 export const holds = (check: () => void): boolean => accepted(() => (check(), true)) ?? false
 

@@ -10,13 +10,17 @@ import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
 import { Ballot } from './ballot.ts'
 import { authenticate, checkDecision } from './certificates.ts'
+import { Convictions, readEvidence } from './convictions.ts'
 import { sameBytes } from './dealing.ts'
-import { cutHash, decodeMessage, encodeMessage, signedBytes } from './messages.ts'
-import type { AnyMessage, Body, Message, RoundContext } from './messages.ts'
+import { encodeEvidence } from './evidence.ts'
+import type { Evidence } from './evidence.ts'
+import { cutHash, decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
+import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
 import type { Channel, Frame, Network, Phase } from './ports.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import { signingAs } from './signatures.ts'
+import type { RoundRules } from './transcript.ts'
 import { receiveVector, vectorFrames } from './vectors.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
@@ -57,7 +61,15 @@ export interface MemberOptions {
   contextHash?: (round: number) => Uint8Array
   opened?: (round: number) => void
   closed?: (outcome: RoundOutcome) => void
+  /** There is new evidence that a member broke the protocol; it leads no more in this epoch. */
+  convicted?: (evidence: Evidence) => void
 }
+
+/** Largest message that is gossiped; a larger one goes to each member directly (§4). */
+const MAX_GOSSIP_BYTES = 64 * 1024
+
+/** What of all evidence a member that was away is told at once: it must fit into one message. */
+const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 
 /** The rounds that are over, as far as they decide what comes next. */
 interface Closed {
@@ -71,6 +83,14 @@ const closedRecord = (taskId: string) => `${taskId}/closed`
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
 
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
+
+/** Whether a vector of this member's in the last attempt may have left; before a restart nobody remembers (S5). */
+function mayHaveMasked(round: Round | undefined): boolean {
+  return round !== undefined && (round.running?.header !== undefined || round.ballot.sitsOut(round.attemptNumber))
+}
+
+/** What may come by gossip; beside these evidence, which is verified before it is passed on. */
+const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision', 'RoundPlan'])
 
 const rosters = new WeakMap<Task, Roster>()
 
@@ -90,6 +110,7 @@ export class Member {
   readonly #ports: Ports
   #closed: Closed
   #running?: { round: Round; began: number; done: Promise<void> }
+  readonly #convictions: Convictions
   readonly #stop = new AbortController()
   /** What asked for a later round while an earlier one was still running here. */
   #ahead?: AnyMessage
@@ -109,6 +130,16 @@ export class Member {
       task.randomness === undefined ? undefined : hexToBytes(task.randomness)
     )
     this.#closed = { round: 0, decision: null, beacon, deck: initialDeck() }
+    this.#convictions = new Convictions({
+      journal: ports.journal,
+      taskId: task.id,
+      tell: (evidence) => this.#tellEvidence(evidence)
+    })
+  }
+
+  /** All evidence that this member holds. */
+  get evidence(): Evidence[] {
+    return this.#convictions.all
   }
 
   /** The last round that is over; 0 before the first. */
@@ -122,6 +153,7 @@ export class Member {
 
   /** Takes up where the journal left it: a round that was running goes on (§6, S5). */
   async start(): Promise<void> {
+    await this.#convictions.load()
     const record = await this.#ports.journal.get(closedRecord(this.task.id))
     if (record !== undefined) {
       const { decision, deck } = dagCbor.decode<{ decision: Uint8Array; deck: Uint8Array }>(record)
@@ -150,9 +182,8 @@ export class Member {
   check(encoded: Uint8Array): void {
     const message = decodeMessage(encoded)
     authenticate(message, this.#context(message.round), this.roster)
-    if (message.type !== 'Want' && message.type !== 'ViewChange' && message.type !== 'Decision') {
-      throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
-    }
+    if (message.type === 'Evidence') return void readEvidence(message, this.#rules(message.round))
+    if (!announced.has(message.type)) throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
   }
 
   /**
@@ -182,6 +213,13 @@ export class Member {
         return
       case 'Decision':
         return this.#hearDecision(message, from)
+      case 'Evidence':
+        await this.#convictions.note(readEvidence(message, this.#rules(message.round)))
+        return
+      case 'RoundPlan':
+        // Refused by whoever passes it on: those who were shown another have evidence.
+        if (message.round === this.runningRound) this.#running?.round.saw(message)
+        return
       default:
         throw this.#fault('OUT_OF_PHASE', from, `sent a ${message.type} outside a conversation`)
     }
@@ -206,6 +244,7 @@ export class Member {
       const round = this.#running?.round
       if (round?.rules.context.round !== join.round)
         return channel.abort(new Error(`round ${join.round} is not running here`))
+      round.saw(join)
       await round.views.seat(from, join.body, {
         source: { [Symbol.asyncIterator]: () => frames },
         sink: (source) => channel.sink(source),
@@ -224,7 +263,7 @@ export class Member {
     if (request.type === 'CatchUp') {
       const { round, decision, deck } = this.#closed
       const running = this.#running?.round
-      const announcements = running === undefined ? [] : running.views.changes
+      const announcements = [...(running === undefined ? [] : running.views.changes), ...(await this.#toldOfEvidence())]
       const closed = { decision: decision?.encoded ?? null, deck: encodeDeck(deck), announcements }
       yield control(await this.#sign('Closed', this.#context(round), closed))
     } else if (request.type === 'SumRequest') {
@@ -277,6 +316,7 @@ export class Member {
   /** From a member that is ahead: announcements of the next round, heard once the rounds before are closed here. */
   async #hearLater(member: number, announcement: Uint8Array): Promise<void> {
     const message = decodeMessage(announcement)
+    if (message.type === 'Evidence') return this.hear(member, announcement)
     if (message.round === this.#closed.round + 1 && (message.type === 'Want' || message.type === 'ViewChange'))
       await this.hear(member, announcement)
   }
@@ -305,9 +345,9 @@ export class Member {
   #open(why: AnyMessage): Promise<void> {
     const opened = this.#opening.then(async () => {
       if (this.#running !== undefined || this.#stop.signal.aborted || why.round !== this.#closed.round + 1) return
-      const { task, roster, me } = this
-      const context = this.#context(why.round)
-      const rules = { context, roster, thresholds: task.thresholds }
+      const { task, me } = this
+      const rules = this.#rules(why.round)
+      const { context } = rules
       const { journal, sign, clock } = this.#ports
       const ballot = await Ballot.open({
         journal,
@@ -329,6 +369,7 @@ export class Member {
         contextHash,
         previous: decision?.encoded ?? null,
         ballot,
+        convictions: this.#convictions,
         ports: this.#ports,
         input,
         why: why.encoded
@@ -372,7 +413,7 @@ export class Member {
     round.wipe()
     const outcome = await this.#outcome(later, round, began)
     await round.erase()
-    const input = round.running?.header === undefined ? 'not included' : 'burned'
+    const input = mayHaveMasked(round) ? 'burned' : 'not included'
     this.#options.closed?.({
       ...outcome,
       round: round.rules.context.round,
@@ -412,20 +453,19 @@ export class Member {
     const n = this.roster.members.length
     const included = header === undefined ? [] : decodeSet(header.body.cut.included, n)
     const set = attempt?.set?.members ?? included
-    const hadInput = attempt?.header !== undefined
     return {
       round: number,
       status: summed ? 'summed' : 'burned',
       ...(summed ? {} : { reason }),
       aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? this.me,
       views: (round?.views.current ?? commits.view) + 1,
-      attempts: 1,
+      attempts: (round?.attemptNumber ?? 0) + 1,
       included,
       dropped: summed ? set.filter((member) => !included.includes(member)) : [],
       missing: summed ? this.roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
       input: included.includes(this.me)
         ? 'summed'
-        : hadInput
+        : mayHaveMasked(round)
           ? summed
             ? 'not included'
             : 'burned'
@@ -493,6 +533,32 @@ export class Member {
     return header
   }
 
+  async #tellEvidence(evidence: Evidence): Promise<void> {
+    this.#running?.round.views.leaveBarred()
+    const { links, convicted } = this.#options
+    const { encoded } = await this.#evidenceMessage(evidence)
+    if (encoded.length <= MAX_GOSSIP_BYTES) links.announce(encoded)
+    else
+      for (const { index } of this.roster.members)
+        if (index !== this.me) void links.deliver(index, encoded, this.#stop.signal).catch(() => {})
+    convicted?.(evidence)
+  }
+
+  #evidenceMessage(evidence: Evidence): Promise<Message<'Evidence'>> {
+    return this.#sign('Evidence', this.#context(evidence.round), { evidence: encodeEvidence(evidence) })
+  }
+
+  async #toldOfEvidence(): Promise<Uint8Array[]> {
+    const told: Uint8Array[] = []
+    let left = MAX_CATCH_UP_BYTES
+    for (const evidence of this.evidence.filter(({ epoch }) => epoch === this.roster.epoch)) {
+      const { encoded } = await this.#evidenceMessage(evidence)
+      left -= encoded.length
+      if (left >= 0) told.push(encoded)
+    }
+    return told
+  }
+
   get #electorate() {
     return { roster: this.roster, quorum: this.task.thresholds.quorum }
   }
@@ -501,7 +567,11 @@ export class Member {
     return { task: this.task.idBytes, epoch: this.roster.epoch, round }
   }
 
-  async #sign<T extends 'Want' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(
+  #rules(round: number): RoundRules {
+    return { context: this.#context(round), roster: this.roster, thresholds: this.task.thresholds }
+  }
+
+  async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(
     type: T,
     context: RoundContext,
     body: Body<T>

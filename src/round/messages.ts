@@ -92,6 +92,8 @@ const bodies = {
     locks: z.array(z.strictObject({ agreement, view, value: hash })).max(64)
   }),
   Decision: z.strictObject({ value, commits: certificate, reason: z.string().max(300) }),
+  // The signature says who brings it; what it proves stands on its own (evidence.ts), and is of the round in the context.
+  Evidence: z.strictObject({ evidence: embedded }),
 
   // first on every conversation with a leader
   Join: z.strictObject({
@@ -134,6 +136,9 @@ const bodies = {
 
   // phase 3
   MaskedHeader: z.strictObject({ attemptId: hash, maskingSetHash: hash, root: hash }),
+  // A vector travels when it is asked for, behind the message that names its owner: whoever waits sends nothing.
+  VectorRequest: z.strictObject({ attemptId: hash, member: index }),
+  Vector: z.strictObject({ attemptId: hash, member: index }),
   Custody: z.strictObject({ header: embedded }),
   CustodyReceipt: z.strictObject({ attemptId: hash, member: index, root: hash }),
 

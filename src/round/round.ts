@@ -12,7 +12,9 @@ import type { Task } from '../task/task.ts'
 import { Attempt } from './attempt.ts'
 import type { Ballot } from './ballot.ts'
 import { authenticate } from './certificates.ts'
+import type { Convictions } from './convictions.ts'
 import { sameBytes } from './dealing.ts'
+import type { Evidence } from './evidence.ts'
 import { LeaderGaveUp } from './faults.ts'
 import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
@@ -24,6 +26,7 @@ import type { VectorShape } from './vectors.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
 import { Views } from './views.ts'
+import { Witness } from './witness.ts'
 
 export interface Ports {
   clock: Clock
@@ -52,6 +55,7 @@ export interface RoundOptions {
   /** The encoded decision that closed the previous round; null before the first. */
   previous: Uint8Array | null
   ballot: Ballot
+  convictions: Convictions
   ports: Ports
   /** The input, once the application has it; undefined for a member that only holds shares and votes. */
   input: (signal: AbortSignal) => Promise<RoundInput | undefined>
@@ -89,6 +93,8 @@ export class Round {
   readonly views: Views
   /** The attempt that this member has been shown. */
   running?: Attempt
+  /** Views whose leader proposed to close the round as summed. */
+  readonly sumsProposed = new Set<number>()
   /** Why the round is to be burned, for people. */
   reason = ''
 
@@ -100,11 +106,14 @@ export class Round {
   readonly #phaseBegan: Array<{ phase: Phase; at: number }> = []
   readonly #said = new Statements()
   readonly #heard = new Statements()
+  readonly #convictions: Convictions
+  readonly #witness: Witness
   readonly #decisions = new Map<string, Message<'Decision'>>()
   readonly #closed = Promise.withResolvers<Message<'Decision'>>()
   #sharesChanged = (): void => {}
 
-  constructor({ task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why }: RoundOptions) {
+  constructor(options: RoundOptions) {
+    const { task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why } = options
     const { roster, context } = rules
     this.task = task
     this.rules = rules
@@ -120,6 +129,8 @@ export class Round {
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.following }
     this.shape = { elements: task.laneCount, bits: task.bits }
     this.#input = input
+    this.#convictions = options.convictions
+    this.#witness = new Witness(rules)
     this.views = new Views(this, why)
   }
 
@@ -157,12 +168,32 @@ export class Round {
       if (message.type === 'ShareDelivery')
         shownBy(culprit, `a share that member ${sender} relays`, () => authenticate(message, context, roster))
       else authenticate(message, context, roster, sender)
+      this.saw(message)
       return message
     } catch (error) {
       if (error instanceof MessageError && error.culprit === undefined)
         throw new MessageError(error.code, error.message, { culprit, cause: error })
       throw error
     }
+  }
+
+  /** Looks for evidence in a message, before anything else becomes of it. */
+  saw(message: AnyMessage): void {
+    const before = this.#witness.found.length
+    if (this.#witness.see(message) !== undefined)
+      for (const found of this.#witness.found.slice(before)) this.accuse(found)
+  }
+
+  /** Notes evidence, which must be verified, and leaves the view of whoever it convicts (§6). */
+  accuse(evidence: Evidence): void {
+    this.#convictions.note(evidence).catch((error: Error) => this.ports.observer.refused?.(error))
+  }
+
+  /** Whether this member holds evidence against the leader of a view: it takes no part in it. */
+  isBarred(view: number): boolean {
+    const convicted = (member: number) => this.#convictions.isConvicted(this.rules.context.epoch, member)
+    // Were everybody convicted, far more than f would be corrupt; then views take their time as ever.
+    return convicted(this.leader(view)) && !this.order.every(convicted)
   }
 
   /** Refuses a leader's second, different word in one view. @throws MessageError REPEATED, the leader being the culprit */
@@ -333,6 +364,7 @@ export class Round {
 
   /** Learns a decision from whoever brought it. @throws MessageError where it is none */
   async learn(message: Message<'Decision'>): Promise<void> {
+    this.saw(message)
     await this.ballot.decide(message.body)
     this.#decisions.set(message.body.commits.agreement, message)
     if (message.body.commits.agreement === 'closing') this.#closed.resolve(message)

@@ -15,7 +15,7 @@ const noLongerNeeded = new Error('no longer needed')
 export type Shown<What, T extends MessageType> = What & { message: Message<T> }
 
 /** A quorum does not wait for the last: these are expected to come when nobody waits for them any more. */
-const comesLate: ReadonlySet<MessageType> = new Set<MessageType>(['KeyAdvert', 'Prepare', 'Commit', 'Reveal'])
+const comesLate: ReadonlySet<MessageType> = new Set<MessageType>(['KeyAdvert', 'Prepare', 'Commit', 'Reveal', 'Vector'])
 
 /** Messages that one member may send several of in a phase: votes in views, reveals in waves, vectors it keeps for others. */
 const severalTimes: ReadonlySet<MessageType> = new Set<MessageType>([
@@ -23,7 +23,8 @@ const severalTimes: ReadonlySet<MessageType> = new Set<MessageType>([
   'Commit',
   'Reveal',
   'Custody',
-  'CustodyReceipt'
+  'CustodyReceipt',
+  'Vector'
 ])
 
 /** The leader's side of all its conversations: one seat a member, one phase at a time. */
@@ -162,7 +163,7 @@ export class Table {
       throw this.#fault(member, 'REPEATED', `member ${member} sent a second, different ${message.type}`)
     if (hear === undefined) {
       // Late, or a re-send after a new conversation; a vector behind it is dropped by whoever expects vectors.
-      if (message.type === 'MaskedHeader' || message.type === 'Custody') await this.#round.drainVector(frames)
+      if (message.type === 'Vector') await this.#round.drainVector(frames)
       if (before === undefined && !comesLate.has(message.type))
         this.#round.ports.observer.refused?.(
           this.#fault(member, 'OUT_OF_PHASE', `a ${message.type} of member ${member} is out of its phase`),

@@ -49,11 +49,37 @@ export function furthestPoint(round: Round): Point {
     if (cut === undefined) throw new LeaderGaveUp('nobody who came to this view was shown the cut that is locked')
     return { at: 'cut', cut, lock, ...offers.sets.get(bytesToHex(cut.cut.maskingSetHash))! }
   }
-  return beforeTheCut(rules.thresholds.nMin, [...views.joins().keys()], offers)
+  const { nMin, quorum } = rules.thresholds
+  const joins = [...views.joins()]
+  const able = joins.filter(([, { sitsOut }]) => !sitsOut).map(([member]) => member)
+  const point = able.length < quorum ? undefined : beforeTheCut(nMin, able, offers)
+  if (point !== undefined) return point
+  // Those that sit this attempt out (S5) prepare no cut of it, and take part in the next.
+  if (joins.length >= nMin) return { at: 'retry' }
+  throw new LeaderGaveUp(`${joins.length} members came to this view, fewer than the least of ${nMin} for a sum`)
+}
+
+/**
+ * Beyond view f + D a round that no quorum closes as summed is to be burned instead, and a leader has one proposal to
+ * close it a view: it must know beforehand.
+ *
+ * @throws LeaderGaveUp where the sum would be proposed in vain
+ */
+export function checkClosable({ rules, views, firstView, decided, sumsProposed }: Round): void {
+  const { f, D, quorum } = rules.thresholds
+  if (views.current <= f + D || views.current === firstView) return
+  // One that was restarted cannot tell whether the cut has the vector that it sent, and so takes no sum of it.
+  const able = [...views.joins()].filter(
+    ([member, { sitsOut }]) => !sitsOut || decided?.cut.included.has(member) === false
+  ).length
+  if (able < quorum)
+    throw new LeaderGaveUp(`${able} of the members that came can check the sum, fewer than a quorum of ${quorum}`)
+  const inVain = [...sumsProposed].filter((view) => view < views.current).length
+  if (inVain > f + D) throw new LeaderGaveUp(`the sum was proposed in ${inVain} views, and no quorum prepared it`)
 }
 
 /** Members that have masked can be included under their masking set only; the others may still follow any (S2). */
-function beforeTheCut(nMin: number, present: number[], { books, sets, masked, custody }: Offers): Point {
+function beforeTheCut(nMin: number, present: number[], { books, sets, masked, custody }: Offers): Point | undefined {
   const free = present.filter((member) => !masked.has(member))
   let best: { at: 'mask'; book: KeyBook; set: MaskingSet } | undefined
   let most = nMin - 1
@@ -68,9 +94,7 @@ function beforeTheCut(nMin: number, present: number[], { books, sets, masked, cu
   if (best !== undefined) return best
   for (const book of books.values())
     if (book.contributors.filter((member) => free.includes(member)).length >= nMin) return { at: 'shares', book }
-  if (free.length >= nMin) return { at: 'keys' }
-  if (present.length >= nMin) return { at: 'retry' }
-  throw new LeaderGaveUp(`${present.length} members came to this view, fewer than the least of ${nMin} for a sum`)
+  return free.length >= nMin ? { at: 'keys' } : undefined
 }
 
 function readOffers(round: Round): Offers {

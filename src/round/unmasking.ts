@@ -7,11 +7,18 @@ import { MessageError } from '../errors.ts'
 import { shareSlot } from '../membership/graphs.ts'
 import type { Side } from './ballot.ts'
 import { checkProof, sameBytes } from './dealing.ts'
+import type { Evidence } from './evidence.ts'
 import { cutHash } from './messages.ts'
 import type { Body, Message, ShareProof } from './messages.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
+import { dealerEvidence } from './witness.ts'
 
 export type Opened = Pick<Body<'SumHeader'>, 'seeds' | 'keys'>
+
+interface Share {
+  share: Uint8Array
+  reveal: Message<'Reveal'>
+}
 
 /** What the members revealed of one cut: seeds of the included, shares of the keys of the dropped (§4 phase 5). */
 export class Revealed {
@@ -20,8 +27,8 @@ export class Revealed {
   readonly #cut: CheckedCut
   readonly #seeds = new Map<number, Secret>()
   readonly #keys = new Map<number, Secret>()
-  /** By dealer, then by holder; what was opened needs no more shares. */
-  readonly #shares: Record<Side, Map<number, Map<number, Uint8Array>>> = { seed: new Map(), key: new Map() }
+  /** By dealer, then by holder, each with the Reveal that brought it: t of them are evidence where they open something else. */
+  readonly #shares: Record<Side, Map<number, Map<number, Share>>> = { seed: new Map(), key: new Map() }
 
   constructor(rules: RoundRules, book: KeyBook, cut: CheckedCut) {
     this.#rules = rules
@@ -30,10 +37,14 @@ export class Revealed {
   }
 
   /** @throws MessageError, the sender being the culprit, where a seed or share is not what was committed to */
-  take({ from, body }: Message<'Reveal'>): void {
+  take(reveal: Message<'Reveal'>): void {
+    const { from, body } = reveal
     const culprit = this.#rules.roster.members[from].id
     if (!sameBytes(body.cutHash, cutHash(this.#cut.cut)))
       throw new MessageError('INVALID', `a Reveal of member ${from} is for another cut`, { culprit })
+    for (const side of [body.keyShares, body.seedShares])
+      if (new Set(side.map(({ dealer }) => dealer)).size < side.length)
+        throw new MessageError('INVALID', `member ${from} revealed two shares of one dealer`, { culprit })
     if (body.seed !== null) {
       const seed = new Secret(body.seed)
       const commitment = this.#book.adverts.get(from)?.body.seedCommitment
@@ -44,8 +55,8 @@ export class Revealed {
       }
       this.#seeds.set(from, seed)
     }
-    for (const proof of body.keyShares) this.#takeShare('key', proof, from, !this.#cut.included.has(proof.dealer))
-    for (const proof of body.seedShares) this.#takeShare('seed', proof, from, this.#cut.included.has(proof.dealer))
+    for (const proof of body.keyShares) this.#takeShare('key', proof, reveal, !this.#cut.included.has(proof.dealer))
+    for (const proof of body.seedShares) this.#takeShare('seed', proof, reveal, this.#cut.included.has(proof.dealer))
   }
 
   /** Included members whose seed is not there: the second wave asks for its shares. */
@@ -79,13 +90,24 @@ export class Revealed {
     return { seeds: inOrder(this.#seeds, this.#cut.included), keys: inOrder(this.#keys, this.#cut.dropped) }
   }
 
-  #takeShare(side: Side, proof: ShareProof, holder: number, dictated: boolean): void {
+  /** Evidence against every dealer whose shares do not open what it committed to; for when {@link open} has failed. */
+  evidence(): Evidence[] {
+    const { seed, key } = this.#shares
+    const reveals = (dealer: number) =>
+      [seed, key].flatMap((shares) => [...(shares.get(dealer)?.values() ?? [])].map(({ reveal }) => reveal))
+    return [...this.#book.adverts.values()]
+      .map((advert) => dealerEvidence(advert, new Set(reveals(advert.from)), this.#rules))
+      .filter((evidence) => evidence !== undefined)
+  }
+
+  #takeShare(side: Side, proof: ShareProof, reveal: Message<'Reveal'>, dictated: boolean): void {
+    const holder = reveal.from
     const culprit = this.#rules.roster.members[holder].id
     if (!dictated || !this.#book.adverts.has(proof.dealer))
       throw new MessageError('INVALID', `member ${holder} revealed a ${side} share that the cut does not open`, {
         culprit
       })
-    const ofDealer = this.#shares[side].get(proof.dealer) ?? new Map<number, Uint8Array>()
+    const ofDealer = this.#shares[side].get(proof.dealer) ?? new Map<number, Share>()
     this.#shares[side].set(proof.dealer, ofDealer)
     if (ofDealer.has(holder)) return
     try {
@@ -96,7 +118,7 @@ export class Revealed {
         cause
       })
     }
-    ofDealer.set(holder, proof.share)
+    ofDealer.set(holder, { share: proof.share, reveal })
   }
 
   #canOpen(side: Side, member: number): boolean {
@@ -104,7 +126,7 @@ export class Revealed {
   }
 
   #reconstruct(side: Side, dealer: number): Secret {
-    const shares = [...this.#shares[side].get(dealer)!].map(([holder, share]) => ({
+    const shares = [...this.#shares[side].get(dealer)!].map(([holder, { share }]) => ({
       x: shareSlot(dealer, holder),
       share
     }))

@@ -37,6 +37,7 @@ export async function gatherVectors(
   const accumulator = createLanes(shape.bits, shape.elements)
   const slots = round.vectorSlots()
   const receipts = new Set<string>()
+  const asked = new Map<string, { header: Message<'MaskedHeader'>; release: () => void }>()
   let adding = Promise.resolve()
   let open = true
 
@@ -49,19 +50,34 @@ export async function gatherVectors(
       table.touch()
     }))
 
-  const stage = async (
-    header: Message<'MaskedHeader'>,
-    sender: number,
-    frames: AsyncIterator<Frame>
-  ): Promise<void> => {
-    const { from, body } = header
+  /** A vector is asked for when there is room for it: as many travel at a time, whatever the number of members. */
+  const offered = (header: Message<'MaskedHeader'>, holder: number): void => {
     checkHeader(header, book, set, rules.roster)
+    const { from } = header
     if (!set.members.includes(from)) throw fault(round, header, 'INVALID', 'comes from outside the masking set')
-    const wanted = fixed === undefined || isIn(fixed, header)
-    if (staged.has(from) || !wanted) return round.drainVector(frames)
+    if (fixed !== undefined && !isIn(fixed, header)) return
+    void request(header, holder).catch((error: Error) => {
+      if (!signal.aborted) ports.observer.refused?.(error)
+    })
+  }
+
+  const request = async (header: Message<'MaskedHeader'>, holder: number): Promise<void> => {
     const release = await slots.take()
-    const owner = { attemptId: book.attemptId, member: from, root: body.root }
+    if (!open || staged.has(header.from) || !table.isWelcome(holder)) return release()
+    asked.set(keyOf(holder, header.from), { header, release })
+    table.say(holder, await round.state('VectorRequest', { attemptId: book.attemptId, member: header.from }))
+  }
+
+  const stage = async (message: Message<'Vector'>, frames: AsyncIterator<Frame>): Promise<void> => {
+    const { from: sender, body } = message
+    const wish = asked.get(keyOf(sender, body.member))
+    if (wish === undefined || !sameBytes(body.attemptId, book.attemptId))
+      throw fault(round, message, 'INVALID', 'carries what nobody asked for')
+    const { header, release } = wish
+    const { from } = header
     try {
+      if (staged.has(from)) return await round.drainVector(frames)
+      const owner = { attemptId: book.attemptId, member: from, root: header.body.root }
       await receiveVector(frames, ports.vectors, round.uploadName(from), owner, shape, { wanted: () => open })
     } catch (error) {
       if (error instanceof VectorTooLate) return
@@ -84,10 +100,11 @@ export async function gatherVectors(
 
   table.ask(set.message, {
     CustodyReceipt({ from, body }) {
-      receipts.add(receiptOf(from, body.member))
+      receipts.add(keyOf(from, body.member))
     },
-    MaskedHeader: (header, frames) => stage(header, header.from, frames),
-    Custody: ({ from, body }, frames) => stage(readEmbedded('MaskedHeader', body.header, rules), from, frames)
+    MaskedHeader: (header) => offered(header, header.from),
+    Custody: ({ from, body }) => offered(readEmbedded('MaskedHeader', body.header, rules), from),
+    Vector: stage
   })
   const { data: limit, grace } = round.views.patience
   const expected = fixed === undefined ? set.members : [...fixed.included]
@@ -146,7 +163,7 @@ async function giveIntoCustody(
   const inTurn = [...order.slice(next), ...order.slice(0, next)]
   const candidates = inTurn.filter((other) => other !== me && other !== header.from && set.members.includes(other))
   const asked = new Set<number>()
-  const acknowledged = () => candidates.some((other) => receipts.has(receiptOf(other, header.from)))
+  const acknowledged = () => candidates.some((other) => receipts.has(keyOf(other, header.from)))
   const until = ports.clock.now() + limit
   while (ports.clock.now() < until && candidates.some((other) => table.isWelcome(other))) {
     const free = candidates.find((other) => !asked.has(other) && table.isConnected(other) && table.isWelcome(other))
@@ -164,4 +181,4 @@ async function giveIntoCustody(
   throw new LeaderGaveUp(`no member took the vector of member ${header.from} into custody`)
 }
 
-const receiptOf = (keeper: number, owner: number): string => `${keeper}/${owner}`
+const keyOf = (holder: number, owner: number): string => `${holder}/${owner}`

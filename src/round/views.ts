@@ -14,6 +14,7 @@ import { Table } from './table.ts'
 /** From this view on deadlines grow no more (§6). */
 const LONGEST_STRETCH = 4
 const REDIAL_MS = 200
+const evidenceAgainstLeader = 'there is evidence against its leader'
 
 /** Leader after leader, until the closing is decided: a view ends on one's own deadline or when enough others left it (§6). */
 export class Views {
@@ -77,12 +78,22 @@ export class Views {
       turn.abort(new Error(why))
       if (isClosed || signal.aborted) return
       this.#round.reason = `the leader of view ${this.current}, member ${this.#round.leader(this.current)}, was left: ${why}`
-      const next = Math.max(this.current + 1, this.#followed())
+      const next = this.#unbarred(Math.max(this.current + 1, this.#followed()))
       const change = await ballot.changeView(next)
       this.current = next
       this.#tell(change)
       ports.observer.view?.(rules.context.round, next, why)
     }
+  }
+
+  /** There is evidence that was not there before: a view of whom it convicts is left at once, whatever its deadline (§6). */
+  leaveBarred(): void {
+    if (this.#round.isBarred(this.current)) this.#over(evidenceAgainstLeader)
+  }
+
+  /** The first view from this one on that this member would not leave at once. */
+  #unbarred(view: number): number {
+    return this.#round.isBarred(view) ? this.#unbarred(view + 1) : view
   }
 
   #tell(change: Message<'ViewChange'>): void {
@@ -209,6 +220,7 @@ export class Views {
   /** One view, from its first word to its end; resolves with why it is over. */
   async #takeTurn(signal: AbortSignal, closed: Promise<unknown>): Promise<string> {
     const view = this.current
+    if (this.#round.isBarred(view)) return evidenceAgainstLeader
     const over = Promise.withResolvers<string>()
     this.#over = over.resolve
     this.shown('control')

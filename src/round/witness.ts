@@ -1,5 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
+import { sha256 } from '../crypto/primitives.ts'
 import { decodeSet } from '../membership/member-set.ts'
+
 import { authenticate } from './certificates.ts'
 import type { VoteType } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
@@ -7,7 +9,7 @@ import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES } from './messages.ts'
 import type { AnyMessage, Certificate, Message, RoundContext } from './messages.ts'
 import type { RoundRules } from './transcript.ts'
 import {
-  claimOf,
+  claimsOf,
   holds,
   LARGEST_STATEMENT,
   evidenceId,
@@ -96,6 +98,8 @@ const readable = (embedded: Uint8Array[]): AnyMessage[] =>
 /** What others have said, as a message shows it; one that does not parse hides none of the rest. */
 function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
   switch (message.type) {
+    case 'RoundPlan':
+      return readable(message.body.retries)
     case 'KeyBook':
       return readable(message.body.adverts)
     case 'Custody':
@@ -106,8 +110,11 @@ function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
     }
     case 'Lock':
       return votesOf('Prepare', message.body.certificate, rules)
-    case 'Join':
-      return message.body.locks.flatMap(({ certificate }) => votesOf('Prepare', certificate, rules))
+    case 'Join': {
+      const { locks, decisions, shown, masked, custody } = message.body
+      const documents = readable([...decisions, ...shown, ...(masked === null ? [] : [masked]), ...custody])
+      return [...locks.flatMap(({ certificate }) => votesOf('Prepare', certificate, rules)), ...documents]
+    }
     case 'Decision':
       return votesOf('Commit', message.body.commits, rules)
     case 'Reveal':
@@ -119,6 +126,12 @@ function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
 
 /** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
 const REMEMBERED_BYTES = 2 * MAX_MESSAGE_BYTES
+
+/** Messages that are not looked into again: most come many times, alone and inside others. */
+const LOOKED_AT = 8192
+
+/** A Join shows what leaders showed, and that shows adverts, headers and votes. */
+const DEEPEST = 2
 
 /** What one member has signed in a round, by slot. */
 interface Said {
@@ -134,6 +147,7 @@ export class Witness {
   readonly #rules: RoundRules
   readonly #said = new Map<number, Said>()
   readonly #found = new Map<string, Evidence>()
+  readonly #lookedAt = new Set<string>()
 
   constructor(rules: RoundRules) {
     this.#rules = rules
@@ -146,21 +160,29 @@ export class Witness {
 
   /**
    * Looks at a message, and into it: adverts in a key book, headers in a proposal, votes in a certificate, share roots in
-   * a Reveal. Returns the first evidence that is new with it; one certificate may convict several, see {@link found}.
+   * a Reveal, and all of these in what a Join shows. Returns the first evidence that is new with it; one certificate may convict several, see {@link found}.
    */
   see(message: AnyMessage): Evidence | undefined {
     const { context } = this.#rules
     if (!sameBytes(message.task, context.task) || message.epoch !== context.epoch || message.round !== context.round)
       return undefined
     const before = this.#found.size
-    for (const words of [message, ...wordsInside(message, this.#rules)]) this.#compare(words)
+    this.#look(message, 0)
     if (message.type === 'Reveal') this.#keep(holderEvidence(message, this.#rules))
     return this.found.at(before)
   }
 
-  #compare(message: AnyMessage): void {
-    const claim = claimOf(message)
-    if (claim === undefined || message.encoded.length > LARGEST_STATEMENT) return
+  #look(message: AnyMessage, depth: number): void {
+    const hash = bytesToHex(sha256(message.encoded))
+    if (this.#lookedAt.has(hash)) return
+    if (this.#lookedAt.size >= LOOKED_AT) this.#lookedAt.delete(this.#lookedAt.values().next().value!)
+    this.#lookedAt.add(hash)
+    if (message.encoded.length <= LARGEST_STATEMENT)
+      for (const claim of claimsOf(message)) this.#compare(message, claim)
+    if (depth < DEEPEST) for (const words of wordsInside(message, this.#rules)) this.#look(words, depth + 1)
+  }
+
+  #compare(message: AnyMessage, claim: Claim): void {
     const { kind, slot, says } = claim
     const { from, encoded } = message
     const { context, roster } = this.#rules

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPair, privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { rosterGater } from '../../src/network/admission.ts'
-import { Network, until } from './nodes.ts'
+import { Network, openTo, until } from './nodes.ts'
 import type { Startable } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { SecaggNode } from '../../nodes/daemon/libp2p.ts'
@@ -95,10 +95,14 @@ describe('links', () => {
     // Peer routing dials for its own ends.
     for (const node of network.nodes) await (node.services.dht as KadDHT & Startable).stop()
     for (const node of network.nodes) node.services.links.stop()
+    // So does libp2p, to peers that peer routing tagged to be kept.
+    await alice.peerStore.patch(bob.peerId, { tags: {} })
+    await bob.peerStore.patch(alice.peerId, { tags: {} })
+    await until(() => network.nodes.every((node) => node.getDialQueue().length === 0), 'nobody dials any more')
     await alice.hangUp(bob.peerId)
     alice.services.links.follow([idOf(bob)])
     await new Promise((resolve) => setTimeout(resolve, 1_000))
-    assert.deepEqual(alice.getConnections(bob.peerId), [])
+    assert.deepEqual(openTo(alice, bob), [])
   })
 })
 

@@ -25,6 +25,14 @@ export class Network {
   }
 }
 
+/** Open connections, as text: the comparison of libp2p's own objects, where it fails, takes all memory there is. */
+export function openTo(node: SecaggNode, peer?: SecaggNode): string[] {
+  return node
+    .getConnections(peer?.peerId)
+    .filter(({ status }) => status === 'open')
+    .map(({ direction, remoteAddr }) => `${direction} ${remoteAddr.toString()}`)
+}
+
 /** What libp2p hands to its services: announcements are made of it. */
 export function componentsOf(node: SecaggNode): AnnouncementComponents {
   const { connectionManager, registrar, events } = (node as unknown as { components: AnnouncementComponents })

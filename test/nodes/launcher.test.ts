@@ -51,6 +51,7 @@ describe('a round as its launcher sees it', () => {
       included: [0, 1, 3],
       dropped: [2],
       missing: [],
+      input: 'summed',
       hasSum: true,
       decided: 'ab',
       phaseMs: { keys: 1 },
@@ -81,6 +82,14 @@ describe('a round as its launcher sees it', () => {
     assert.deepEqual(closed.killed, [1])
     assert.equal(closed.views, 2)
     assert.deepEqual(closed.holders, [0, 2, 3])
+  })
+
+  it('is not held up by a member that was suspended, and tells it from one that was killed', async () => {
+    const round = begun()
+    for (const number of [0, 2, 3]) round.outcome(number, outcome())
+    round.lost(1)
+    const closed = await round.closed(1000)
+    assert.deepEqual({ killed: closed.killed, holders: closed.holders }, { killed: [], holders: [0, 2, 3] })
   })
 
   it('is never taken for closed while one is missing', async () => {

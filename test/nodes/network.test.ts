@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { generateInput, reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import type { RoundReport } from '../../nodes/local-network/report.ts'
 import { readNpy, writeNpy } from '../../nodes/npy.ts'
-import { network, secagg, startSecagg, temporaryFolder } from './secagg.ts'
+import { network, processesOf, secagg, startSecagg, temporaryFolder } from './secagg.ts'
 import type { NetworkEnded } from './secagg.ts'
 
 const everyone = (members: number): number[] => Array.from({ length: members }, (_, member) => member)
@@ -24,13 +24,6 @@ function assertAllExact({ code, rounds, summary, stderr }: NetworkEnded, members
   }
   const counts = { rounds: expected, summed: expected, burned: 0, distinctAggregators: expected, exact: expected }
   assert.deepEqual(summary, { type: 'summary', ...counts })
-}
-
-/** Processes of this machine that were started with such an argument. */
-async function processesOf(argument: string): Promise<string[]> {
-  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')))
-  return lines.filter((line) => line.includes('node.yaml') && line.includes(argument))
 }
 
 describe('a network of processes', function () {
@@ -104,24 +97,9 @@ describe('a network of processes', function () {
     assert.equal(ended.summary?.distinctAggregators, 6)
   })
 
-  it('carries the round on when its aggregator dies, at whatever phase, and goes on with the next', async () => {
-    const phases = ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum']
-    const kills = phases.flatMap((phase, at) => ['--kill', `aggregator@${phase}:${at + 1}`])
-    const ended = await network('--peers', '8', '--rounds', '7', '--length', '100', '--timeout', '2', ...kills)
-    assert.equal(ended.code, 0, ended.stderr)
-    for (const { round, status, exact, killed, included, views, attempts, aggregatorIndex } of ended.rounds) {
-      const phase = phases[round - 1]
-      assert.deepEqual({ status, exact, attempts }, { status: 'summed', exact: true, attempts: 1 }, phase)
-      if (phase === undefined) continue
-      assert.equal(views, 2, phase)
-      assert.notEqual(aggregatorIndex, killed[0], phase)
-      // Who died before its vector was in another's custody is not in the sum; after that it is.
-      assert.deepEqual(included, round > 3 ? everyone(8) : without(8, killed[0]), phase)
-    }
-    assert.deepEqual(ended.rounds[6].included, everyone(8), 'those that were killed are back')
-  })
-
-  it('sums sixteen members as it sums three', async () => {
+  it('sums sixteen members as it sums three', async function () {
+    // On one core of a slow machine sixteen processes take a minute, most of it to start.
+    this.timeout(300_000)
     for (const peers of [3, 16]) {
       const ended = await network('--peers', String(peers), '--rounds', '1', '--encoding', 'integer', '--timeout', '20')
       assertAllExact(ended, peers, 1)

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -44,6 +44,13 @@ export async function network(...args: string[]): Promise<NetworkEnded> {
     .map((line) => JSON.parse(line) as RoundReport | Summary)
   const rounds = lines.filter((line) => line.type === 'round')
   return { ...ended, rounds, summary: lines.find((line) => line.type === 'summary') }
+}
+
+/** Ids of the members' processes of this machine that were started with such an argument. */
+export async function processesOf(argument: string): Promise<string[]> {
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')))
+  return ids.filter((_, at) => lines[at].includes('node.yaml') && lines[at].includes(argument))
 }
 
 /** A folder for the tests of one `describe`, gone afterwards. */

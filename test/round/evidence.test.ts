@@ -24,6 +24,7 @@ import type { Evidence, EvidenceKind } from '../../src/round/evidence.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes, valueHash } from '../../src/round/messages.ts'
 import type { AnyMessage, Body, Message, MessageType, ShareProof, Value } from '../../src/round/messages.ts'
 import type { Frame } from '../../src/round/ports.ts'
+import { keyBookHash, maskingSetHash } from '../../src/round/transcript.ts'
 import { chance } from '../simulation/chance.ts'
 import { identity, simulatedTask } from '../simulation/identities.ts'
 import { Simulation } from '../simulation/network.ts'
@@ -116,8 +117,9 @@ const offences = [
     sum,
     { ...sum, root: b },
     { ...sum, view: 1, root: b },
-    { ...sum, cut: { ...cut, headersRoot: b }, root: b }
+    { ...sum, cut: { ...cut, headersRoot: b } }
   ),
+  offence('equivocation', 'SumHeader', sum, { ...sum, cut: { ...cut, headersRoot: b }, root: b }),
   offence('equivocation', 'SumHeader', sum, { ...sum, seeds: [{ member: 0, secret: b }] }),
   offence('double-statement', 'KeyAdvert', advertOf(), advertOf(b), { ...advertOf(b), attemptId: b }),
   offence('double-statement', 'ShareRoot', { attemptId, root: a }, { attemptId, root: b }, { attemptId: b, root: b }),
@@ -258,6 +260,42 @@ describe('evidence of two statements where only one may be made', () => {
         })
     })
   }
+
+  it('convicts a leader by what its words rest on, so that whoever was shown something else finds it out alone', () => {
+    const book = keyBookHash(attemptId, keyBook.adverts)
+    const underBook = { ...set, keyBookHash: book }
+    const cutOf = { ...cut, keyBookHash: book, maskingSetHash: maskingSetHash(underBook) }
+    const value: Value = { kind: 'cut', cutHash: a }
+    const proposed = { ...proposal, view: 0, value, cut: cutOf }
+    const lockOf = (agreement: string, value: Uint8Array, root: Uint8Array | null = null) => ({
+      value: burned,
+      certificate: votes('Prepare', { agreement, view: 0, value, root }, [0, 1, 2, 3])
+    })
+    const summed = { ...sum, cut: cutOf }
+    const honest = [
+      say('KeyBook', 1, keyBook),
+      say('MaskingSet', 1, underBook),
+      say('Proposal', 1, proposed),
+      say('Lock', 1, lockOf('attempt-0', valueHash(value))),
+      say('SumHeader', 1, summed),
+      say('Lock', 1, lockOf('closing', a, summed.root))
+    ]
+    for (const one of honest) for (const other of honest) provesNothing(pair('equivocation', [one, other]))
+    const others: Array<[Message, Message]> = [
+      [honest[0], say('MaskingSet', 1, { ...underBook, keyBookHash: b })],
+      [honest[0], say('Proposal', 1, { ...proposed, cut: { ...cutOf, keyBookHash: b } })],
+      [honest[1], say('Proposal', 1, { ...proposed, cut: { ...cutOf, maskingSetHash: b } })],
+      [honest[1], say('SumHeader', 1, { ...summed, cut: { ...cutOf, maskingSetHash: b } })],
+      [honest[2], say('Lock', 1, lockOf('attempt-0', b))],
+      [honest[4], say('Lock', 1, lockOf('closing', a, b))]
+    ]
+    for (const [first, second] of others) {
+      verifyEvidence(pair('equivocation', [first, second]), rules)
+      const witness = new Witness(rules)
+      assert.equal(witness.see(first as AnyMessage), undefined)
+      assert.deepEqual(witness.see(second as AnyMessage), pair('equivocation', [first, second]))
+    }
+  })
 
   it('a Prepare and a Commit, or an advert and a header, are different statements', () => {
     provesNothing(pair('double-vote', [say('Prepare', 1, vote), say('Commit', 1, { ...vote, value: b })]))
@@ -620,6 +658,41 @@ describe('a witness', () => {
     })
   }
 
+  it('looks into what a Join shows, and what is shown there', () => {
+    const join = (from: number, change: Partial<Body<'Join'>>) =>
+      say('Join', from, {
+        view: 1,
+        why: a,
+        locks: [],
+        decisions: [],
+        shown: [],
+        masked: null,
+        sitsOut: false,
+        custody: [],
+        ...change
+      })
+    const shows = (from: number, message: Message) => join(from, { shown: [message.encoded] })
+    const plans = [say('RoundPlan', 1, plan), say('RoundPlan', 1, { ...plan, contextHash: b })]
+    const books = adverts.map((advert, view) => bookWith(view, advert.encoded))
+    const decisions = [a, b].map((value) => {
+      const commits = votes('Commit', { ...vote, value }, [0, 1, 2, 3])
+      return say('Decision', 0, { value: burned, commits, reason: '' })
+    })
+    const cases: Array<[AnyMessage, AnyMessage, number]> = [
+      [shows(2, plans[0]), shows(3, plans[1]), 1],
+      [shows(3, books[0]), shows(4, books[1]), 2],
+      [join(2, { custody: [headers[0].encoded] }), join(3, { masked: headers[1].encoded }), 3],
+      [join(2, { decisions: [decisions[0].encoded] }), join(3, { decisions: [decisions[1].encoded] }), 0]
+    ]
+    for (const [first, second, culprit] of cases) {
+      const witness = new Witness(rules)
+      assert.equal(witness.see(first), undefined)
+      const evidence = witness.see(second)
+      assert.equal(evidence?.culprit, culprit)
+      verifyEvidence(evidence, rules)
+    }
+  })
+
   const adverts = [say('KeyAdvert', 2, advertOf()), say('KeyAdvert', 2, advertOf(b))]
   const headers = [say('MaskedHeader', 3, header), say('MaskedHeader', 3, { ...header, root: b })]
   const bookWith = (view: number, ...shown: Uint8Array[]) => say('KeyBook', 0, { view, attemptId, adverts: shown })
@@ -651,7 +724,7 @@ describe('a witness', () => {
     const lock = { value: burned, certificate: certificate('Prepare', burned, signers) }
     const rival = certificate('Prepare', value, others)
     const rivals: AnyMessage[] = [
-      say('Lock', 0, { value, certificate: rival }),
+      say('Lock', 4, { value, certificate: rival }),
       say('Join', 0, {
         view: 4,
         why: a,
@@ -704,17 +777,17 @@ describe('a witness', () => {
   it('is not deceived by words put into another’s mouth, nor do they hide the true ones', () => {
     const forgedAdvert = (body: Body<'KeyAdvert'>) =>
       encodeMessage('KeyAdvert', context, 2, body, say('KeyAdvert', 0, body).signature)
-    const forgedVotes = (value: Uint8Array) => {
+    const forgedVotes = (value: Uint8Array, from: number) => {
       const certificate = votes('Prepare', { ...vote, value }, [0, 1, 2, 3])
-      return say('Lock', 0, { value: burned, certificate: { ...certificate, signers: setOf([1, 2, 3, 4]) } })
+      return say('Lock', from, { value: burned, certificate: { ...certificate, signers: setOf([1, 2, 3, 4]) } })
     }
     const forgeries: AnyMessage[] = [
       bookWith(0, forgedAdvert(advertOf(hashOf('x'))).encoded),
       bookWith(1, forgedAdvert(advertOf(hashOf('y'))).encoded),
       forgedAdvert(advertOf(b)),
       bookWith(2, new Uint8Array(9), adverts[0].encoded),
-      forgedVotes(a),
-      forgedVotes(b),
+      forgedVotes(a, 0),
+      forgedVotes(b, 3),
       say('Lock', 0, { value: burned, certificate: { ...votes('Prepare', vote, [0, 1]), signers: setOf([0]) } }),
       say('Lock', 0, { value: burned, certificate: { ...votes('Prepare', vote, [0, 1]), signers: a } }),
       encodeMessage('RoundPlan', context, 4, plan, say('RoundPlan', 0, plan).signature),

@@ -31,6 +31,7 @@ const samples: { [T in MessageType]: Body<T> } = {
   Want: {},
   ViewChange: { view: 1, locks: [{ agreement: 'closing', view: 0, value: hash }] },
   Decision: { ...decisionFor('closing', burned), reason: 'why' },
+  Evidence: { evidence: new Uint8Array(9) },
   Join: {
     view: 1,
     why: new Uint8Array(9),
@@ -58,6 +59,8 @@ const samples: { [T in MessageType]: Body<T> } = {
   MaskedHeader: { attemptId, maskingSetHash: hash, root: hash },
   Custody: { header: new Uint8Array(9) },
   CustodyReceipt: { attemptId, member: 2, root: hash },
+  VectorRequest: { attemptId, member: 2 },
+  Vector: { attemptId, member: 2 },
   Proposal: {
     agreement: 'attempt-0',
     view: 0,

@@ -4,6 +4,7 @@ import { randomBytes, x25519Agreement } from '../../src/crypto/primitives.ts'
 import { checkOpened } from '../../src/round/attempt.ts'
 import { deal, sealDelivery } from '../../src/round/dealing.ts'
 import { Secret } from '../../src/crypto/secret.ts'
+import { verifyEvidence } from '../../src/round/evidence.ts'
 import { cutHash } from '../../src/round/messages.ts'
 import type { Body, Cut } from '../../src/round/messages.ts'
 import type { CheckedCut } from '../../src/round/transcript.ts'
@@ -116,7 +117,12 @@ describe('what a leader makes of reveals', () => {
     ],
     ['a seed share of a dropped member', /does not open/, ({ keyShares }) => ({ seedShares: keyShares })],
     ['a share of nobody', /does not open/, ({ keyShares }) => ({ keyShares: [{ ...keyShares[0], dealer: 9 }] })],
-    ['another holder’s share', /did not sign/, (_, held) => ({ keyShares: held.keyShares })]
+    ['another holder’s share', /did not sign/, (_, held) => ({ keyShares: held.keyShares })],
+    [
+      'two shares of one dealer',
+      /two shares of one dealer/,
+      ({ keyShares }) => ({ keyShares: [...keyShares, ...keyShares] })
+    ]
   ]
   for (const [what, sentence, lie] of lies) {
     it(`names a member that reveals ${what}`, async () => {
@@ -140,6 +146,10 @@ describe('what a leader makes of reveals', () => {
     for (const member of included) revealed.take(say('Reveal', member, reveal(member)))
     assert.ok(revealed.isComplete())
     assert.throws(() => revealed.open(), blames(3, /dealt key shares that do not open/))
+    const [evidence, ...more] = revealed.evidence()
+    assert.deepEqual(more, [])
+    assert.deepEqual([evidence.kind, evidence.culprit], ['lying-dealer', 3])
+    verifyEvidence(evidence, rules)
   })
 })
 

@@ -54,6 +54,24 @@ describe('a member that crashes and comes back with its journal', function () {
     }
   })
 
+  it('never tells its application that an input it may have masked before the crash is safe to contribute again', async () => {
+    const { task } = await simulatedTask({ members: 5, length: 7, threat })
+    const [leader, keeper] = firstOrder(task)
+    // The only two that have the leader's vector, which is in the decided cut.
+    const kills = [leader, keeper].map((who) => ({ who, phase: 'unmask' as const, round: 1 }))
+    const restart = { afterMs: 150, vectors: true }
+    const simulation = await Simulation.create({ members: 5, seed: 3, threat, kills, restart })
+    await simulation.round(1)
+    for (const { outcomes, restarts } of simulation.peers) {
+      const [{ status, input, reason }] = outcomes
+      assert.deepEqual(
+        { status, input },
+        { status: 'burned', input: 'burned' },
+        `after ${restarts} restarts: ${reason}`
+      )
+    }
+  })
+
   it('signs nothing twice, whichever journal write or signature it crashes at, and is in the next sum', async () => {
     for (let seed = 0; seed < 50; seed++) {
       const draw = chance(seed)

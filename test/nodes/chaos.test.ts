@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
+import type { LocalNetwork } from '../../nodes/local-network/network.ts'
+import { runNetwork } from '../../nodes/local-network/run.ts'
+import type { NetworkRun } from '../../nodes/local-network/run.ts'
+import type { ReportedOutcome } from '../../nodes/daemon/launcher-messages.ts'
+import type { RoundReport } from '../../nodes/local-network/report.ts'
+import { processesOf, temporaryFolder } from './secagg.ts'
+
+/** `SECAGG_CHAOS_ROUNDS=200` runs more than a test run has time for, `SECAGG_CHAOS_SEED=word` others. */
+const rounds = Number(process.env.SECAGG_CHAOS_ROUNDS ?? 6)
+const seed = process.env.SECAGG_CHAOS_SEED ?? 'chaos'
+const peers = 8
+const deadlineMs = 2_000
+
+/** Nobody kills it: what the others' deaths leave behind in a process shows in this one. */
+const survivor = 0
+
+/** Phases that all members of an undisturbed round report together. */
+const reportsOfARound = 7 * peers
+
+interface Fault {
+  /** Strikes when so many phases of the round have been reported; after the round, if there are fewer. */
+  after: number
+  aggregator: boolean
+  victim: number
+  how: 'killed' | 'stopped' | 'cut off'
+  backAfterMs: number
+}
+
+function draw(uniform: () => number): Fault[] {
+  const below = (limit: number): number => Math.floor(uniform() * limit)
+  return Array.from({ length: [0, 1, 1, 1, 2, 2, 3][below(7)] }, () => ({
+    after: below(reportsOfARound),
+    aggregator: uniform() < 0.5,
+    victim: survivor + 1 + below(peers - 1),
+    how: (['killed', 'killed', 'killed', 'stopped', 'cut off'] as const)[below(5)],
+    backAfterMs: below(3 * deadlineMs)
+  })).sort((a, b) => a.after - b.after)
+}
+
+/** Strikes members of a running network, as drawn, and keeps what all of them report. */
+class Chaos {
+  members!: LocalNetwork
+  /** By round, then member. */
+  readonly outcomes = new Map<number, Map<number, ReportedOutcome>>()
+  /** Whose process died before it could tell how the round ended. */
+  readonly died = new Set<string>()
+  readonly struck: Record<string, number> = {}
+  readonly #uniform = reproducible('chaos', seed)
+  readonly #working: Promise<void>[] = []
+  #round = 1
+  #pending = draw(this.#uniform)
+  #strikes = 0
+  #reports = 0
+  #leader = 1
+
+  readonly watch = {
+    phase: (number: number, { round, leading }: { round: number; leading: boolean }): void => {
+      if (round !== this.#round) return
+      this.#reports++
+      if (leading) this.#leader = number
+      // Not within the report: a process that is killed for it would be told to go on.
+      setImmediate(() => this.#strike())
+    },
+    outcome: (number: number, outcome: ReportedOutcome): void => {
+      const ofRound = this.outcomes.get(outcome.round) ?? new Map<number, ReportedOutcome>()
+      this.outcomes.set(outcome.round, ofRound.set(number, outcome))
+    }
+  }
+
+  /** How many faults the round saw; those still to come strike now, while the members get ready for the next. */
+  closed(): number {
+    for (const number of this.members.suspended) this.members.resume(number)
+    this.#reports = Infinity
+    this.#pending = this.#pending.filter(({ how }) => how === 'killed')
+    this.#strike()
+    const strikes = this.#strikes
+    this.#round++
+    this.#pending = draw(this.#uniform)
+    this.#reports = 0
+    this.#strikes = 0
+    return strikes
+  }
+
+  async over(): Promise<void> {
+    await Promise.all(this.#working)
+  }
+
+  #strike(): void {
+    while (this.#pending.length > 0 && this.#pending[0].after <= this.#reports) {
+      const { aggregator, victim, how, backAfterMs } = this.#pending.shift()!
+      const number = aggregator && this.#leader !== survivor ? this.#leader : victim
+      const what = `${aggregator ? 'aggregators' : 'members'} ${how}`
+      this.struck[what] = (this.struck[what] ?? 0) + 1
+      this.#strikes++
+      if (how === 'killed') {
+        if (!this.outcomes.get(this.#round)?.has(number)) this.died.add(`${number}/${this.#round}`)
+        this.#working.push(this.members.kill(number))
+      } else {
+        this.members.suspend(number, how)
+        setTimeout(() => this.members.resume(number), backAfterMs).unref()
+      }
+    }
+  }
+}
+
+/** Open files and sockets, and resident bytes, of a process. */
+async function footprint(id: string): Promise<{ handles: number; mebibytes: number }> {
+  const resident = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${id}/status`, 'utf8'))
+  return { handles: (await readdir(`/proc/${id}/fd`)).length, mebibytes: Math.round(Number(resident![1]) / 1024) }
+}
+
+describe('a network of processes of which any may be killed, stopped or cut off at any moment', function () {
+  this.timeout(120_000 + rounds * 30_000)
+  const folder = temporaryFolder()
+
+  it(`in ${rounds} rounds sums exactly, ends every round in time, and tells every application what became of its input`, async () => {
+    const data = join(folder(), 'chaos')
+    const chaos = new Chaos()
+    const reports: RoundReport[] = []
+    const strikes: number[] = []
+    const footprints: { handles: number; mebibytes: number }[] = []
+    const run: NetworkRun = {
+      peers,
+      rounds,
+      encoding: { type: 'integer', min: 0, max: 65_535 },
+      threat: { corrupt: 0.125, dropout: 0.25 },
+      deadline: deadlineMs / 1000,
+      inputs: { length: 100 },
+      kills: [],
+      restart: true,
+      inProcess: false,
+      data,
+      watch: chaos.watch
+    }
+    await runNetwork(run, {
+      started: (_task, network) => void (chaos.members = network),
+      async round(report) {
+        reports.push(report)
+        const [id] = await processesOf(join(data, `peer-${survivor}`))
+        footprints.push(await footprint(id))
+        strikes.push(chaos.closed())
+      },
+      warn: (text) => assert.fail(text),
+      progress: false
+    })
+    await chaos.over()
+
+    for (const [at, report] of reports.entries()) {
+      const told = chaos.outcomes.get(report.round)!
+      assertEnded(report, strikes[at])
+      assertTold(report, told, (number) => chaos.died.has(`${number}/${report.round}`))
+    }
+    assert.deepEqual(await processesOf(data), [], 'no process is left')
+    tell(chaos, reports, footprints)
+    assertNoGrowth(footprints)
+  })
+})
+
+/** Exact, or burned with a reason where more than one member was struck; and not later than its views allow. */
+function assertEnded(report: RoundReport, strikes: number): void {
+  const { status, exact, durationMs, views } = report
+  const where = JSON.stringify(report)
+  assert.equal(exact, status === 'summed', where)
+  if (status === 'burned') assert.ok(strikes > 1, `${strikes} faults burned a round: ${where}`)
+  const stretches = Array.from({ length: views }, (_, view) => Math.min(1 + view, 4))
+  const limit = stretches.reduce((sum, stretch) => sum + 7 * stretch * deadlineMs, 0)
+  assert.ok(durationMs < limit, `took longer than ${limit} ms: ${where}`)
+}
+
+/** Every member that lived has said how the round ended, all of them the same, and what became of its input. */
+function assertTold(report: RoundReport, told: Map<number, ReportedOutcome>, died: (number: number) => boolean): void {
+  const { round, status, included } = report
+  const [first] = told.values()
+  for (let number = 0; number < peers; number++) {
+    const outcome = told.get(number)
+    const where = `peer-${number}, ${JSON.stringify({ outcome, report })}`
+    if (outcome === undefined) {
+      assert.ok(died(number), `nothing was heard of round ${round} from ${where}`)
+      continue
+    }
+    assert.equal(outcome.decided, first.decided, where)
+    assert.equal(outcome.input === 'summed', included.includes(number), where)
+    assert.equal(outcome.input === 'burned' && status === 'summed', false, where)
+  }
+}
+
+/** The first quarter is for warming up. */
+function assertNoGrowth(footprints: { handles: number; mebibytes: number }[]): void {
+  const from = footprints.slice(Math.ceil(footprints.length / 4))
+  const half = Math.floor(from.length / 2)
+  const most = (of: 'handles' | 'mebibytes', part: typeof from): number => Math.max(...part.map((each) => each[of]))
+  const [before, after] = [from.slice(0, half), from.slice(half)]
+  assert.ok(most('handles', after) <= most('handles', before) + 2 * peers, JSON.stringify(footprints))
+  assert.ok(most('mebibytes', after) <= most('mebibytes', before) + 64, JSON.stringify(footprints))
+}
+
+function tell({ struck }: Chaos, reports: RoundReport[], footprints: { handles: number; mebibytes: number }[]): void {
+  const burned = reports.filter(({ status }) => status === 'burned')
+  const [first, last] = [footprints[0], footprints.at(-1)!]
+  const line = (text: string): void => console.log(`      ${text}`)
+  line(
+    Object.entries(struck)
+      .map(([what, count]) => `${count} ${what}`)
+      .join(', ')
+  )
+  line(
+    `${reports.length - burned.length} summed, ${burned.length} burned; ` +
+      `views ${Math.max(...reports.map(({ views }) => views))} at most, ` +
+      `${Math.max(...reports.map(({ durationMs }) => durationMs))} ms the longest`
+  )
+  line(
+    `peer-${survivor} went from ${first.mebibytes} to ${last.mebibytes} MiB, ${first.handles} to ${last.handles} handles`
+  )
+  for (const { round, reason } of burned) line(`round ${round} was burned: ${reason}`)
+}
