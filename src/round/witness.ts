@@ -8,6 +8,7 @@ import { claimsOf } from './claims.ts'
 import type { Claim } from './claims.ts'
 import { sameBytes } from './dealing.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES } from './messages.ts'
+import type { Roster } from '../membership/roster.ts'
 import type { AnyMessage, Certificate, Message, RoundContext } from './messages.ts'
 import type { RoundRules } from './transcript.ts'
 import {
@@ -125,6 +126,32 @@ function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
   }
 }
 
+interface Inside {
+  roster: Roster
+  round: number
+  words: AnyMessage[]
+}
+
+/** What is inside of a message that is read again, as where several members run in one process, is taken out once. */
+const inside = new WeakMap<AnyMessage, Inside>()
+
+function wordsOf(message: AnyMessage, rules: RoundRules): AnyMessage[] {
+  const { roster, context } = rules
+  const before = inside.get(message)
+  if (before?.roster === roster && before.round === context.round) return before.words
+  const words = wordsInside(message, rules)
+  inside.set(message, { roster, round: context.round, words })
+  return words
+}
+
+const hashes = new WeakMap<AnyMessage, string>()
+
+function hashOf(message: AnyMessage): string {
+  const hash = hashes.get(message) ?? bytesToHex(sha256(message.encoded))
+  hashes.set(message, hash)
+  return hash
+}
+
 /** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
 const REMEMBERED_BYTES = 2 * MAX_MESSAGE_BYTES
 
@@ -174,13 +201,13 @@ export class Witness {
   }
 
   #look(message: AnyMessage, depth: number): void {
-    const hash = bytesToHex(sha256(message.encoded))
+    const hash = hashOf(message)
     if (this.#lookedAt.has(hash)) return
     if (this.#lookedAt.size >= LOOKED_AT) this.#lookedAt.delete(this.#lookedAt.values().next().value!)
     this.#lookedAt.add(hash)
     if (message.encoded.length <= LARGEST_STATEMENT)
       for (const claim of claimsOf(message)) this.#compare(message, claim)
-    if (depth < DEEPEST) for (const words of wordsInside(message, this.#rules)) this.#look(words, depth + 1)
+    if (depth < DEEPEST) for (const words of wordsOf(message, this.#rules)) this.#look(words, depth + 1)
   }
 
   #compare(message: AnyMessage, claim: Claim): void {

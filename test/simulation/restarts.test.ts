@@ -42,6 +42,18 @@ describe('a member that crashes and comes back with its journal', function () {
     })
   }
 
+  it('names nobody for the shares that were sealed to the keys it has lost', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const who = await lastInOrder(6)
+      const restart = { afterMs: 1, vectors: true }
+      const simulation = await Simulation.create({ members: 6, seed, threat, restart, direct: 0 })
+      simulation.killAtStep(who, 8 + seed)
+      await simulation.round(1)
+      assert.equal(simulation.peers[who].restarts, 1)
+      checkNobodyBlamed(simulation)
+    }
+  })
+
   it('never tells its application that an input it may have masked before the crash is safe to contribute again', async () => {
     const { task } = await simulatedTask({ members: 5, length: 7, threat })
     const [leader, keeper] = firstOrder(task)
@@ -57,18 +69,6 @@ describe('a member that crashes and comes back with its journal', function () {
         { status: 'burned', input: 'burned' },
         `after ${restarts} restarts: ${reason}`
       )
-    }
-  })
-
-  it('names nobody for the shares that were sealed to the keys it has lost', async () => {
-    for (let seed = 1; seed <= 10; seed++) {
-      const who = await lastInOrder(6)
-      const restart = { afterMs: 1, vectors: true }
-      const simulation = await Simulation.create({ members: 6, seed, threat, restart, direct: 0 })
-      simulation.killAtStep(who, 8 + seed)
-      await simulation.round(1)
-      assert.equal(simulation.peers[who].restarts, 1)
-      checkNobodyBlamed(simulation)
     }
   })
 
