@@ -65,6 +65,7 @@ const samples: { [T in MessageType]: Body<T> } = {
     lock: null,
     cut,
     headers: [new Uint8Array(9)],
+    change: new Uint8Array(9),
     reason: 'why'
   },
   Prepare: vote,
@@ -74,7 +75,15 @@ const samples: { [T in MessageType]: Body<T> } = {
   RevealRequest: { attemptId, cutHash: hash, silent: setOf([4]) },
   SumHeader: { view: 0, cut, root: hash, seeds: [{ member: 1, secret: hash }], keys: [] },
   CatchUp: {},
-  Closed: { decision: new Uint8Array(9), deck: new Uint8Array(3), announcements: [new Uint8Array(2)] },
+  Closed: {
+    decision: new Uint8Array(9),
+    deck: new Uint8Array(3),
+    announcements: [new Uint8Array(2)],
+    chain: [{ roster: new Uint8Array(9), made: new Uint8Array(9), effective: new Uint8Array(9) }],
+    pending: null
+  },
+  RosterRequest: { action: 'join', peer: new Uint8Array(38), signature: new Uint8Array(64) },
+  RosterVouch: { voucher: new Uint8Array(38), peer: new Uint8Array(38), signature: new Uint8Array(64) },
   SumRequest: {},
   Refusal: { reason: 'none here' }
 }

@@ -5,8 +5,8 @@ import { MemoryJournal } from '../../src/journal/journal.ts'
 import type { Journal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
-import { Member } from '../../src/round/member.ts'
-import type { RoundOutcome } from '../../src/round/member.ts'
+import type { Member, RoundOutcome } from '../../src/round/member.ts'
+import { Participant } from '../../src/round/participant.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { below, chance, pick } from './chance.ts'
@@ -47,7 +47,10 @@ export interface SimulationOptions {
 type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart'>> & Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
-  member: Member
+  id: string
+  participant: Participant
+  /** What it is in the epoch in effect. */
+  readonly member: Member
   journal: MemoryJournal
   vectors: MemoryVectorStore
   alive: boolean
@@ -131,7 +134,7 @@ export class Simulation {
     peer.journal = peer.journal.clone()
     for (const channel of peer.channels) channel.abort(processGone())
     peer.channels.clear()
-    void peer.member.stop()
+    void peer.participant.stop()
     const { restart } = this.#settings
     if (restart !== undefined) void this.clock.sleep(restart.afterMs).then(() => this.restart(index, restart))
   }
@@ -151,9 +154,9 @@ export class Simulation {
     const peer = this.#begin(index, before.journal, vectors ? before.vectors : new MemoryVectorStore(), before)
     const others = this.living.filter((other) => other !== peer)
     void (async () => {
-      await peer.member.start()
+      await peer.participant.start()
       for (const other of others)
-        await peer.member.catchUp(this.peers.indexOf(other)).catch((error: Error) => peer.refusals.push(error))
+        await peer.participant.catchUp(other.id).catch((error: Error) => peer.refusals.push(error))
     })()
   }
 
@@ -184,7 +187,11 @@ export class Simulation {
 
   #begin(index: number, memory: MemoryJournal, vectors: MemoryVectorStore, before?: Peer): Peer {
     const peer: Peer = {
-      member: undefined as unknown as Member,
+      id: this.#identities[index].id,
+      participant: undefined as unknown as Participant,
+      get member() {
+        return this.participant.member
+      },
       journal: memory,
       vectors,
       alive: true,
@@ -197,12 +204,11 @@ export class Simulation {
     }
     const links = this.#links(index, peer)
     const { id, sign } = this.#identities[index]
-    peer.member = new Member({
+    peer.participant = new Participant({
       task: this.task,
       id,
       ports: {
         clock: this.clock,
-        links,
         random: (size) => Uint8Array.from({ length: size }, () => below(256, this.#chance)),
         sign: (bytes) => {
           const done = this.#step(index, peer)
@@ -220,9 +226,9 @@ export class Simulation {
         }
       },
       links,
-      input: async (round) =>
+      input: async (round, _signal, terms) =>
         this.#settings.contributes(index, round)
-          ? { lanes: async () => (await this.#encoder.encode(this.inputs[index])).lanes }
+          ? { lanes: async () => (await createEncoder(terms).encode(this.inputs[index])).lanes }
           : undefined,
       contextHash: () => this.#settings.contextHash(index),
       closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome))
@@ -266,6 +272,10 @@ export class Simulation {
     if (!peer.alive) await never
   }
 
+  #indexOf(id: string): number {
+    return this.#identities.findIndex((identity) => identity.id === id)
+  }
+
   #takes(): number {
     return this.#chance() * this.#settings.delay
   }
@@ -279,19 +289,21 @@ export class Simulation {
     const hand = (to: number, message: Uint8Array): void => {
       const there = this.peers[to]
       if (!there.alive) return
-      void there.member.hear(me, message).catch((error: Error) => there.refusals.push(error))
+      void there.participant.hear(self.id, message).catch((error: Error) => there.refusals.push(error))
     }
     return {
-      converse: async (leader: number, signal: AbortSignal): Promise<Channel> => {
+      converse: async (leaderId: string, signal: AbortSignal): Promise<Channel> => {
         await clock.sleep(this.#takes(), signal)
+        const leader = this.#indexOf(leaderId)
         const there = reach(leader)
         const [mine, theirs] = channelPair()
         for (const end of [self, there]) end.channels.add(mine)
-        void there.member.converse(me, this.#slow(theirs, this.#settings.tamperAsLeader.get(leader)))
+        void there.participant.converse(self.id, this.#slow(theirs, this.#settings.tamperAsLeader.get(leader)))
         return this.#slow(mine, this.#settings.tamper.get(me))
       },
-      deliver: async (to: number, message: Uint8Array, signal: AbortSignal): Promise<void> => {
+      deliver: async (peer: string, message: Uint8Array, signal: AbortSignal): Promise<void> => {
         await clock.sleep(this.#takes(), signal)
+        const to = this.#indexOf(peer)
         reach(to)
         if (this.#settings.direct < 1 && this.#chance() >= this.#settings.direct)
           throw new Error('no direct connection')
@@ -306,9 +318,9 @@ export class Simulation {
           void clock.sleep(repaired + this.#takes()).then(() => hand(to, message))
         }
       },
-      ask: async (to: number, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
+      ask: async (peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
         await clock.sleep(this.#takes(), signal)
-        return reach(to).member.answer(me, request)
+        return reach(this.#indexOf(peer)).participant.answer(self.id, request)
       }
     }
   }
