@@ -30,6 +30,10 @@ export interface RosterFields {
 /** A peer that may be a member, once or later. */
 export type Peer = Omit<Member, 'index'>
 
+/** Checking a key takes a thousand times as long as looking it up; the oldest are forgotten first. */
+const REMEMBERED = 1024
+const parsed = new Map<string, Peer>()
+
 // A multihash (identity, 36 bytes) of the protobuf of an Ed25519 key (type 1, 32 bytes): peer id specification, "Keys".
 const ed25519Prefix = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
 
@@ -58,6 +62,15 @@ function multihashOf(id: string): Uint8Array {
 
 /** Its bytes and key, in no roster. Throws `SecureAggregationError` ('ROSTER_INVALID') for a peer that can be no member. */
 export function parsePeer(id: string): Peer {
+  const before = parsed.get(id)
+  if (before !== undefined) return before
+  const peer = Object.freeze(parse(id))
+  if (parsed.size >= REMEMBERED) parsed.delete(parsed.keys().next().value!)
+  parsed.set(id, peer)
+  return peer
+}
+
+function parse(id: string): Peer {
   const bytes = multihashOf(id)
   // The protobuf inside could spell one key in several ways, and each would be a member.
   if (bytes.length !== 38 || ed25519Prefix.some((byte, at) => bytes[at] !== byte)) {

@@ -54,7 +54,6 @@ export class Participant {
   #leaves = false
   readonly #vouchedFor = new Set<string>()
   #asking = false
-  #started = false
 
   constructor(options: ParticipantOptions) {
     this.#options = options
@@ -82,7 +81,6 @@ export class Participant {
   async start(): Promise<void> {
     await this.chronicle.load()
     this.#leaves = (await this.#options.ports.journal.get(outsideRecord(this.task.id))) !== undefined
-    this.#started = true
     this.#beginEpoch()
     await this.#member.start()
     this.#ask()
@@ -262,7 +260,7 @@ export class Participant {
 
   /** Asks, and where it is outside follows what is decided, once a phase until nothing is left to ask for. */
   #ask(): void {
-    if (this.#asking || !this.#started) return
+    if (this.#asking) return
     this.#asking = true
     void this.#askAgainAndAgain()
       .catch((error: Error) => this.#options.ports.observer.refused?.(error))

@@ -11,8 +11,8 @@ import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { below, chance, pick } from './chance.ts'
 import type { Chance } from './chance.ts'
-import { simulatedTask } from './identities.ts'
-import type { Identity } from './identities.ts'
+import { identity, simulatedTask } from './identities.ts'
+import type { Identity, SimulatedTerms } from './identities.ts'
 import { Ledger } from './ledger.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
@@ -24,6 +24,8 @@ export interface SimulationOptions {
   seed: number
   length?: number
   threat?: { corrupt?: number; dropout?: number }
+  /** Who may join later; see `identities.ts`. */
+  admission?: SimulatedTerms['admission']
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
@@ -44,7 +46,8 @@ export interface SimulationOptions {
   restart?: { afterMs: number; vectors: boolean }
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart'>> & Pick<SimulationOptions, 'restart'>
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission'>> &
+  Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
   id: string
@@ -78,20 +81,18 @@ export class Simulation {
   readonly #identities: Identity[]
   readonly #settings: Settings
   readonly #chance: Chance
-  readonly #encoder: ReturnType<typeof createEncoder>
 
   private constructor(task: Task, identities: Identity[], settings: Settings) {
     this.task = task
-    this.#identities = identities
+    this.#identities = [...identities]
     this.#settings = settings
     this.#chance = chance(settings.seed)
-    this.#encoder = createEncoder(task)
     this.inputs = identities.map(() => Array.from({ length: settings.length }, () => below(1001, this.#chance)))
     for (let index = 0; index < identities.length; index++)
       this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
   }
 
-  static async create({ threat = {}, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({ threat = {}, admission, ...options }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
@@ -105,7 +106,12 @@ export class Simulation {
       contextHash: () => new Uint8Array(32),
       ...options
     }
-    const { task, identities } = await simulatedTask({ members: settings.members, length: settings.length, threat })
+    const { task, identities } = await simulatedTask({
+      members: settings.members,
+      length: settings.length,
+      threat,
+      admission
+    })
     return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
   }
 
@@ -166,6 +172,46 @@ export class Simulation {
     if (all.length > 0) pick(all, this.#chance).abort(new Error('the connection broke'))
   }
 
+  /** Another process, of an identity that no member may know; its number among the peers. */
+  async add(number: number): Promise<number> {
+    const index = this.#identities.push(await identity(number)) - 1
+    this.inputs.push(Array.from({ length: this.#settings.length }, () => below(1001, this.#chance)))
+    const { participant } = this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
+    await participant.start()
+    return index
+  }
+
+  /** A peer that nobody answers but whoever answers so. */
+  async lonely(index: number, answer: () => AsyncIterable<Frame>): Promise<Participant> {
+    const { id, sign } = this.#identities[index]
+    const nobody = () => Promise.reject(new Error('nobody is there'))
+    const journal = new MemoryJournal()
+    return new Participant({
+      task: this.task,
+      id,
+      ports: {
+        clock: this.clock,
+        random: () => new Uint8Array(32),
+        sign,
+        journal,
+        vectors: new MemoryVectorStore(),
+        observer: {}
+      },
+      links: { converse: nobody, deliver: nobody, ask: async () => answer(), announce: () => {} },
+      input: async () => undefined
+    })
+  }
+
+  /** The task as the members of an epoch ran it. */
+  terms(epoch: number): Task {
+    return this.living.find(({ participant }) => participant.roster.epoch >= epoch)!.participant.terms(epoch)
+  }
+
+  /** The plain sum of what these peers put in, by peer id. */
+  expectedOf(ids: string[]): number[] {
+    return this.expected(ids.map((id) => this.#indexOf(id)))
+  }
+
   /** The plain sum of the included members' inputs. */
   expected(included: number[]): number[] {
     return Array.from({ length: this.#settings.length }, (_, at) =>
@@ -173,11 +219,11 @@ export class Simulation {
     )
   }
 
-  async sum(index: number, { sum, included }: RoundOutcome): Promise<Decoded> {
+  async sum(index: number, { sum, included, epoch }: RoundOutcome): Promise<Decoded> {
     const { vectors } = this.peers[index]
     const packed = await vectors.readRange(sum!, 0, (await vectors.size(sum!))!)
-    const { laneCount, bits } = this.task
-    return this.#encoder.decode(unpack(packed, laneCount, bits), included.length)
+    const { laneCount, bits } = this.terms(epoch)
+    return createEncoder(this.terms(epoch)).decode(unpack(packed, laneCount, bits), included.length)
   }
 
   /** Signs what a corrupt member makes up; not in the ledger. */
