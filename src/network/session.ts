@@ -1,4 +1,4 @@
-import type { ComponentLogger, Logger, PeerId, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, Connection, Logger, PeerId, PrivateKey } from '@libp2p/interface'
 import { randomBytes } from '../crypto/primitives.ts'
 import { createEncoder } from '../encoding/encoder.ts'
 import type { Vector } from '../encoding/encoder.ts'
@@ -65,6 +65,9 @@ export interface SessionOptions {
   epoch?(roster: Roster): void
 }
 
+/** Peers without any standing that may be connected, where members can vouch. */
+const MOST_STRANGERS = 32
+
 interface Contribution extends Input {
   settle: PromiseWithResolvers<Sum>
   round?: number
@@ -82,11 +85,13 @@ export class Session {
   readonly #stop = new AbortController()
   #handler?: RoundHandler
   #arrived = Promise.withResolvers<void>()
+  readonly #connections: () => Connection[]
 
   constructor(components: SessionComponents, options: SessionOptions) {
     const { task } = options
     this.task = task
     this.#options = options
+    this.#connections = () => components.connectionManager.getConnections()
     this.#log = components.logger.forComponent(`secagg:${task.name}`)
     const refused = (error: Error): void => {
       this.#log('refused: %s', error.message)
@@ -179,7 +184,12 @@ export class Session {
 
   /** Whether this peer has a reason to be connected: it is a member, now or soon, or may ask to become one. */
   expects(peer: string): boolean {
-    return this.participant.expects(peer)
+    if (this.participant.expects(peer)) return true
+    if (!this.participant.isOpen) return false
+    // Anybody may come to be vouched for, a few at a time.
+    const connected = new Set(this.#connections().map(({ remotePeer }) => remotePeer.toString()))
+    const strangers = [...connected].filter((id) => id !== peer && !this.participant.expects(id))
+    return strangers.length < MOST_STRANGERS
   }
 
   get traffic(): { sent: number; received: number } {

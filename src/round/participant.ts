@@ -148,7 +148,8 @@ export class Participant {
     const message = decodeMessage(encoded)
     if (message.epoch > this.roster.epoch) await this.#catchUp(peer)
     if (message.epoch > this.roster.epoch) return
-    if (message.epoch < this.roster.epoch) return this.#tellEnd(peer)
+    // A decision of an epoch that is over is no question: answered by another one, two peers would never stop.
+    if (message.epoch < this.roster.epoch) return message.type === 'Decision' ? undefined : this.#tellEnd(peer)
     if (message.type === 'RosterRequest' || message.type === 'RosterVouch') {
       if (this.#takePetition(message)) this.#options.links.announce(encoded)
       return
