@@ -32,6 +32,15 @@ export class InputError extends SecureAggregationError {
   }
 }
 
+/** A changed roster that is not valid: what it lacks, and whose part of it is at fault (§7). */
+export class RosterChangeError extends SecureAggregationError {
+  static override name = 'RosterChangeError'
+  declare readonly code: 'CHANGE_INVALID'
+  constructor(message: string, options?: { culprit?: string; cause?: unknown }) {
+    super('CHANGE_INVALID', message, options)
+  }
+}
+
 /** What is wrong with a message that a peer sent. It costs that peer its place in the round, never the round. */
 export type MessageFault =
   | 'OVERSIZED'

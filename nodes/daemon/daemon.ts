@@ -123,7 +123,8 @@ export class Daemon {
     const { dataDir, task, listen, bootstrap, mdns, local, memory, logger } = options
     const privateKey = await readIdentity(dataDir)
     const id = peerIdFromPrivateKey(privateKey).toString()
-    if (!task.members.includes(id)) {
+    // Where there is a policy, the members decide who is let in.
+    if (!task.members.includes(id) && task.admission === undefined) {
       throw new SecureAggregationError(
         'NOT_A_MEMBER',
         `${id}, the identity in ${dataDir}, is not among the members of the task ${task.name}; add it to the task or use another folder`
@@ -152,7 +153,7 @@ export class Daemon {
       })
       const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
       const members = new Set(task.members)
-      const admission = rosterGater((peer) => members.has(peer), {
+      const admission = rosterGater((peer) => started.daemon?.expects(peer) ?? members.has(peer), {
         bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!)
       })
       const isolation = new Isolation()
@@ -236,6 +237,11 @@ export class Daemon {
     await this.#journal.close()
   }
 
+  /** Whether a peer has a reason to be connected. */
+  expects(peer: string): boolean {
+    return this.#session.expects(peer)
+  }
+
   get #session() {
     return this.#node.services.aggregation.session(this.#options.task.id)
   }
@@ -243,7 +249,13 @@ export class Daemon {
   async #listen(): Promise<void> {
     const { aggregation, links } = this.#node.services
     const { task } = this.#options
-    links.follow(task.members)
+    const { roster } = this.#session.participant
+    links.follow([...roster.members, ...roster.suspended].map(({ id }) => id))
+    aggregation.addEventListener('roster', ({ detail: { epoch, members, suspended } }) => {
+      this.#options.logger.info({ epoch, members: members.length, suspended: suspended.length }, 'roster changed')
+      // Who is suspended comes back by asking, so its connection is kept up as well.
+      links.follow([...members, ...suspended])
+    })
     aggregation.onRound(task.id, ({ round }) => this.#inputs.get(round))
     aggregation.addEventListener('round:open', ({ detail: { round } }) => {
       this.#delay.reset()
@@ -262,11 +274,9 @@ export class Daemon {
   }
 
   async #catchUp(peer: string): Promise<void> {
-    const { member } = this.#session
-    const index = member.roster.indexOf(peer)
-    if (index < 0) return
-    await member
-      .catchUp(index)
+    if (this.#session.member.roster.indexOf(peer) < 0) return
+    await this.#session.participant
+      .catchUp(peer)
       .catch((error: Error) => this.#options.logger.debug({ peer, reason: error.message }, 'could not catch up'))
   }
 
@@ -290,7 +300,7 @@ export class Daemon {
   private async tellGlimpse(round: number, member: number, name: string): Promise<void> {
     const glimpse = this.#glimpse
     if (glimpse === undefined || glimpse.member !== member) return
-    const { laneCount, bits } = this.#options.task
+    const { laneCount, bits } = this.#session.member.task
     const packed = await this.#vectors.readRange(name, 0, (await this.#vectors.size(name))!)
     const lanes = unpack(packed, laneCount, bits)
     glimpse.tell(

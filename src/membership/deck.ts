@@ -8,7 +8,7 @@ import type { Roster } from './roster.ts'
 export interface Deck {
   /** Members dealt in this cycle, rising; never all of them, because then the next cycle has begun. */
   readonly dealt: readonly number[]
-  /** The last one dealt in the previous cycle, while nobody is dealt in this one. */
+  /** The last one dealt, whatever the cycle; undefined before the first round, and where it has left since. */
   readonly last: number | undefined
 }
 
@@ -42,8 +42,22 @@ export function deal(deck: Deck, order: readonly number[], n: number): Deck {
   if (deck.dealt.length + 1 === n) return freeze([], first)
   return freeze(
     [...deck.dealt, first].sort((a, b) => a - b),
-    undefined
+    first
   )
+}
+
+/**
+ * The deck under the roster of the next epoch (§7): whoever left is taken out, newcomers count as dealt in this cycle. A
+ * cycle that ends because all that were still to be dealt have left makes room for the next one.
+ */
+export function carryOver(deck: Deck, from: Roster, to: Roster): Deck {
+  const dealt = to.members.filter(({ id }) => {
+    const before = from.indexOf(id)
+    return before < 0 || deck.dealt.includes(before)
+  })
+  const last = deck.last === undefined ? -1 : to.indexOf(from.members[deck.last].id)
+  const ended = dealt.length === to.members.length
+  return freeze(ended ? [] : dealt.map(({ index }) => index), last < 0 ? undefined : last)
 }
 
 /** The index of the member that leads view `view`, from 0: around again where the order ends (§7). */
@@ -71,7 +85,7 @@ function parseDeck(value: unknown, n: number): Deck | undefined {
   const { dealt, last } = value as { dealt?: unknown; last?: unknown }
   if (!Array.isArray(dealt) || dealt.length >= n) return undefined
   if (!dealt.every((index, at) => isIndex(index, n) && (at === 0 || index > dealt[at - 1]))) return undefined
-  if (last !== undefined && (!isIndex(last, n) || dealt.length > 0)) return undefined
+  if (last !== undefined && (!isIndex(last, n) || (dealt.length > 0 && !dealt.includes(last)))) return undefined
   return freeze(dealt as number[], last)
 }
 

@@ -21,7 +21,18 @@ export interface RosterFields {
   members: string[]
   /** Of the roster before it, 32 bytes; the genesis roster has none. */
   previousHash?: Uint8Array
+  /** Peer ids in any order of those that are suspended, and return by asking. */
+  suspended?: string[]
+  /** The f of the roster that they were suspended from: it is not lowered. */
+  leastCorrupt?: number
 }
+
+/** A peer that may be a member, once or later. */
+export type Peer = Omit<Member, 'index'>
+
+/** Checking a key takes a thousand times as long as looking it up; the oldest are forgotten first. */
+const REMEMBERED = 1024
+const parsed = new Map<string, Peer>()
 
 // A multihash (identity, 36 bytes) of the protobuf of an Ed25519 key (type 1, 32 bytes): peer id specification, "Keys".
 const ed25519Prefix = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
@@ -49,7 +60,17 @@ function multihashOf(id: string): Uint8Array {
   return new Uint8Array(peer.toMultihash().bytes)
 }
 
-function parseMember(id: string): Omit<Member, 'index'> {
+/** Its bytes and key, in no roster. Throws `SecureAggregationError` ('ROSTER_INVALID') for a peer that can be no member. */
+export function parsePeer(id: string): Peer {
+  const before = parsed.get(id)
+  if (before !== undefined) return before
+  const peer = Object.freeze(parse(id))
+  if (parsed.size >= REMEMBERED) parsed.delete(parsed.keys().next().value!)
+  parsed.set(id, peer)
+  return peer
+}
+
+function parse(id: string): Peer {
   const bytes = multihashOf(id)
   // The protobuf inside could spell one key in several ways, and each would be a member.
   if (bytes.length !== 38 || ed25519Prefix.some((byte, at) => bytes[at] !== byte)) {
@@ -62,22 +83,42 @@ function parseMember(id: string): Omit<Member, 'index'> {
   return { id, bytes, publicKey }
 }
 
+/** Who is suspended, and the f that is kept because of it. */
+export interface Suspension {
+  readonly suspended: readonly Peer[]
+  readonly leastCorrupt: number
+}
+
+const nobodySuspended: Suspension = Object.freeze({ suspended: Object.freeze([]), leastCorrupt: 0 })
+
 /** The member list of an epoch (§2, §7). It never changes, and what it hands out is not to be changed. */
 export class Roster {
   readonly epoch: number
   readonly members: readonly Member[]
-  /** `H` over epoch, previous hash, count and members; 32 bytes. */
+  /** Peers that were suspended when absent, in the order of members; they return by asking. */
+  readonly suspended: readonly Peer[]
+  /** What f may not fall below while anybody is suspended (§7). */
+  readonly leastCorrupt: number
+  /** `H` over epoch, previous hash, count and members, and where anybody is suspended who and the least f; 32 bytes. */
   readonly hash: Uint8Array
   readonly previousHash?: Uint8Array
   readonly #byId: ReadonlyMap<string, Member>
 
   /** `members` are checked, without duplicates, and in order: `createRoster` sees to that. */
-  constructor(epoch: number, members: readonly Member[], previousHash?: Uint8Array) {
+  constructor(
+    epoch: number,
+    members: readonly Member[],
+    previousHash?: Uint8Array,
+    { suspended, leastCorrupt }: Suspension = nobodySuspended
+  ) {
     this.epoch = epoch
     this.members = members
     this.previousHash = previousHash
     const ids = members.map((member) => member.bytes)
-    this.hash = H('roster', epoch, previousHash ?? new Uint8Array(0), members.length, ...ids)
+    this.suspended = suspended
+    this.leastCorrupt = leastCorrupt
+    const more = suspended.length === 0 ? [] : [leastCorrupt, ...suspended.map(({ bytes }) => bytes)]
+    this.hash = H('roster', epoch, previousHash ?? new Uint8Array(0), members.length, ...ids, ...more)
     this.#byId = new Map(members.map((member) => [member.id, member]))
     Object.freeze(this)
   }
@@ -85,6 +126,10 @@ export class Roster {
   /** The member's index, or −1 for a stranger. */
   indexOf(id: string): number {
     return this.#byId.get(id)?.index ?? -1
+  }
+
+  isSuspended(id: string): boolean {
+    return this.suspended.some((peer) => peer.id === id)
   }
 
   byId(id: string): Member | undefined {
@@ -96,19 +141,24 @@ export class Roster {
  * The roster of these peers, ordered by the bytes of their ids, unsigned (§2). Whether it has enough of them is for the
  * thresholds (§3). Throws `SecureAggregationError` ('ROSTER_INVALID') where a peer comes twice or cannot be a member.
  */
-export function createRoster({ epoch, members, previousHash }: RosterFields): Roster {
+export function createRoster(fields: RosterFields): Roster {
+  const { epoch, members, previousHash, suspended = [], leastCorrupt = 0 } = fields
   if (!Number.isSafeInteger(epoch) || epoch < 0) refuse(`an epoch is a whole number from 0, not ${epoch}`)
   if (previousHash !== undefined && previousHash.length !== 32) {
     refuse(`the hash of the previous roster has 32 bytes, not ${previousHash.length}`)
   }
   if (members.length === 0) refuse('the roster names nobody: list the peer id of every member')
-  const ordered = members
-    .map(parseMember)
-    .sort((a, b) => compareBytes(a.bytes, b.bytes))
-    .map((member, index) => Object.freeze({ index, ...member }))
-  for (let index = 1; index < ordered.length; index++) {
-    const { id } = ordered[index]
-    if (ordered[index - 1].id === id) refuse(`the roster names ${id} twice: list every member once`, id)
+  if (!Number.isSafeInteger(leastCorrupt) || leastCorrupt < 0 || (suspended.length === 0 && leastCorrupt > 0))
+    refuse(`the least f of a roster of which ${suspended.length} are suspended cannot be ${leastCorrupt}`)
+  const everyone = [...members.map((id) => ({ id, out: false })), ...suspended.map((id) => ({ id, out: true }))]
+    .map(({ id, out }) => ({ peer: parsePeer(id), out }))
+    .sort((a, b) => compareBytes(a.peer.bytes, b.peer.bytes))
+  for (let place = 1; place < everyone.length; place++) {
+    const { id } = everyone[place].peer
+    if (everyone[place - 1].peer.id === id) refuse(`the roster names ${id} twice: list every member once`, id)
   }
-  return new Roster(epoch, Object.freeze(ordered), previousHash?.slice())
+  const ordered = everyone.filter(({ out }) => !out).map(({ peer }, index) => Object.freeze({ index, ...peer }))
+  const resting = everyone.filter(({ out }) => out).map(({ peer }) => Object.freeze(peer))
+  const suspension = { suspended: Object.freeze(resting), leastCorrupt }
+  return new Roster(epoch, Object.freeze(ordered), previousHash?.slice(), suspension)
 }

@@ -21,7 +21,7 @@ import type { Vector } from '../encoding/encoder.ts'
 export type SecureAggregationComponents = SessionComponents
 
 export interface SecureAggregationInit {
-  /** The tasks that this node is a member of. */
+  /** The tasks that this node is a member of, or is to become one of where their admission policy lets it. */
   tasks: Array<Task | TaskInput>
   /**
    * What must survive a crash (votes, locks, marks). In memory if left out: then a restarted process must not take part in
@@ -48,6 +48,8 @@ export interface SecureAggregationEvents {
   'round:phase': CustomEvent<{ task: string; round: number; phase: Phase }>
   sum: CustomEvent<RoundOutcome & { task: string }>
   'round:burned': CustomEvent<RoundOutcome & { task: string }>
+  /** A roster has taken effect; peer ids. */
+  roster: CustomEvent<{ task: string; epoch: number; members: string[]; suspended: string[] }>
   evidence: CustomEvent<EvidenceDetail>
 }
 
@@ -99,7 +101,16 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
           const culprit = session.member.roster.members[evidence.culprit].id
           const detail = { task: task.id, round, kind, culprit, evidence: encodeEvidence(evidence) }
           this.safeDispatchEvent('evidence', { detail })
-        }
+        },
+        epoch: ({ epoch, members, suspended }) =>
+          this.safeDispatchEvent('roster', {
+            detail: {
+              task: task.id,
+              epoch,
+              members: members.map(({ id }) => id),
+              suspended: suspended.map(({ id }) => id)
+            }
+          })
       })
       this.#sessions.set(task.id, session)
     }
@@ -147,6 +158,24 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
   /** Asks for a round of a task, for everyone. */
   async want(taskId: string): Promise<void> {
     await this.session(taskId).member.want()
+  }
+
+  /**
+   * Asks to be taken out of a task's roster, which happens with the next rounds; until then this node is a member like the
+   * others. A node outside asks to be let in by itself, unless it has left.
+   */
+  async leave(taskId: string): Promise<void> {
+    await this.session(taskId).participant.leave()
+  }
+
+  /** Asks to be let in again after having left. */
+  async join(taskId: string): Promise<void> {
+    await this.session(taskId).participant.join()
+  }
+
+  /** Vouches for a peer that is to become a member, where the task's admission policy asks for that (§7). */
+  async vouch(taskId: string, peerId: string): Promise<void> {
+    await this.session(taskId).participant.vouch(peerId)
   }
 
   session(taskId: string): Session {

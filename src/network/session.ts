@@ -1,15 +1,16 @@
-import type { ComponentLogger, Logger, PeerId, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, Connection, Logger, PeerId, PrivateKey } from '@libp2p/interface'
 import { randomBytes } from '../crypto/primitives.ts'
 import { createEncoder } from '../encoding/encoder.ts'
-import type { Encoder, Vector } from '../encoding/encoder.ts'
+import type { Vector } from '../encoding/encoder.ts'
 import { unpackAdd } from '../encoding/packing.ts'
 import { createLanes } from '../crypto/mask-stream.ts'
 import { MessageError, RoundError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import type { Evidence } from '../round/evidence.ts'
-import { Member } from '../round/member.ts'
-import type { RoundOutcome } from '../round/member.ts'
+import type { Roster } from '../membership/roster.ts'
+import type { Member, RoundOutcome } from '../round/member.ts'
+import { Participant } from '../round/participant.ts'
 import type { Observer } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
@@ -62,7 +63,12 @@ export interface SessionOptions {
   opened(round: number): void
   closed(outcome: RoundOutcome): void
   convicted(evidence: Evidence): void
+  /** A roster has taken effect. */
+  epoch?(roster: Roster): void
 }
+
+/** Peers without any standing that may be connected, where members can vouch. */
+const MOST_STRANGERS = 32
 
 interface Contribution extends Input {
   settle: PromiseWithResolvers<Sum>
@@ -72,8 +78,7 @@ interface Contribution extends Input {
 /** One task on one libp2p node: the member, its protocols and its gossip, and the inputs that wait for a round. */
 export class Session {
   readonly task: Task
-  readonly member: Member
-  readonly #encoder: Encoder
+  readonly participant: Participant
   readonly #streams: Streams
   readonly #announcements: Announcements
   readonly #options: SessionOptions
@@ -82,60 +87,59 @@ export class Session {
   readonly #stop = new AbortController()
   #handler?: RoundHandler
   #arrived = Promise.withResolvers<void>()
+  readonly #connections: () => Connection[]
 
   constructor(components: SessionComponents, options: SessionOptions) {
     const { task } = options
     this.task = task
     this.#options = options
-    this.#encoder = createEncoder(task)
+    this.#connections = () => components.connectionManager.getConnections()
     this.#log = components.logger.forComponent(`secagg:${task.name}`)
     const refused = (error: Error): void => {
       this.#log('refused: %s', error.message)
       options.observer.refused?.(error)
     }
     this.#streams = new Streams(components, task.id, {
-      converse: async (from, channel) => this.member.converse(this.#indexOf(from), channel),
+      converse: (from, channel) => this.participant.converse(from, channel),
       deliver: async (from, message) => {
         try {
-          await this.member.hear(this.#indexOf(from), message)
+          await this.participant.hear(from, message)
         } catch (error) {
           refused(error as Error)
           if (error instanceof MessageError) throw error
         }
       },
-      answer: (from, request) => this.member.answer(this.#indexOf(from), request)
+      answer: (from, request) => this.participant.answer(from, request)
     })
     this.#announcements = new Announcements(components, task.idBytes, {
-      isMember: (peer) => this.member.roster.indexOf(peer) >= 0,
-      validate: (_from, bytes) => {
+      isMember: (peer) => this.expects(peer),
+      validate: (from, bytes) => {
         try {
-          this.member.check(bytes)
-          return 'accept'
+          if (this.participant.check(bytes)) return 'accept'
+          // Of an epoch that began without this peer: it has to catch up before it can judge.
+          void this.participant.hear(from, bytes).catch(refused)
+          return 'ignore'
         } catch (error) {
           refused(error as Error)
           return 'reject'
         }
       },
       deliver: (from, bytes) => {
-        const index = this.member.roster.indexOf(from)
-        void this.member.hear(index < 0 ? undefined : index, bytes).catch(refused)
+        void this.participant.hear(from, bytes).catch(refused)
       }
     })
-    const peer = (index: number): string => this.member.roster.members[index].id
     const links = {
-      converse: (leader: number, signal: AbortSignal) => this.#streams.converse(peer(leader), signal),
-      deliver: (to: number, message: Uint8Array, signal: AbortSignal) =>
-        this.#streams.deliver(peer(to), message, signal),
-      ask: (to: number, request: Uint8Array, signal: AbortSignal) => this.#streams.ask(peer(to), request, signal),
+      converse: (leader: string, signal: AbortSignal) => this.#streams.converse(leader, signal),
+      deliver: (to: string, message: Uint8Array, signal: AbortSignal) => this.#streams.deliver(to, message, signal),
+      ask: (to: string, request: Uint8Array, signal: AbortSignal) => this.#streams.ask(to, request, signal),
       announce: (message: Uint8Array) => void this.#announcements.publish(message).catch(refused)
     }
     const { journal, vectors, observer, contextHash } = options
-    this.member = new Member({
+    this.participant = new Participant({
       task,
       id: components.peerId.toString(),
       ports: {
         clock: systemClock,
-        links,
         random: randomBytes,
         sign: (bytes) => components.privateKey.sign(bytes),
         journal,
@@ -143,32 +147,52 @@ export class Session {
         observer: { ...observer, refused }
       },
       links,
-      input: (round, signal) => this.#input(round, signal),
+      input: (round, signal, terms) => this.#input(round, signal, terms),
       contextHash,
       opened: (round) => options.opened(round),
       closed: (outcome) => {
         options.closed(outcome)
         void this.#settle(outcome)
       },
-      convicted: (evidence) => options.convicted(evidence)
+      convicted: (evidence) => options.convicted(evidence),
+      epoch: (roster) => {
+        options.epoch?.(roster)
+        // An input that waited outside is due with the first round inside.
+        if (this.#contributions.length > 0) void this.member.want().catch(refused)
+      }
     })
   }
 
   async start(): Promise<void> {
     await this.#streams.start()
     this.#announcements.start()
-    await this.member.start()
+    await this.participant.start()
   }
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the service has stopped'))
-    await this.member.stop()
+    await this.participant.stop()
     this.#announcements.stop()
     await this.#streams.stop()
     for (const { settle } of this.#contributions.splice(0))
       settle.reject(
         new RoundError('STOPPED', 'the service was stopped before the vector was in a sum', this.member.closedRound + 1)
       )
+  }
+
+  /** What this peer is in the epoch in effect; outside the roster it only follows. */
+  get member(): Member {
+    return this.participant.member
+  }
+
+  /** Whether this peer has a reason to be connected: it is a member, now or soon, or may ask to become one. */
+  expects(peer: string): boolean {
+    if (this.participant.expects(peer)) return true
+    if (!this.participant.isOpen) return false
+    // Anybody may come to be vouched for, a few at a time.
+    const connected = new Set(this.#connections().map(({ remotePeer }) => remotePeer.toString()))
+    const strangers = [...connected].filter((id) => id !== peer && !this.participant.expects(id))
+    return strangers.length < MOST_STRANGERS
   }
 
   get traffic(): { sent: number; received: number } {
@@ -192,7 +216,7 @@ export class Session {
   async contribute(input: Input, signal?: AbortSignal): Promise<Sum> {
     signal?.throwIfAborted()
     // Encoded here only to refuse it at the border; the round encodes it anew, because masks are laid in place.
-    await this.#encoder.encode(input.vector, { weight: input.weight })
+    await createEncoder(this.member.task).encode(input.vector, { weight: input.weight })
     const contribution: Contribution = { ...input, settle: Promise.withResolvers<Sum>() }
     const abandon = (): void => {
       const place = this.#contributions.indexOf(contribution)
@@ -208,15 +232,16 @@ export class Session {
   }
 
   /** The sum of a round that this member has. @throws RoundError where it has none */
-  async sum({ round, sum, included, decision }: RoundOutcome): Promise<Sum> {
+  async sum({ round, epoch, sum, included, decision }: RoundOutcome): Promise<Sum> {
     if (sum === undefined) throw new RoundError('NOT_INCLUDED', `there is no sum of round ${round} here`, round)
-    const { laneCount, bits } = this.task
+    const terms = this.participant.terms(epoch)
+    const { laneCount, bits } = terms
     const lanes = createLanes(bits, laneCount)
     let offset = 0
     const chunkBytes = 8 * packedLength(CHUNK_ELEMENTS, bits)
     for await (const chunk of this.#options.vectors.read(sum, { chunkBytes }))
       offset += unpackAdd(chunk, bits, lanes, offset)
-    const decoded = await this.#encoder.decode(lanes, included.length)
+    const decoded = await createEncoder(terms).decode(lanes, included.length)
     const { values, totalWeight, clippedFraction } = decoded
     return {
       round,
@@ -226,15 +251,15 @@ export class Session {
       },
       totalWeight,
       clippedFraction,
-      included: included.map((index) => this.member.roster.members[index].id),
+      included: included.map((index) => terms.members[index]),
       decision
     }
   }
 
-  async #input(round: number, signal: AbortSignal): Promise<RoundInput | undefined> {
+  async #input(round: number, signal: AbortSignal, terms: Task): Promise<RoundInput | undefined> {
     const input = await this.#chosen(round, signal)
     if (input === undefined) return undefined
-    return { lanes: async () => (await this.#encoder.encode(input.vector, { weight: input.weight })).lanes }
+    return { lanes: async () => (await createEncoder(terms).encode(input.vector, { weight: input.weight })).lanes }
   }
 
   async #chosen(round: number, signal: AbortSignal): Promise<Input | undefined> {
@@ -268,12 +293,5 @@ export class Session {
       }
     }
     if (this.#contributions.length > 0 && !this.#stop.signal.aborted) await this.member.want()
-  }
-
-  #indexOf(peer: string): number {
-    const index = this.member.roster.indexOf(peer)
-    if (index < 0)
-      throw new MessageError('STRANGER', `${peer} is no member of the task ${this.task.name}`, { culprit: peer })
-    return index
   }
 }

@@ -25,7 +25,11 @@ import { agree, decideClosing, propose } from './voting.ts'
 export async function lead(round: Round, table: Table, signal: AbortSignal): Promise<void> {
   if (round.views.current > 0) await gatherJoins(round, table, signal)
   const lock = round.views.highestLock('closing')
-  if (lock !== undefined) return decideClosing(round, table, { ...lock, reason: round.reason }, signal)
+  if (lock !== undefined) {
+    const { rosterHash } = lock.value as { rosterHash: Uint8Array }
+    const change = round.next.changeFor(rosterHash)
+    return decideClosing(round, table, { ...lock, change, reason: round.reason }, signal)
+  }
   try {
     await carryOn(round, table, signal)
   } catch (error) {
@@ -111,6 +115,7 @@ async function decideRetry(round: Round, table: Table, lock: Lock | undefined, s
     lock,
     cut: null,
     headers: [],
+    change: null,
     reason: ''
   }
   const decision = await agree(round, table, proposal, signal)
@@ -215,7 +220,15 @@ async function agreeOnCut(
   await round.reach('agree')
   const agreement = inclusionOf(round.attemptNumber)
   const value = { kind: 'cut' as const, cutHash: cutHash(cut) }
-  const proposal = { agreement, value, lock, cut, headers: inOrder.map(({ encoded }) => encoded), reason: '' }
+  const proposal = {
+    agreement,
+    value,
+    lock,
+    cut,
+    headers: inOrder.map(({ encoded }) => encoded),
+    change: null,
+    reason: ''
+  }
   const known = round.decision(agreement)
   if (known !== undefined) table.broadcast(await propose(round, proposal))
   const message =
@@ -317,9 +330,20 @@ async function closeSummed(
   const contributions = checkOpened(body, book, decided, round.rules.roster.members[round.me].id)
   const hash = cutHash(decided.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
-  const value: Value = { kind: 'summed', cutHash: hash, beacon, ...round.following }
+  await decideSummed(round, table, { cutHash: hash, beacon, root: body.root }, signal)
+}
+
+/** The sum, and the roster that follows: changed where this leader has heard that it should be (§7). */
+async function decideSummed(
+  round: Round,
+  table: Table,
+  { root, ...sum }: { cutHash: Uint8Array; beacon: Uint8Array; root: Uint8Array },
+  signal: AbortSignal
+): Promise<void> {
   await round.reach('close')
-  await decideClosing(round, table, { value, reason: '' }, signal, body.root)
+  const { roster, change } = await round.next.propose(round.views.current, (member) => table.isConnected(member))
+  const value: Value = { kind: 'summed', ...sum, ...round.next.following(true, roster) }
+  await decideClosing(round, table, { value, change, reason: '' }, signal, root)
 }
 
 /** This leader has the sum that an earlier one published, and publishes it in its own name. */
@@ -335,12 +359,5 @@ async function publishAgain(
   table.broadcastVector(round.sumName)
   const hash = cutHash(header.body.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
-  await round.reach('close')
-  await decideClosing(
-    round,
-    table,
-    { value: { kind: 'summed', cutHash: hash, beacon, ...round.following }, reason: '' },
-    signal,
-    header.body.root
-  )
+  await decideSummed(round, table, { cutHash: hash, beacon, root: header.body.root }, signal)
 }

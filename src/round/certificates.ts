@@ -2,6 +2,7 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { compareBytes } from '../crypto/key-agreement.ts'
 import { MessageError } from '../errors.ts'
 import { decodeSet, encodeSet } from '../membership/member-set.ts'
+import { parsePeer } from '../membership/roster.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { ViewChoice } from './agreement.ts'
 import { isSigned, signedBytes, valueHash } from './messages.ts'
@@ -65,6 +66,18 @@ export function authenticate(message: AnyMessage, context: RoundContext, roster:
   if (!isSignedBy(member.publicKey, signedBytes(type, context, message.body), message.signature))
     throw new MessageError('SIGNATURE', `a ${type} of member ${from} has an invalid signature`, { culprit })
   signedByKey.set(message, member.publicKey)
+}
+
+/**
+ * Checks a question or its answer: of this task, and signed by the peer at the other end, which need not be in any roster
+ * that is known here. Throws MessageError WRONG_TASK, SIGNATURE.
+ */
+export function authenticatePeer(message: AnyMessage, task: Uint8Array, peer: string): void {
+  const { type, body, signature } = message
+  if (compareBytes(message.task, task) !== 0)
+    throw new MessageError('WRONG_TASK', `a ${type} is for another task`, { culprit: peer })
+  if (!isSignedBy(parsePeer(peer).publicKey, signedBytes(type, message, body), signature))
+    throw new MessageError('SIGNATURE', `a ${type} of ${peer} has an invalid signature`, { culprit: peer })
 }
 
 /** A quorum's signatures of one view for one value, as one certificate. */

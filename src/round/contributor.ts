@@ -1,6 +1,7 @@
 import { BallotError, MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet } from '../membership/member-set.ts'
+import type { Roster } from '../membership/roster.ts'
 import type { Attempt } from './attempt.ts'
 import { checkOpened } from './attempt.ts'
 import { sameBytes } from './dealing.ts'
@@ -255,7 +256,7 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
   round.views.shown(closing ? 'data' : 'control')
   await round.reach(closing ? 'close' : 'agree')
   if (body.value.kind === 'summed') round.sumsProposed.add(view)
-  const verdict = closing ? checkClosing(body, round, view) : checkInclusion(message, round)
+  const verdict = closing ? await checkClosing(body, round, view) : checkInclusion(message, round)
   if (verdict.why !== undefined) {
     round.ports.observer.refused?.(verdict.why)
     if (verdict.why instanceof MessageError && verdict.why.culprit === round.culprit(message))
@@ -335,14 +336,21 @@ function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
 }
 
 /** `summed` by one's own check of the sum and one's own beacon; `burned` once an honest leader that was there has had its turn. */
-function checkClosing({ value, reason }: Body<'Proposal'>, round: Round, view: number): Verdict {
+async function checkClosing(proposal: Body<'Proposal'>, round: Round, view: number): Promise<Verdict> {
+  const { value, reason } = proposal
   const refuse = (sentence: string): Verdict => ({ passes: false, why: new MessageError('INVALID', sentence) })
+  let named: Roster
+  try {
+    named = await round.next.read(proposal)
+  } catch (error) {
+    return { passes: false, why: error as Error }
+  }
   if (value.kind === 'burned') {
     const { f, D } = round.rules.thresholds
     if (view <= f + D)
       return refuse(`a round cannot be burned in view ${view}, before f + D + 1 leaders have had their turn`)
     round.reason = reason
-    return { passes: round.sameValue(value, round.burned) }
+    return { passes: round.sameValue(value, { ...round.burned, ...round.next.following(false, named) }) }
   }
   const sum = round.running?.sum
   if (value.kind !== 'summed' || sum === undefined)
@@ -354,7 +362,7 @@ function checkClosing({ value, reason }: Body<'Proposal'>, round: Round, view: n
     cutHash: hash,
     contributions: sum.contributions
   })
-  if (!round.sameValue(value, { kind: 'summed', cutHash: hash, beacon, ...round.following }))
+  if (!round.sameValue(value, { kind: 'summed', cutHash: hash, beacon, ...round.next.following(true, named) }))
     return refuse('a closing value differs from what this member computed')
   return { passes: true, root: sum.header.body.root }
 }

@@ -1,16 +1,17 @@
-import * as dagCbor from '@ipld/dag-cbor'
-import { hexToBytes } from '@noble/hashes/utils.js'
 import { MessageError, RoundError } from '../errors.ts'
-import { genesisBeacon } from '../membership/beacon.ts'
-import { deal, decodeDeck, deckHash, encodeDeck, initialDeck, leaderOrder } from '../membership/deck.ts'
+import { deal, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
 import { decodeSet } from '../membership/member-set.ts'
-import { createRoster } from '../membership/roster.ts'
+import { taskOf } from '../membership/roster-change.ts'
+import type { RosterChange } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
+import { readAbsence } from './absences.ts'
 import { Ballot } from './ballot.ts'
-import { authenticate, checkDecision } from './certificates.ts'
-import { Convictions } from './convictions.ts'
+import { authenticate, authenticatePeer, checkDecision } from './certificates.ts'
+import { closingValue } from './chain.ts'
+import type { Chronicle, Closed } from './chronicle.ts'
+import type { Convictions } from './convictions.ts'
 import { sameBytes } from './dealing.ts'
 import { encodeEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
@@ -28,6 +29,8 @@ import { receiveVector, vectorFrames } from './vectors.ts'
 /** What became of a round, as this member tells its application. Members are roster indices. */
 export interface RoundOutcome {
   round: number
+  /** Of the roster that the indices are of. */
+  epoch: number
   status: 'summed' | 'burned'
   reason?: string
   /** Who led the view in which the sum was accepted, or the first view of a burned round. */
@@ -48,37 +51,38 @@ export interface RoundOutcome {
 }
 
 export interface MemberNetwork extends Network {
-  /** One request to one member, answered by frames. */
-  ask(member: number, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
+  /** One request to one peer, by its id, answered by frames. */
+  ask(peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
 }
 
 export interface MemberOptions {
+  /** As it began; the member runs it with the roster in effect. */
   task: Task
+  chronicle: Chronicle
   /** This member's peer id. */
   id: string
   ports: Ports
   links: MemberNetwork
   /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
-  input: (round: number, signal: AbortSignal) => Promise<RoundInput | undefined>
+  input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array
   opened?: (round: number) => void
   closed?: (outcome: RoundOutcome) => void
+  /** What is known against members, from epoch to epoch. */
+  convictions: Convictions
   /** There is new evidence that a member broke the protocol; it leads no more in this epoch. */
   convicted?: (evidence: Evidence) => void
+  /** What this member, as a leader, would change of the roster (§7). */
+  wanted(isHere: (member: number) => boolean): Promise<RosterChange | undefined>
+  /** Another roster has taken effect: whoever runs this member goes on with another, and with what asked for the round. */
+  turned(ahead?: AnyMessage): Promise<void>
+  /** A member speaks of another epoch. */
+  otherEpoch(peer: string, epoch: number): Promise<void>
 }
 
 /** What of all evidence a member that was away is told at once: it must fit into one message. */
 const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 
-/** The rounds that are over, as far as they decide what comes next. */
-interface Closed {
-  round: number
-  decision: Message<'Decision'> | null
-  beacon: Uint8Array
-  deck: Deck
-}
-
-const closedRecord = (taskId: string) => `${taskId}/closed`
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
 
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
@@ -91,23 +95,28 @@ function mayHaveMasked(round: Round | undefined): boolean {
 /** What may come by gossip; beside these evidence, verified before it is passed on, and statements of leaders. */
 const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision'])
 
-const rosters = new WeakMap<Task, Roster>()
-
-/** The roster that the task begins with; its keys are checked once, however many members run in this process. */
-function genesisRoster(task: Task): Roster {
-  const roster = rosters.get(task) ?? createRoster({ epoch: 0, members: [...task.members] })
-  rosters.set(task, roster)
-  return roster
+/** What a peer answers with is its own fault where it does not hold. */
+async function shownByPeer<T>(culprit: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (cause) {
+    if (!(cause instanceof MessageError)) throw cause
+    throw new MessageError(cause.code, `${culprit} answers wrongly: ${cause.message}`, { culprit, cause })
+  }
 }
 
-/** One member of one task: round after round, and what it does for members that are behind. */
+/**
+ * One member of one task while one roster is in effect: round after round, and what it does for members that are behind.
+ * A peer outside the roster only follows what the members decide.
+ */
 export class Member {
   readonly task: Task
   readonly roster: Roster
+  /** Its roster index; −1 for a peer outside. */
   readonly me: number
   readonly #options: MemberOptions
+  readonly #chronicle: Chronicle
   readonly #ports: Ports
-  #closed: Closed
   #running?: { round: Round; began: number; done: Promise<void> }
   readonly #convictions: Convictions
   readonly #stop = new AbortController()
@@ -116,27 +125,19 @@ export class Member {
   #opening: Promise<unknown> = Promise.resolve()
 
   constructor(options: MemberOptions) {
-    const { task, id, ports } = options
-    this.task = task
-    this.roster = genesisRoster(task)
+    const { task, chronicle, id, ports } = options
+    this.#chronicle = chronicle
+    this.roster = chronicle.roster
+    this.task = taskOf(task, this.roster)
     this.me = this.roster.indexOf(id)
-    if (this.me < 0) throw new MessageError('STRANGER', `${id} is no member of the task ${task.name}`)
     this.#options = options
-    this.#ports = { ...ports, sign: signingAs(this.roster.members[this.me].publicKey, ports.sign) }
-    const beacon = genesisBeacon(
-      task.idBytes,
-      this.roster.hash,
-      task.randomness === undefined ? undefined : hexToBytes(task.randomness)
-    )
-    this.#closed = { round: 0, decision: null, beacon, deck: initialDeck() }
-    this.#convictions = new Convictions({
-      journal: ports.journal,
-      taskId: task.id,
-      tell: (evidence) => this.#tellEvidence(evidence)
-    })
+    // A peer outside signs nothing that others of this process would verify again.
+    const sign = this.me < 0 ? ports.sign : signingAs(this.roster.members[this.me].publicKey, ports.sign)
+    this.#ports = { ...ports, sign }
+    this.#convictions = options.convictions
   }
 
-  /** All evidence that this member holds. */
+  /** All evidence that is held here, of whatever epoch. */
   get evidence(): Evidence[] {
     return this.#convictions.all
   }
@@ -152,15 +153,14 @@ export class Member {
 
   /** Takes up where the journal left it: a round that was running goes on (§6, S5). */
   async start(): Promise<void> {
-    await this.#convictions.load()
-    const record = await this.#ports.journal.get(closedRecord(this.task.id))
-    if (record !== undefined) {
-      const { decision, deck } = dagCbor.decode<{ decision: Uint8Array; deck: Uint8Array }>(record)
-      this.#adopt(decodeMessage(decision) as Message<'Decision'>, decodeDeck(deck, this.roster.members.length))
-    }
     const begun = await this.#ports.journal.get(ballotKey(this.task.id, this.#closed.round + 1))
     if (begun !== undefined) await this.want()
     else await this.#ports.vectors.remove(`${folderOf(this.task.id)}/round-`)
+  }
+
+  /** What asked for a round that this member could not open before its roster was replaced. */
+  async open(why: AnyMessage): Promise<void> {
+    await this.#open(why)
   }
 
   async stop(): Promise<void> {
@@ -170,7 +170,7 @@ export class Member {
 
   /** Asks for the next round, for everyone (§4 phase 0). A round that is running goes on instead. */
   async want(): Promise<void> {
-    if (this.#running !== undefined) return
+    if (this.#running !== undefined || this.me < 0 || this.#isOver) return
     const context = this.#context(this.#closed.round + 1)
     const want = await this.#sign('Want', context, {})
     await this.#open(want)
@@ -206,7 +206,7 @@ export class Member {
           // If the round before is just being closed here, this one is heard again when it is.
           this.#ahead = message
           await this.catchUp(from ?? message.from)
-          if (message.round > this.#closed.round + 1) return
+          if (message.round > this.#closed.round + 1 || this.#isOver) return
         }
         await this.#open(message)
         if (message.type === 'ViewChange') this.#running?.round.views.takeChange(message)
@@ -232,6 +232,10 @@ export class Member {
       if (first.value.kind !== 'control')
         throw this.#fault('OUT_OF_PHASE', from, 'opens a conversation with a piece of a vector')
       const join = decodeMessage(first.value.payload)
+      if (join.epoch !== this.roster.epoch) {
+        await this.#options.otherEpoch(this.roster.members[from].id, join.epoch)
+        return channel.abort(new Error(`epoch ${join.epoch} is not the one in effect`))
+      }
       authenticate(join, this.#context(join.round), this.roster, from)
       if (join.type !== 'Join') throw this.#fault('OUT_OF_PHASE', from, `opens a conversation with a ${join.type}`)
       if (join.round <= this.#closed.round) {
@@ -255,16 +259,19 @@ export class Member {
   }
 
   /** Answers what a member asks that is behind, or lacks a sum. */
-  async *answer(from: number, encoded: Uint8Array): AsyncGenerator<Frame> {
+  async *answer(peer: string, encoded: Uint8Array): AsyncGenerator<Frame> {
     const request = decodeMessage(encoded)
-    authenticate(request, this.#context(request.round), this.roster, from)
+    authenticatePeer(request, this.task.idBytes, peer)
     if (request.type === 'CatchUp') {
-      const { round, decision, deck } = this.#closed
       const running = this.#running?.round
       const announcements = [...(running === undefined ? [] : running.views.changes), ...(await this.#toldOfEvidence())]
-      const closed = { decision: decision?.encoded ?? null, deck: encodeDeck(deck), announcements }
-      yield control(await this.#sign('Closed', this.#context(round), closed))
+      const since = await this.#chronicle.since(request.epoch)
+      // Of the round that it closes, which a long chain only comes near.
+      const round = since.decision === null ? 0 : decodeMessage(since.decision).round
+      yield control(await this.#sign('Closed', this.#context(round), { ...since, announcements }))
     } else if (request.type === 'SumRequest') {
+      if ((this.#chronicle.rosterOf(request.epoch)?.indexOf(peer) ?? -1) < 0)
+        throw new MessageError('STRANGER', `${peer} asks for a sum of others`, { culprit: peer })
       const header = await this.#ports.journal.get(sumKey(this.task.id, request.round))
       if (header === undefined) {
         const reason = `member ${this.me} holds no sum of round ${request.round}`
@@ -274,53 +281,61 @@ export class Member {
       yield { kind: 'control', payload: header }
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
     } else {
-      throw this.#fault('OUT_OF_PHASE', from, `asks with a ${request.type}`)
+      throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
   }
 
-  /** Asks one member how far the rounds have come, and believes what a quorum has signed. */
-  async catchUp(member: number): Promise<void> {
-    if (member === this.me) return
-    const context = this.#context(this.#closed.round)
-    const request = await this.#sign('CatchUp', context, {})
-    const frames = await this.#options.links.ask(member, request.encoded, this.#stop.signal)
+  /** Asks one member, by index or peer id, how far the rounds have come, and believes what quorums have signed. */
+  async catchUp(member: number | string): Promise<void> {
+    const peer = typeof member === 'string' ? member : this.roster.members[member].id
+    if (this.me >= 0 && peer === this.roster.members[this.me].id) return
+    const reply = await this.#askHowFar(peer)
+    if (reply === undefined) return
+    if (reply.body.decision !== null && reply.round > this.#closed.round) await this.#catchUpTo(reply, peer)
+    for (const announcement of reply.body.announcements) await this.#hearLater(peer, announcement)
+  }
+
+  async #askHowFar(peer: string): Promise<Message<'Closed'> | undefined> {
+    const request = await this.#sign('CatchUp', this.#context(this.#closed.round), {})
+    const frames = await this.#options.links.ask(peer, request.encoded, this.#stop.signal)
     for await (const frame of frames) {
       const reply = decodeMessage(frame.payload)
-      authenticate(reply, this.#context(reply.round), this.roster, member)
-      if (reply.type !== 'Closed') throw this.#fault('OUT_OF_PHASE', member, `answers with a ${reply.type}`)
-      if (reply.body.decision !== null && reply.round > this.#closed.round)
-        await this.#catchUpTo(reply.body, reply.round, member)
-      for (const announcement of reply.body.announcements) await this.#hearLater(member, announcement)
-      return
+      authenticatePeer(reply, this.task.idBytes, peer)
+      if (reply.type !== 'Closed')
+        throw new MessageError('OUT_OF_PHASE', `${peer} answers with a ${reply.type}`, { culprit: peer })
+      this.#chronicle.offer(reply.body)
+      return reply
     }
+    return undefined
   }
 
-  async #catchUpTo({ decision, deck }: Body<'Closed'>, round: number, member: number): Promise<void> {
-    const message = decodeMessage(decision!)
-    if (message.type !== 'Decision' || message.round !== round)
-      throw this.#fault('INVALID', member, 'answers with something that closes no round')
-    authenticate(message, this.#context(round), this.roster)
-    const next = decodeDeck(deck, this.roster.members.length)
-    checkDecision(message.body, message, this.#electorate)
-    const { value } = message.body
-    if ((value.kind !== 'summed' && value.kind !== 'burned') || !sameBytes(value.deckHash, deckHash(next)))
-      throw this.#fault('INVALID', member, 'answers with a deck that no decision names')
-    if (round === this.#closed.round + 1) return this.#hearDecision(message, member)
+  async #catchUpTo({ body, round }: Message<'Closed'>, peer: string): Promise<void> {
+    const decision = decodeMessage(body.decision!)
+    if (decision.type !== 'Decision' || decision.round !== round)
+      throw new MessageError('INVALID', `${peer} answers with something that closes no round`, { culprit: peer })
+    if (round === this.#closed.round + 1 && decision.epoch === this.roster.epoch) {
+      authenticate(decision, this.#context(round), this.roster)
+      return this.#hearDecision(decision, undefined)
+    }
     const behind = this.#running
-    await this.#close(message, next)
-    if (behind !== undefined) await this.#abandon(behind, message)
+    const ahead = await shownByPeer(peer, () => this.#chronicle.follow(body))
+    if (!ahead) return
+    if (behind !== undefined) await this.#abandon(behind, decision)
+    await this.#turnIfOver()
   }
 
   /** From a member that is ahead: announcements of the next round, heard once the rounds before are closed here. */
-  async #hearLater(member: number, announcement: Uint8Array): Promise<void> {
+  async #hearLater(peer: string, announcement: Uint8Array): Promise<void> {
     const message = decodeMessage(announcement)
-    if (message.type === 'Evidence') return this.hear(member, announcement)
+    if (this.#isOver || message.epoch !== this.roster.epoch) return
+    const from = this.roster.indexOf(peer)
+    if (message.type === 'Evidence') return this.hear(from < 0 ? undefined : from, announcement)
     if (message.round === this.#closed.round + 1 && (message.type === 'Want' || message.type === 'ViewChange'))
-      await this.hear(member, announcement)
+      await this.hear(from < 0 ? undefined : from, announcement)
   }
 
   async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
-    if (message.round <= this.#closed.round) return
+    if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
     const running = this.#running
     if (running !== undefined) return running.round.learn(message)
@@ -330,6 +345,7 @@ export class Member {
     const next = deal(deck, leaderOrder(deck, this.roster, beacon, message.round), this.roster.members.length)
     await this.#close(message, next)
     this.#options.closed?.(await this.#outcome(message, undefined, 0))
+    await this.#turnIfOver()
   }
 
   /** A member that speaks of a round that is over is told how it ended. */
@@ -342,7 +358,8 @@ export class Member {
   /** Opens the next round once, whoever asked for it first. */
   #open(why: AnyMessage): Promise<void> {
     const opened = this.#opening.then(async () => {
-      if (this.#running !== undefined || this.#stop.signal.aborted || why.round !== this.#closed.round + 1) return
+      if (this.#running !== undefined || this.me < 0 || this.#isOver || this.#stop.signal.aborted) return
+      if (why.round !== this.#closed.round + 1) return
       const { task, me } = this
       const rules = this.#rules(why.round)
       const { context } = rules
@@ -356,7 +373,7 @@ export class Member {
         sign
       })
       const contextHash = this.#options.contextHash?.(why.round) ?? new Uint8Array(32)
-      const input = (signal: AbortSignal) => this.#options.input(why.round, signal)
+      const input = (signal: AbortSignal) => this.#options.input(why.round, signal, task)
       const { beacon, deck, decision } = this.#closed
       const round = new Round({
         task,
@@ -364,6 +381,12 @@ export class Member {
         me,
         beacon,
         deck,
+        succession: this.#chronicle.succession,
+        changes: {
+          rules: { task: this.#options.task, readAbsence: (encoded) => readAbsence(encoded, task, rules.roster) },
+          keep: (next) => this.#chronicle.keep(next),
+          wanted: (isHere) => this.#options.wanted(isHere)
+        },
         contextHash,
         previous: decision?.encoded ?? null,
         ballot,
@@ -397,7 +420,8 @@ export class Member {
     this.#options.closed?.(await this.#outcome(decision, round, began))
     const ahead = this.#ahead
     this.#ahead = undefined
-    if (ahead?.round === decision.round + 1) await this.#open(ahead)
+    if (this.#isOver) await this.#options.turned(ahead)
+    else if (ahead?.round === decision.round + 1) await this.#open(ahead)
     // Members still listening to this leader are given a moment to hear how it ended.
     await this.#ports.clock.sleep(this.task.deadlineMs / 10, this.#stop.signal).catch(() => {})
     round.views.end(new Error(`round ${decision.round} is closed`))
@@ -424,19 +448,35 @@ export class Member {
 
   /** On disk first: from here on the round is over for this member, whatever happens. */
   async #close(decision: Message<'Decision'>, deck: Deck): Promise<void> {
-    const value = dagCbor.encode({ decision: decision.encoded, deck: encodeDeck(deck) })
-    await this.#ports.journal.batch([
-      { type: 'put', key: closedRecord(this.task.id), value },
-      { type: 'del', key: ballotKey(this.task.id, decision.round) }
-    ])
-    this.#adopt(decision, deck)
+    const roster = await this.#rosterNamed(closingValue(decision).value.rosterHash)
+    const ballot = ballotKey(this.task.id, decision.round)
+    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }])
   }
 
-  #adopt(decision: Message<'Decision'>, deck: Deck): void {
-    const { value } = decision.body
-    if (value.kind !== 'summed' && value.kind !== 'burned')
-      throw new MessageError('INVALID', 'a round is closed as summed or burned')
-    this.#closed = { round: decision.round, decision, beacon: value.beacon, deck }
+  /** Whoever was not shown the proposal that changed the roster has it from those that were. */
+  async #rosterNamed(hash: Uint8Array): Promise<Roster> {
+    for (;;) {
+      for (const { id, index } of this.roster.members) {
+        const roster = await this.#chronicle.named(hash)
+        if (roster !== undefined) return roster
+        this.#stop.signal.throwIfAborted()
+        if (index !== this.me) await this.#askHowFar(id).catch((error: Error) => this.#ports.observer.refused?.(error))
+      }
+      await this.#ports.clock.sleep(this.task.deadlineMs / 10, this.#stop.signal)
+    }
+  }
+
+  /** Another roster is in effect than this member's. */
+  get #isOver(): boolean {
+    return this.#chronicle.roster !== this.roster
+  }
+
+  async #turnIfOver(): Promise<void> {
+    if (this.#isOver) await this.#options.turned()
+  }
+
+  get #closed(): Closed {
+    return this.#chronicle.closed
   }
 
   async #outcome(
@@ -455,6 +495,7 @@ export class Member {
     const set = attempt?.set?.members ?? included
     return {
       round: number,
+      epoch: this.roster.epoch,
       status: summed ? 'summed' : 'burned',
       ...(summed ? {} : { reason }),
       aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? this.me,
@@ -505,7 +546,7 @@ export class Member {
     hashOfCut: Uint8Array
   ): Promise<Message<'SumHeader'>> {
     const request = await this.#sign('SumRequest', this.#context(round), {})
-    const answer = await this.#options.links.ask(member, request.encoded, this.#stop.signal)
+    const answer = await this.#options.links.ask(this.roster.members[member].id, request.encoded, this.#stop.signal)
     const frames = answer[Symbol.asyncIterator]()
     const first = await frames.next()
     if (first.done === true) throw this.#fault('TRUNCATED', member, 'was asked for a sum and hung up')
@@ -533,7 +574,8 @@ export class Member {
     return header
   }
 
-  async #tellEvidence(evidence: Evidence): Promise<void> {
+  /** Acts on new evidence, and passes it on. */
+  async tellEvidence(evidence: Evidence): Promise<void> {
     this.#running?.round.views.leaveBarred()
     const { links, convicted } = this.#options
     const { encoded } = await this.#evidenceMessage(evidence)
@@ -576,7 +618,14 @@ export class Member {
     context: RoundContext,
     body: Body<T>
   ): Promise<Message<T>> {
-    return encodeMessage(type, context, this.me, body, await this.#ports.sign(signedBytes(type, context, body)))
+    // A peer outside has no index: what it asks is known to be its own by its key.
+    return encodeMessage(
+      type,
+      context,
+      Math.max(this.me, 0),
+      body,
+      await this.#ports.sign(signedBytes(type, context, body))
+    )
   }
 
   #fault(

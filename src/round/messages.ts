@@ -95,6 +95,14 @@ const bodies = {
   // The signature says who brings it; what it proves stands on its own (evidence.ts), and is of the round in the context.
   Evidence: z.strictObject({ evidence: embedded }),
 
+  // Proven by the peer that signs inside (§7): it may be no member yet, and has no index.
+  RosterRequest: z.strictObject({
+    action: z.enum(['join', 'leave', 'return']),
+    peer: bytes(38),
+    signature: bytes(64)
+  }),
+  RosterVouch: z.strictObject({ voucher: bytes(38), peer: bytes(38), signature: bytes(64) }),
+
   // first on every conversation with a leader
   Join: z.strictObject({
     view,
@@ -150,6 +158,8 @@ const bodies = {
     lock: certificate.nullable(),
     cut: cut.nullable(),
     headers: z.array(embedded).max(0xffff),
+    // Why the roster that a closing names is another one (§7).
+    change: embedded.nullable(),
     reason: z.string().max(300)
   }),
   Prepare: z.strictObject({ agreement, view, value: hash, root: hash.nullable() }),
@@ -180,7 +190,10 @@ const bodies = {
   Closed: z.strictObject({
     decision: embedded.nullable(),
     deck: bytesUpTo(65536),
-    announcements: z.array(embedded).max(0xffff)
+    announcements: z.array(embedded).max(0xffff),
+    // From the epoch that the asker named (§7): every roster with the decisions that made it and put it into effect.
+    chain: z.array(z.strictObject({ roster: embedded, made: embedded, effective: embedded })).max(0xffff),
+    pending: z.strictObject({ roster: embedded, made: embedded }).nullable()
   }),
   SumRequest: z.strictObject({}),
   Refusal: z.strictObject({ reason: z.string().max(300) })
@@ -220,9 +233,12 @@ const frame = z.strictObject({
   signature: bytesUpTo(64)
 })
 
-/** All but one: a ShareDelivery is sealed for its holder under this attempt, dealer and holder, and the seal is its proof. */
+/**
+ * All but a few: a ShareDelivery is sealed for its holder under this attempt, dealer and holder, and the seal is its proof;
+ * what peers ask about the roster is signed within, for that roster.
+ */
 export function isSigned(type: MessageType): boolean {
-  return type !== 'ShareDelivery'
+  return type !== 'ShareDelivery' && type !== 'RosterRequest' && type !== 'RosterVouch'
 }
 
 export function contextBytes({ task, epoch, round }: RoundContext): Uint8Array {

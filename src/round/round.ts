@@ -5,8 +5,9 @@ import { MessageError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import { burnedBeacon } from '../membership/beacon.ts'
-import { deal, deckHash, leaderOfView, leaderOrder } from '../membership/deck.ts'
+import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
+import type { Succession } from '../membership/succession.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import type { Task } from '../task/task.ts'
 import { Attempt } from './attempt.ts'
@@ -16,6 +17,8 @@ import type { Convictions } from './convictions.ts'
 import { sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
 import { LeaderGaveUp } from './faults.ts'
+import { NextRoster } from './next-roster.ts'
+import type { NextRosterOptions } from './next-roster.ts'
 import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
@@ -51,6 +54,10 @@ export interface RoundOptions {
   me: number
   beacon: Uint8Array
   deck: Deck
+  /** The roster in effect, which is that of the rules, and the one that waits. */
+  succession: Succession
+  /** How the roster may change with this round. */
+  changes: Pick<NextRosterOptions, 'rules' | 'keep' | 'wanted'>
   /** The application's: members that start from different contexts never mask for each other (§2). */
   contextHash: Uint8Array
   /** The encoded decision that closed the previous round; null before the first. */
@@ -86,10 +93,10 @@ export class Round {
   /** Who leads: view v is led by place v of the order (§7). */
   readonly order: number[]
   readonly nextDeck: Deck
-  /** The hashes of the roster and deck that follow, whatever becomes of the round. */
-  readonly following: { rosterHash: Uint8Array; deckHash: Uint8Array }
-  /** `burned`, as every member computes it. */
-  readonly burned: Value
+  /** The roster and deck that follow. */
+  readonly next: NextRoster
+  /** `burned` with the roster unchanged, as every member computes it. */
+  readonly burned: Extract<Value, { kind: 'burned' }>
   readonly shape: VectorShape
   readonly views: Views
   /** The attempt that this member has been shown. */
@@ -126,8 +133,13 @@ export class Round {
     this.ports = ports
     this.order = leaderOrder(deck, roster, beacon, context.round)
     this.nextDeck = deal(deck, this.order, roster.members.length)
-    this.following = { rosterHash: roster.hash, deckHash: deckHash(this.nextDeck) }
-    this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.following }
+    this.next = new NextRoster({
+      round: context.round,
+      succession: options.succession,
+      dealt: this.nextDeck,
+      ...options.changes
+    })
+    this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
     this.shape = { elements: task.laneCount, bits: task.bits }
     this.#input = input
     this.#convictions = options.convictions

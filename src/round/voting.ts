@@ -10,7 +10,9 @@ import type { Table } from './table.ts'
 /** The leader's side of the agreement (§6): it relays the votes, and cannot make one. */
 
 /** What a leader proposes in its view; `lock` is the highest one it was shown. */
-export type Proposed = Pick<Body<'Proposal'>, 'agreement' | 'value' | 'cut' | 'headers' | 'reason'> & { lock?: Lock }
+export type Proposed = Pick<Body<'Proposal'>, 'agreement' | 'value' | 'cut' | 'headers' | 'change' | 'reason'> & {
+  lock?: Lock
+}
 
 export function propose(round: Round, { lock, ...proposed }: Proposed): Promise<Message<'Proposal'>> {
   return round.state('Proposal', { view: round.views.current, lock: lock?.certificate ?? null, ...proposed })
@@ -36,7 +38,12 @@ export async function agree(
 export async function decideClosing(
   round: Round,
   table: Table,
-  { value, certificate, reason }: { value: Value; certificate?: Certificate; reason: string },
+  {
+    value,
+    certificate,
+    change = null,
+    reason
+  }: { value: Value; certificate?: Certificate; change?: Uint8Array | null; reason: string },
   signal: AbortSignal,
   root: Uint8Array | null = certificate?.root ?? null
 ): Promise<void> {
@@ -48,6 +55,7 @@ export async function decideClosing(
     lock,
     cut: null,
     headers: [],
+    change,
     reason: value.kind === 'burned' ? reason : ''
   }
   const decision = await agree(round, table, proposed, signal, root)

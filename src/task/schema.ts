@@ -90,6 +90,20 @@ const integer = z
   .strictObject({ type: z.literal('integer'), min: safeInteger.default(0), max: safeInteger })
   .refine(({ min, max }) => min < max, { path: ['max'], message: 'must be above encoding.min; raise it' })
 
+/** Who may join later: peers on the list, and those that enough different members vouch for. Left out, nobody joins. */
+const admission = z
+  .strictObject({
+    allow: z
+      .array(member)
+      .min(1, 'names nobody; name a peer or leave it out')
+      .refine((list) => new Set(list).size === list.length, 'names a peer twice; name each peer once')
+      .optional(),
+    vouches: whole(1, LARGEST_COMPLETE_GRAPH).optional()
+  })
+  .refine(({ allow, vouches }) => allow !== undefined || vouches !== undefined, {
+    message: 'admits nobody; give it allow or vouches, or leave it out'
+  })
+
 /** The shape of a task as a user writes it, with every default. Unknown fields are refused. */
 export const taskSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be 1 to 64 characters of a-z, 0-9 and -'),
@@ -102,13 +116,15 @@ export const taskSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-fA-F]{64}$/, 'must be 32 bytes in hex (64 digits)')
     .toLowerCase()
-    .optional()
+    .optional(),
+  admission: admission.optional()
 })
 
 /** What a user writes, as YAML, JSON or an object: fractions, seconds, and only what differs from the defaults. */
 export type TaskInput = z.input<typeof taskSchema>
 export type TaskFields = z.output<typeof taskSchema>
 export type FixedEncoding = Readonly<z.output<typeof fixed>>
+export type Admission = Readonly<{ allow?: readonly string[]; vouches?: number }>
 export type IntegerEncoding = Readonly<z.output<typeof integer>>
 
 /** Every field name there is, for advice on misspelt ones. */
@@ -116,6 +132,7 @@ export const fieldNames: readonly string[] = [
   ...Object.keys(taskSchema.shape),
   ...Object.keys(fixed.shape),
   ...Object.keys(integer.shape),
+  ...Object.keys(admission.shape),
   'corrupt',
   'dropout'
 ]

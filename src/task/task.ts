@@ -7,11 +7,11 @@ import { packedLength } from '../encoding/packing.ts'
 import { TaskError } from '../errors.ts'
 import { refusal } from './refusal.ts'
 import { fieldNames, taskSchema } from './schema.ts'
-import type { FixedEncoding, IntegerEncoding, TaskFields } from './schema.ts'
+import type { Admission, FixedEncoding, IntegerEncoding, TaskFields } from './schema.ts'
 import { thresholds } from './thresholds.ts'
 import type { Threat, Thresholds } from './thresholds.ts'
 
-export type { FixedEncoding, IntegerEncoding, TaskInput } from './schema.ts'
+export type { Admission, FixedEncoding, IntegerEncoding, TaskInput } from './schema.ts'
 export type { Threat, Thresholds } from './thresholds.ts'
 
 /** Lanes are 32 bits wide at most (§11). */
@@ -34,6 +34,8 @@ export interface TaskTerms {
   readonly deadlineMs: number
   /** R of §7: 32 bytes of public randomness in lower-case hex, where the task names it. */
   readonly randomness?: string
+  /** Who may join later (§7): peer ids in the order of members, and how many members must vouch for another. */
+  readonly admission?: Admission
 }
 
 /** Frozen, with everything that follows from the terms. */
@@ -64,9 +66,20 @@ export function createTask(input: unknown): Task {
   return Object.freeze({ ...terms, id, idBytes, thresholds: bounds, bits, laneCount: laneCount(terms) })
 }
 
+/**
+ * The same task (its id is that of the terms it began with) as the members of a later roster run it: thresholds and w are
+ * the roster's (§3, §11). `members` are in roster order; `leastCorrupt` is what f may not fall below.
+ * Throws TaskError: TASK_INVALID, THREAT_INFEASIBLE, BITS_EXCEEDED.
+ */
+export function taskWithMembers(task: Task, members: readonly string[], leastCorrupt: number): Task {
+  const bounds = thresholds({ members: members.length, ...task.threat, leastCorrupt })
+  const bits = ringBits(task.encoding, members.length)
+  return Object.freeze({ ...task, members: Object.freeze([...members]), thresholds: bounds, bits })
+}
+
 function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
   const members = fields.members.toSorted((a, b) => compareBytes(memberBytes(a), memberBytes(b)))
-  const { encoding, threat } = fields
+  const { encoding, threat, admission } = fields
   return {
     name: fields.name,
     members: Object.freeze(members),
@@ -74,8 +87,14 @@ function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
     encoding: Object.freeze({ ...encoding }),
     threat: Object.freeze({ ...threat }),
     deadlineMs: deadline,
-    ...(randomness === undefined ? {} : { randomness })
+    ...(randomness === undefined ? {} : { randomness }),
+    ...(admission === undefined ? {} : { admission: admissionOf(admission) })
   }
+}
+
+function admissionOf({ allow, vouches }: Admission): Admission {
+  const listed = allow && Object.freeze(allow.toSorted((a, b) => compareBytes(memberBytes(a), memberBytes(b))))
+  return Object.freeze({ ...(listed && { allow: listed }), ...(vouches !== undefined && { vouches }) })
 }
 
 function memberBytes(peerId: string): Uint8Array {
@@ -87,7 +106,7 @@ function memberBytes(peerId: string): Uint8Array {
  * multihashes and randomness as bytes. `taskId` is their SHA-256 (§2). Accepts a Task as well.
  */
 export function canonicalTask(terms: TaskTerms): Uint8Array {
-  const { name, length, encoding, threat, deadlineMs, randomness } = terms
+  const { name, length, encoding, threat, deadlineMs, randomness, admission } = terms
   return dagCbor.encode({
     version: 1,
     name,
@@ -96,7 +115,11 @@ export function canonicalTask(terms: TaskTerms): Uint8Array {
     encoding: definedOnly(encoding),
     threat,
     deadlineMs,
-    ...(randomness === undefined ? {} : { randomness: hexToBytes(randomness) })
+    ...(randomness === undefined ? {} : { randomness: hexToBytes(randomness) }),
+    // Written only where there is one: a task without keeps its id.
+    ...(admission === undefined
+      ? {}
+      : { admission: definedOnly({ ...admission, allow: admission.allow?.map(memberBytes) }) })
   })
 }
 

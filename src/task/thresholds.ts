@@ -32,13 +32,23 @@ export interface Thresholds {
 
 /**
  * The thresholds of the complete graph (§3), in exact whole numbers.
+ * `leastCorrupt` is the f that suspending the absent may not lower (§7).
  * Throws TaskError: TASK_INVALID for a roster or threat out of range, THREAT_INFEASIBLE with what to change.
  */
-export function thresholds({ members, corrupt, dropout }: Threat & { readonly members: number }): Thresholds {
+export function thresholds({
+  members,
+  corrupt,
+  dropout,
+  leastCorrupt = 0
+}: Threat & { readonly members: number; readonly leastCorrupt?: number }): Thresholds {
   checkRange(members, { corrupt, dropout })
-  const f = share(corrupt, members)
+  const f = Math.max(share(corrupt, members), leastCorrupt)
   const D = share(dropout, members)
-  if (!isFeasible(members, f, D)) throw new TaskError('THREAT_INFEASIBLE', remedy(members, { corrupt, dropout }))
+  if (!isFeasible(members, f, D))
+    throw new TaskError(
+      'THREAT_INFEASIBLE',
+      f > share(corrupt, members) ? tooFewLeft(members, f, D) : remedy(members, { corrupt, dropout })
+    )
 
   const byTwoThirds = Math.floor((2 * members) / 3) + 1
   const quorum = byTwoThirds <= members - f - D ? byTwoThirds : Math.floor((members + f) / 2) + 1
@@ -78,6 +88,13 @@ function checkRange(members: number, threat: Threat): void {
       )
     }
   }
+}
+
+function tooFewLeft(members: number, f: number, D: number): string {
+  return (
+    `with ${members} members left of a roster that allowed for ${f} corrupt, 3·${f} + 2·${D} < ${members} does not ` +
+    'hold; let suspended members return first'
+  )
 }
 
 /** The sentence for people, in fractions as they wrote them: what is too much, and each single change that mends it. */

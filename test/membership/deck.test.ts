@@ -144,15 +144,15 @@ describe('the deck', () => {
     )
   })
 
-  it('is dealt anew when all members have been dealt, and remembers only the last', () => {
+  it('is dealt anew when all members have been dealt, and always remembers the last', () => {
     let deck = initialDeck()
     deck = deal(deck, [2, 0, 1], 3)
-    assert.deepEqual(deck, { dealt: [2], last: undefined })
+    assert.deepEqual(deck, { dealt: [2], last: 2 })
     deck = deal(deck, [0, 1, 2], 3)
-    assert.deepEqual(deck, { dealt: [0, 2], last: undefined })
+    assert.deepEqual(deck, { dealt: [0, 2], last: 0 })
     deck = deal(deck, [1, 0, 2], 3)
     assert.deepEqual(deck, { dealt: [], last: 1 })
-    assert.deepEqual(deal(deck, [0, 1, 2], 3), { dealt: [0], last: undefined })
+    assert.deepEqual(deal(deck, [0, 1, 2], 3), { dealt: [0], last: 0 })
   })
 
   it('is not changed by dealing', () => {

@@ -13,18 +13,25 @@ import type { EvidenceDetail, SecureAggregation, TaskInput } from '../../src/ind
 import { encodeEvidence } from '../../src/round/evidence.ts'
 import { encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Body, MessageType } from '../../src/round/messages.ts'
+import type { RoundOutcome } from '../../src/round/member.ts'
 
 type Node = Libp2p<{ aggregation: SecureAggregation }>
 
 let networks = 0
 
 /** Nodes as an application makes them, all connected, with the service and nothing else of ours. */
-async function network(members: number, ...terms: Array<Partial<TaskInput>>) {
+async function network(members: number, ...terms: Array<Partial<TaskInput> | ((ids: string[]) => Partial<TaskInput>)>) {
   const number = networks++
   const keys = await Promise.all(Array.from({ length: members }, () => generateKeyPair('Ed25519')))
   const ids = keys.map((key) => peerIdFromPrivateKey(key).toString())
   const tasks = terms.map((more, index) =>
-    createTask({ name: `task-${index}`, members: ids, length: 4, encoding: { type: 'integer', max: 100 }, ...more })
+    createTask({
+      name: `task-${index}`,
+      members: ids,
+      length: 4,
+      encoding: { type: 'integer', max: 100 },
+      ...(typeof more === 'function' ? more(ids) : more)
+    })
   )
   const nodes: Node[] = []
   for (const [index, privateKey] of keys.entries()) {
@@ -198,4 +205,50 @@ describe('the libp2p service', () => {
       await stop()
     }
   })
+
+  it('lets a node on the list join by itself, and one leave, while the rounds go on; sums are exact and say who is in', async () => {
+    const { nodes, tasks, ids, stop } = await network(5, (ids) => ({
+      members: ids.slice(0, 4),
+      admission: { allow: [ids[4]] },
+      deadline: 2
+    }))
+    const { id } = tasks[0]
+    try {
+      const services = nodes.map((node) => node.services.aggregation)
+      const epochs: number[][] = services.map(() => [])
+      services.forEach((service, at) => {
+        service.addEventListener('roster', ({ detail }) => epochs[at].push(detail.epoch))
+        service.onRound(id, () => ({ vector: [1, at, 10 * at, 100] }))
+      })
+      await roundsUntil(services, id, () => epochs.every((seen) => seen.includes(1)))
+      const joined = await oneRound(services, id)
+      assert.deepEqual([...joined.included].sort(), [...ids].sort())
+      assert.deepEqual([...joined.values], [5n, 10n, 100n, 500n])
+
+      await services[1].leave(id)
+      await roundsUntil(services, id, () => epochs.every((seen) => seen.includes(2)))
+      const left = await oneRound(services.toSpliced(1, 1), id)
+      assert.deepEqual([...left.included].sort(), ids.toSpliced(1, 1).sort())
+      assert.deepEqual([...left.values], [4n, 9n, 90n, 400n])
+    } finally {
+      await stop()
+    }
+  })
 })
+
+/** The sum of the next round, as the first node has it. */
+async function oneRound(services: SecureAggregation[], task: string) {
+  const [first] = services
+  const { promise, resolve } = Promise.withResolvers<RoundOutcome>()
+  first.addEventListener('sum', ({ detail }) => resolve(detail), { once: true })
+  await first.want(task)
+  return first.session(task).sum(await promise)
+}
+
+async function roundsUntil(services: SecureAggregation[], task: string, done: () => boolean): Promise<void> {
+  for (let round = 0; !done(); round++) {
+    assert.ok(round < 10, 'it takes a few rounds')
+    await oneRound(services, task)
+    for (let waited = 0; waited < 20 && !done(); waited++) await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}

@@ -53,6 +53,7 @@ const proposal: Body<'Proposal'> = {
   lock: null,
   cut: null,
   headers: [],
+  change: null,
   reason: ''
 }
 const sum: Body<'SumHeader'> = { view: 0, cut, root: a, seeds: [{ member: 0, secret: a }], keys: [] }

@@ -6,16 +6,16 @@ import type { Journal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
 import { createRoster } from '../../src/membership/roster.ts'
-import { Member } from '../../src/round/member.ts'
-import type { RoundOutcome } from '../../src/round/member.ts'
+import type { Member, RoundOutcome } from '../../src/round/member.ts'
+import { Participant } from '../../src/round/participant.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { behaviours } from './adversaries/index.ts'
 import type { Adversary, Behaviour, Plot, Tamper } from './adversaries/index.ts'
 import { below, chance, pick } from './chance.ts'
 import type { Chance } from './chance.ts'
-import { simulatedTask } from './identities.ts'
-import type { Identity } from './identities.ts'
+import { identity, simulatedTask } from './identities.ts'
+import type { Identity, SimulatedTerms } from './identities.ts'
 import { Ledger } from './ledger.ts'
 import { ShownCuts } from './shown-cuts.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -27,6 +27,8 @@ export interface SimulationOptions {
   seed: number
   length?: number
   threat?: { corrupt?: number; dropout?: number }
+  /** Who may join later; see `identities.ts`. */
+  admission?: SimulatedTerms['admission']
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
@@ -55,10 +57,14 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart'>> & Pick<SimulationOptions, 'restart'>
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission'>> &
+  Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
-  member: Member
+  id: string
+  participant: Participant
+  /** What it is in the epoch in effect. */
+  readonly member: Member
   journal: MemoryJournal
   vectors: MemoryVectorStore
   alive: boolean
@@ -91,16 +97,14 @@ export class Simulation {
   readonly #identities: Identity[]
   readonly #settings: Settings
   readonly #chance: Chance
-  readonly #encoder: ReturnType<typeof createEncoder>
   /** Who speaks with whom, until it ends. */
   readonly #conversations = new Map<Channel, [number, number]>()
 
   private constructor(task: Task, identities: Identity[], settings: Settings) {
     this.task = task
-    this.#identities = identities
+    this.#identities = [...identities]
     this.#settings = settings
     this.#chance = chance(settings.seed)
-    this.#encoder = createEncoder(task)
     this.inputs = identities.map(() => Array.from({ length: settings.length }, () => below(1001, this.#chance)))
     this.adversaries = this.#corrupt(settings.adversaries)
     for (let index = 0; index < identities.length; index++)
@@ -108,7 +112,7 @@ export class Simulation {
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
-  static async create({ threat = {}, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({ threat = {}, admission, ...options }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
@@ -126,7 +130,12 @@ export class Simulation {
       partitions: [],
       ...options
     }
-    const { task, identities } = await simulatedTask({ members: settings.members, length: settings.length, threat })
+    const { task, identities } = await simulatedTask({
+      members: settings.members,
+      length: settings.length,
+      threat,
+      admission
+    })
     return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
   }
 
@@ -160,7 +169,7 @@ export class Simulation {
     peer.journal = peer.journal.clone()
     for (const channel of peer.channels) channel.abort(processGone())
     peer.channels.clear()
-    void peer.member.stop()
+    void peer.participant.stop()
     const { restart } = this.#settings
     if (restart !== undefined) void this.clock.sleep(restart.afterMs).then(() => this.restart(index, restart))
   }
@@ -180,9 +189,9 @@ export class Simulation {
     const peer = this.#begin(index, before.journal, vectors ? before.vectors : new MemoryVectorStore(), before)
     const others = this.living.filter((other) => other !== peer)
     void (async () => {
-      await peer.member.start()
+      await peer.participant.start()
       for (const other of others)
-        await peer.member.catchUp(this.peers.indexOf(other)).catch((error: Error) => peer.refusals.push(error))
+        await peer.participant.catchUp(other.id).catch((error: Error) => peer.refusals.push(error))
     })()
   }
 
@@ -192,6 +201,46 @@ export class Simulation {
     if (all.length > 0) pick(all, this.#chance).abort(new Error('the connection broke'))
   }
 
+  /** Another process, of an identity that no member may know; its number among the peers. */
+  async add(number: number): Promise<number> {
+    const index = this.#identities.push(await identity(number)) - 1
+    this.inputs.push(Array.from({ length: this.#settings.length }, () => below(1001, this.#chance)))
+    const { participant } = this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
+    await participant.start()
+    return index
+  }
+
+  /** A peer that nobody answers but whoever answers so. */
+  async lonely(index: number, answer: () => AsyncIterable<Frame>): Promise<Participant> {
+    const { id, sign } = this.#identities[index]
+    const nobody = () => Promise.reject(new Error('nobody is there'))
+    const journal = new MemoryJournal()
+    return new Participant({
+      task: this.task,
+      id,
+      ports: {
+        clock: this.clock,
+        random: () => new Uint8Array(32),
+        sign,
+        journal,
+        vectors: new MemoryVectorStore(),
+        observer: {}
+      },
+      links: { converse: nobody, deliver: nobody, ask: async () => answer(), announce: () => {} },
+      input: async () => undefined
+    })
+  }
+
+  /** The task as the members of an epoch ran it. */
+  terms(epoch: number): Task {
+    return this.living.find(({ participant }) => participant.roster.epoch >= epoch)!.participant.terms(epoch)
+  }
+
+  /** The plain sum of what these peers put in, by peer id. */
+  expectedOf(ids: string[]): number[] {
+    return this.expected(ids.map((id) => this.#indexOf(id)))
+  }
+
   /** The plain sum of the included members' inputs. */
   expected(included: number[]): number[] {
     return Array.from({ length: this.#settings.length }, (_, at) =>
@@ -199,11 +248,11 @@ export class Simulation {
     )
   }
 
-  async sum(index: number, { sum, included }: RoundOutcome): Promise<Decoded> {
+  async sum(index: number, { sum, included, epoch }: RoundOutcome): Promise<Decoded> {
     const { vectors } = this.peers[index]
     const packed = await vectors.readRange(sum!, 0, (await vectors.size(sum!))!)
-    const { laneCount, bits } = this.task
-    return this.#encoder.decode(unpack(packed, laneCount, bits), included.length)
+    const { laneCount, bits } = this.terms(epoch)
+    return createEncoder(this.terms(epoch)).decode(unpack(packed, laneCount, bits), included.length)
   }
 
   /** Signs what a corrupt member makes up; not in the ledger. */
@@ -213,7 +262,11 @@ export class Simulation {
 
   #begin(index: number, memory: MemoryJournal, vectors: MemoryVectorStore, before?: Peer): Peer {
     const peer: Peer = {
-      member: undefined as unknown as Member,
+      id: this.#identities[index].id,
+      participant: undefined as unknown as Participant,
+      get member() {
+        return this.participant.member
+      },
       journal: memory,
       vectors,
       alive: true,
@@ -226,12 +279,11 @@ export class Simulation {
     }
     const links = this.#links(index, peer)
     const { id, sign } = this.#identities[index]
-    peer.member = new Member({
+    peer.participant = new Participant({
       task: this.task,
       id,
       ports: {
         clock: this.clock,
-        links,
         random: (size) => Uint8Array.from({ length: size }, () => below(256, this.#chance)),
         sign: (bytes) => {
           const done = this.#step(index, peer)
@@ -249,9 +301,9 @@ export class Simulation {
         }
       },
       links,
-      input: async (round) =>
+      input: async (round, _signal, terms) =>
         this.#settings.contributes(index, round)
-          ? { lanes: async () => (await this.#encoder.encode(this.inputs[index])).lanes }
+          ? { lanes: async () => (await createEncoder(terms).encode(this.inputs[index])).lanes }
           : undefined,
       contextHash: () => this.#settings.contextHash(index),
       closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome))
@@ -295,6 +347,10 @@ export class Simulation {
     if (!peer.alive) await never
   }
 
+  #indexOf(id: string): number {
+    return this.#identities.findIndex((identity) => identity.id === id)
+  }
+
   #takes(): number {
     return this.#chance() * this.#settings.delay
   }
@@ -309,18 +365,19 @@ export class Simulation {
     const hand = (to: number, message: Uint8Array): void => {
       const there = this.peers[to]
       if (!there.alive) return
-      void there.member.hear(me, message).catch((error: Error) => there.refusals.push(error))
+      void there.participant.hear(self.id, message).catch((error: Error) => there.refusals.push(error))
     }
     return {
-      converse: async (leader: number, signal: AbortSignal): Promise<Channel> => {
+      converse: async (leaderId: string, signal: AbortSignal): Promise<Channel> => {
         await clock.sleep(this.#takes(), signal)
+        const leader = this.#indexOf(leaderId)
         const there = reach(leader)
         const [mine, theirs] = channelPair()
         this.#conversations.set(mine, [me, leader])
         for (const end of [self, there]) end.channels.add(mine)
         const [member, its] = [this.adversaries.get(me), this.adversaries.get(leader)]
-        void there.member.converse(
-          me,
+        void there.participant.converse(
+          self.id,
           this.#slow(
             theirs,
             [leader, me],
@@ -335,9 +392,10 @@ export class Simulation {
           member?.fromLeader?.(leader)
         )
       },
-      deliver: async (to: number, message: Uint8Array, signal: AbortSignal): Promise<void> => {
+      deliver: async (peer: string, message: Uint8Array, signal: AbortSignal): Promise<void> => {
         await this.#step(me, self)
         await clock.sleep(this.#takes(), signal)
+        const to = this.#indexOf(peer)
         reach(to)
         if (settings.direct < 1 && this.#chance() >= settings.direct) throw unreachable
         if (settings.lostDirect > 0 && this.#chance() < settings.lostDirect) return
@@ -350,9 +408,9 @@ export class Simulation {
         for (const said of this.adversaries.get(me)?.announcements?.(message) ?? [message])
           for (let to = 0; to < this.peers.length; to++) if (to !== me) this.#gossip(me, to, () => hand(to, said))
       },
-      ask: async (to: number, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
+      ask: async (peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
         await clock.sleep(this.#takes(), signal)
-        return reach(to).member.answer(me, request)
+        return reach(this.#indexOf(peer)).participant.answer(self.id, request)
       }
     }
   }

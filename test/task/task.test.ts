@@ -126,6 +126,17 @@ describe('a task', () => {
     )
   })
 
+  it('has another id with an admission policy, and the same one for the same policy in another order', () => {
+    const allow = ids.slice(20, 23)
+    const listed = createTask({ ...fixed, admission: { allow } })
+    assert.notEqual(listed.id, createTask(fixed).id)
+    assert.equal(createTask({ ...fixed, admission: { allow: allow.toReversed() } }).id, listed.id)
+    assert.notEqual(createTask({ ...fixed, admission: { allow, vouches: 2 } }).id, listed.id)
+    assert.match(refused({ ...fixed, admission: {} }), /admission admits nobody/)
+    assert.match(refused({ ...fixed, admission: { allow: [...allow, allow[0]] } }), /names a peer twice/)
+    assert.match(refused({ ...fixed, admission: { vouches: 0 } }), /admission.vouches/)
+  })
+
   it('cannot be changed', () => {
     const task = createTask(fixed)
     for (const part of [task, task.members, task.encoding, task.threat, task.thresholds])
