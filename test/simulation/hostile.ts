@@ -23,18 +23,12 @@ export interface HostileSchedule extends SimulationOptions {
   breaks: number[]
 }
 
-/** Roster sizes with threats that leave room for corrupt members; where f + D is small, rounds are short. */
+/** Roster sizes with threats: small ones more often, since they cost less and go wrong in the same ways. */
 const terms: Array<[members: number, corrupt: number, dropout: number]> = [
-  [4, 0.25, 0],
-  [4, 0.25, 0],
-  [4, 0.25, 0],
-  [4, 0.25, 0],
-  [5, 0.2, 0],
-  [5, 0.2, 0],
-  [5, 0.2, 0],
-  [6, 0.17, 0.17],
-  [6, 0.17, 0.17],
-  [6, 0.17, 0.17],
+  ...Array<[number, number, number]>(8).fill([3, 0, 0.34]),
+  ...Array<[number, number, number]>(14).fill([4, 0.25, 0]),
+  ...Array<[number, number, number]>(4).fill([5, 0.2, 0]),
+  ...Array<[number, number, number]>(2).fill([6, 0.17, 0.17]),
   [7, 0.15, 0.15],
   [7, 0.3, 0],
   [8, 0.125, 0.25]
@@ -49,7 +43,7 @@ const names = Object.keys(behaviours) as Behaviour[]
 
 export async function drawHostile(seed: number): Promise<HostileSchedule> {
   const draw = chance(seed * 2246822519 + 777)
-  const [members, corrupt, dropout] = pick(draw() < 0.008 ? large : terms, draw)
+  const [members, corrupt, dropout] = pick(draw() < 0.004 ? large : terms, draw)
   const threat = { corrupt, dropout }
   const length = pick([1, 3, 7], draw)
   const { task } = await simulatedTask({ members, length, threat })
