@@ -7,7 +7,7 @@ export type {
   SecureAggregationInit
 } from './network/service.ts'
 export type { Input, RoundHandler, Sum } from './network/session.ts'
-export type { RoundOutcome } from './round/member.ts'
+export type { RoundOutcome } from './round/outcome.ts'
 export type { Phase } from './round/ports.ts'
 export { createTask } from './task/task.ts'
 export type { Task, TaskInput } from './task/task.ts'

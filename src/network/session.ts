@@ -9,7 +9,8 @@ import type { Journal } from '../journal/journal.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import type { Evidence } from '../round/evidence.ts'
 import type { Roster } from '../membership/roster.ts'
-import type { Member, RoundOutcome } from '../round/member.ts'
+import type { Member } from '../round/member.ts'
+import type { RoundOutcome } from '../round/outcome.ts'
 import { Participant } from '../round/participant.ts'
 import type { Observer } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
@@ -286,7 +287,11 @@ export class Session {
         await this.sum(outcome).then(contribution.settle.resolve, contribution.settle.reject)
       } else if (outcome.input === 'burned') {
         this.#contributions.splice(place, 1)
-        const sentence = `round ${outcome.round} was burned (${outcome.reason ?? 'no reason given'}); contributing the same values again can reveal a difference`
+        const why =
+          outcome.status === 'summed'
+            ? 'was summed, and its sum cannot be had'
+            : `was burned (${outcome.reason ?? 'no reason given'})`
+        const sentence = `round ${outcome.round} ${why}; contributing the same values again can reveal a difference`
         contribution.settle.reject(new RoundError('BURNED', sentence, outcome.round))
       } else {
         contribution.round = undefined

@@ -1,7 +1,6 @@
-import { MessageError, RoundError } from '../errors.ts'
+import { MessageError } from '../errors.ts'
 import { deal, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
-import { decodeSet } from '../membership/member-set.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import type { RosterChange } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
@@ -12,43 +11,22 @@ import { authenticate, authenticatePeer, checkDecision } from './certificates.ts
 import { closingValue } from './chain.ts'
 import type { Chronicle, Closed } from './chronicle.ts'
 import type { Convictions } from './convictions.ts'
-import { sameBytes } from './dealing.ts'
 import { encodeEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
-import { cutHash, decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
+import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
-import type { Channel, Frame, Network, Phase } from './ports.ts'
+import type { Channel, Frame, Network } from './ports.ts'
+import { mayHaveMasked, outcomeOf } from './outcome.ts'
+import type { RoundOutcome } from './outcome.ts'
+import { sumHeader } from './sums.ts'
+import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
-import { receiveVector, vectorFrames } from './vectors.ts'
-
-/** What became of a round, as this member tells its application. Members are roster indices. */
-export interface RoundOutcome {
-  round: number
-  /** Of the roster that the indices are of. */
-  epoch: number
-  status: 'summed' | 'burned'
-  reason?: string
-  /** Who led the view in which the sum was accepted, or the first view of a burned round. */
-  aggregator: number
-  views: number
-  attempts: number
-  included: number[]
-  dropped: number[]
-  /** Members that were out before the masking set. */
-  missing: number[]
-  /** What became of this member's input, if it had one in the round. */
-  input: 'summed' | 'not included' | 'burned' | 'none'
-  /** Name of the packed sum in the vector store; undefined while it is not here. */
-  sum?: string
-  phaseMs: Partial<Record<Phase, number>>
-  durationMs: number
-  decision: Uint8Array
-}
+import { vectorFrames } from './vectors.ts'
 
 export interface MemberNetwork extends Network {
   /** One request to one peer, by its id, answered by frames. */
@@ -86,11 +64,6 @@ const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
 
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
-
-/** Whether a vector of this member's in the last attempt may have left; before a restart nobody remembers (S5). */
-function mayHaveMasked(round: Round | undefined): boolean {
-  return round !== undefined && (round.running?.header !== undefined || round.ballot.sitsOut(round.attemptNumber))
-}
 
 /** What may come by gossip; beside these evidence, verified before it is passed on, and statements of leaders. */
 const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision'])
@@ -479,99 +452,23 @@ export class Member {
     return this.#chronicle.closed
   }
 
-  async #outcome(
-    { round: number, body, encoded }: Message<'Decision'>,
-    round: Round | undefined,
-    began: number
-  ): Promise<RoundOutcome> {
-    const { value, reason, commits } = body
-    const summed = value.kind === 'summed'
-    const header = summed ? await this.#sumHeader(number, commits.root!, value.cutHash) : undefined
+  async #outcome(decision: Message<'Decision'>, round: Round | undefined, began: number): Promise<RoundOutcome> {
+    const { value, commits } = decision.body
+    const { task, roster, me } = this
+    const header =
+      value.kind === 'summed'
+        ? await this.#sumHeader({ round: decision.round, root: commits.root!, hashOfCut: value.cutHash })
+        : undefined
     // One that was shown another cut, set or book than the rest, and then nothing more, learns of it here.
     if (header !== undefined) round?.saw(header)
-    const attempt = round?.running
-    const n = this.roster.members.length
-    const included = header === undefined ? [] : decodeSet(header.body.cut.included, n)
-    const set = attempt?.set?.members ?? included
-    return {
-      round: number,
-      epoch: this.roster.epoch,
-      status: summed ? 'summed' : 'burned',
-      ...(summed ? {} : { reason }),
-      aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? this.me,
-      views: (round?.views.current ?? commits.view) + 1,
-      attempts: (round?.attemptNumber ?? 0) + 1,
-      included,
-      dropped: summed ? set.filter((member) => !included.includes(member)) : [],
-      missing: summed ? this.roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
-      input: included.includes(this.me)
-        ? 'summed'
-        : mayHaveMasked(round)
-          ? summed
-            ? 'not included'
-            : 'burned'
-          : round === undefined
-            ? 'none'
-            : 'not included',
-      sum: header === undefined ? undefined : sumName(this.task.id, number),
-      phaseMs: round?.phaseMs() ?? {},
-      durationMs: round === undefined ? 0 : this.#ports.clock.now() - began,
-      decision: encoded
-    }
+    return outcomeOf(decision, { header, round, roster, me, task, durationMs: this.#ports.clock.now() - began })
   }
 
-  /** The header of the sum that was decided: this member's own, or one fetched from whoever has it. */
-  async #sumHeader(round: number, root: Uint8Array, hashOfCut: Uint8Array): Promise<Message<'SumHeader'> | undefined> {
-    const stored = await this.#ports.journal.get(sumKey(this.task.id, round))
-    // The vector lies elsewhere than the journal and may be gone where that is not.
-    if (stored !== undefined && (await this.#ports.vectors.size(sumName(this.task.id, round))) !== undefined) {
-      const header = decodeMessage(stored) as Message<'SumHeader'>
-      if (sameBytes(header.body.root, root)) return header
-    }
-    for (const { index } of this.roster.members) {
-      if (index === this.me || this.#stop.signal.aborted) continue
-      try {
-        return await this.#fetchSum(index, round, root, hashOfCut)
-      } catch (error) {
-        this.#ports.observer.refused?.(error as Error)
-      }
-    }
-    return undefined
-  }
-
-  async #fetchSum(
-    member: number,
-    round: number,
-    root: Uint8Array,
-    hashOfCut: Uint8Array
-  ): Promise<Message<'SumHeader'>> {
-    const request = await this.#sign('SumRequest', this.#context(round), {})
-    const answer = await this.#options.links.ask(this.roster.members[member].id, request.encoded, this.#stop.signal)
-    const frames = answer[Symbol.asyncIterator]()
-    const first = await frames.next()
-    if (first.done === true) throw this.#fault('TRUNCATED', member, 'was asked for a sum and hung up')
-    const header = decodeMessage(first.value.payload)
-    authenticate(header, this.#context(round), this.roster)
-    if (header.type === 'Refusal') throw new RoundError('NOT_INCLUDED', header.body.reason, round)
-    if (
-      header.type !== 'SumHeader' ||
-      !sameBytes(header.body.root, root) ||
-      !sameBytes(cutHash(header.body.cut), hashOfCut)
-    ) {
-      throw this.#fault('INVALID', member, 'was asked for a sum and sent another')
-    }
-    const owner = { attemptId: header.body.cut.attemptId, member: this.roster.members.length, root }
-    const { laneCount: elements, bits } = this.task
-    await receiveVector(
-      frames,
-      this.#ports.vectors,
-      sumName(this.task.id, round),
-      owner,
-      { elements, bits },
-      { sync: true }
-    )
-    await this.#ports.journal.put(sumKey(this.task.id, round), header.encoded)
-    return header
+  #sumHeader(decided: DecidedSum): Promise<Message<'SumHeader'> | undefined> {
+    const { task, roster, me } = this
+    const { links } = this.#options
+    const request = (round: number) => this.#sign('SumRequest', this.#context(round), {})
+    return sumHeader({ task, roster, me, ports: this.#ports, links, request, signal: this.#stop.signal }, decided)
   }
 
   /** Acts on new evidence, and passes it on. */

@@ -13,7 +13,7 @@ import type { EvidenceDetail, SecureAggregation, TaskInput } from '../../src/ind
 import { encodeEvidence } from '../../src/round/evidence.ts'
 import { encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Body, MessageType } from '../../src/round/messages.ts'
-import type { RoundOutcome } from '../../src/round/member.ts'
+import type { RoundOutcome } from '../../src/round/outcome.ts'
 
 type Node = Libp2p<{ aggregation: SecureAggregation }>
 

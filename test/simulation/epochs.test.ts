@@ -12,7 +12,7 @@ import { Chronicle } from '../../src/round/chronicle.ts'
 import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Body, Message } from '../../src/round/messages.ts'
 import { NextRoster } from '../../src/round/next-roster.ts'
-import type { RoundOutcome } from '../../src/round/member.ts'
+import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { Simulation } from './network.ts'
 import type { Peer } from './network.ts'
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { folderOf } from '../../src/round/round.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import { below, chance, pick } from './chance.ts'
 import { simulatedTask } from './identities.ts'
@@ -41,6 +42,27 @@ describe('a member that crashes and comes back with its journal', function () {
       simulation.ledger.check(simulation.task.thresholds.quorum)
     })
   }
+
+  it('nor one in a sum that nobody can give it any more', async () => {
+    const { task } = await simulatedTask({ members: 5, length: 7, threat })
+    const who = firstOrder(task).at(-1)!
+    const kills = [{ who, phase: 'sum' as const, round: 1 }]
+    const simulation = await Simulation.create({
+      members: 5,
+      seed: 3,
+      threat,
+      kills,
+      restart: { afterMs: 60_000, vectors: true }
+    })
+    void simulation.clock.sleep(30_000).then(async () => {
+      for (const { vectors } of simulation.peers) await vectors.remove(`${folderOf(task.id)}/sums/`)
+    })
+    await simulation.round(1)
+    const { outcomes } = simulation.peers[who]
+    await simulation.clock.run(() => outcomes.length > 0, simulation.clock.now() + 600_000)
+    const [{ status, input, sum }] = outcomes
+    assert.deepEqual({ status, input, sum }, { status: 'summed', input: 'burned', sum: undefined })
+  })
 
   it('names nobody for the shares that were sealed to the keys it has lost', async () => {
     for (let seed = 1; seed <= 10; seed++) {

@@ -1,0 +1,81 @@
+import { decodeSet } from '../membership/member-set.ts'
+import type { Roster } from '../membership/roster.ts'
+import type { Task } from '../task/task.ts'
+import type { Message } from './messages.ts'
+import type { Phase } from './ports.ts'
+import { sumName } from './round.ts'
+import type { Round } from './round.ts'
+
+/** What became of a round, as this member tells its application. Members are roster indices. */
+export interface RoundOutcome {
+  round: number
+  /** Of the roster that the indices are of. */
+  epoch: number
+  status: 'summed' | 'burned'
+  reason?: string
+  /** Who led the view in which the sum was accepted, or the first view of a burned round. */
+  aggregator: number
+  views: number
+  attempts: number
+  included: number[]
+  dropped: number[]
+  /** Members that were out before the masking set. */
+  missing: number[]
+  /** What became of this member's input, if it had one in the round. */
+  input: 'summed' | 'not included' | 'burned' | 'none'
+  /** Name of the packed sum in the vector store; undefined while it is not here. */
+  sum?: string
+  phaseMs: Partial<Record<Phase, number>>
+  durationMs: number
+  decision: Uint8Array
+}
+
+/** Whether a vector of this member's in the last attempt may have left; before a restart nobody remembers (S5). */
+export function mayHaveMasked(round: Round | undefined): boolean {
+  return round !== undefined && (round.running?.header !== undefined || round.ballot.sitsOut(round.attemptNumber))
+}
+
+interface Seen {
+  /** Of the sum, where it is here. */
+  header: Message<'SumHeader'> | undefined
+  /** The round, where this member took part in it. */
+  round: Round | undefined
+  roster: Roster
+  me: number
+  task: Task
+  durationMs: number
+}
+
+/** What a closing decision means to this member. */
+export function outcomeOf(
+  { round: number, body, encoded }: Message<'Decision'>,
+  { header, round, roster, me, task, durationMs }: Seen
+): RoundOutcome {
+  const { value, reason, commits } = body
+  const summed = value.kind === 'summed'
+  const included = header === undefined ? [] : decodeSet(header.body.cut.included, roster.members.length)
+  const set = round?.running?.set?.members ?? included
+  return {
+    round: number,
+    epoch: roster.epoch,
+    status: summed ? 'summed' : 'burned',
+    ...(summed ? {} : { reason }),
+    aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? me,
+    views: (round?.views.current ?? commits.view) + 1,
+    attempts: (round?.attemptNumber ?? 0) + 1,
+    included,
+    dropped: summed ? set.filter((member) => !included.includes(member)) : [],
+    missing: summed ? roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
+    input: included.includes(me) ? 'summed' : inputOf(round, header),
+    sum: header === undefined ? undefined : sumName(task.id, number),
+    phaseMs: round?.phaseMs() ?? {},
+    durationMs: round === undefined ? 0 : durationMs,
+    decision: encoded
+  }
+}
+
+/** Of an input that is in no sum that is here: only a sum that is here tells that it is not in it. */
+function inputOf(round: Round | undefined, header: Message<'SumHeader'> | undefined): RoundOutcome['input'] {
+  if (round === undefined) return 'none'
+  return header === undefined && mayHaveMasked(round) ? 'burned' : 'not included'
+}

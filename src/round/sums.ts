@@ -1,0 +1,79 @@
+import { MessageError, RoundError } from '../errors.ts'
+import type { Roster } from '../membership/roster.ts'
+import type { Task } from '../task/task.ts'
+import { authenticate } from './certificates.ts'
+import { sameBytes } from './dealing.ts'
+import type { MemberNetwork } from './member.ts'
+import { cutHash, decodeMessage } from './messages.ts'
+import type { Message } from './messages.ts'
+import { sumKey, sumName } from './round.ts'
+import type { Ports } from './round.ts'
+import { receiveVector } from './vectors.ts'
+
+/** Sums that were decided, from this member's own disk or from whoever has them. */
+
+interface Sums {
+  task: Task
+  roster: Roster
+  me: number
+  ports: Ports
+  links: MemberNetwork
+  /** Signs the request for the sum of a round. */
+  request: (round: number) => Promise<Message<'SumRequest'>>
+  signal: AbortSignal
+}
+
+/** What a closing decision and its lock say of a sum. */
+export interface DecidedSum {
+  round: number
+  root: Uint8Array
+  hashOfCut: Uint8Array
+}
+
+/** The header of a decided sum that is whole, here; undefined where nobody could be asked for it. */
+export async function sumHeader(sums: Sums, decided: DecidedSum): Promise<Message<'SumHeader'> | undefined> {
+  const { task, roster, me, ports, signal } = sums
+  const { round, root } = decided
+  const stored = await ports.journal.get(sumKey(task.id, round))
+  // The vector lies elsewhere than the journal and may be gone where that is not.
+  if (stored !== undefined && (await ports.vectors.size(sumName(task.id, round))) !== undefined) {
+    const header = decodeMessage(stored) as Message<'SumHeader'>
+    if (sameBytes(header.body.root, root)) return header
+  }
+  for (const { index } of roster.members) {
+    if (index === me || signal.aborted) continue
+    try {
+      return await fetchSum(sums, index, decided)
+    } catch (error) {
+      ports.observer.refused?.(error as Error)
+    }
+  }
+  return undefined
+}
+
+async function fetchSum(
+  { task, roster, ports, links, request, signal }: Sums,
+  member: number,
+  { round, root, hashOfCut }: DecidedSum
+): Promise<Message<'SumHeader'>> {
+  const culprit = roster.members[member].id
+  const answer = await links.ask(culprit, (await request(round)).encoded, signal)
+  const frames = answer[Symbol.asyncIterator]()
+  const first = await frames.next()
+  if (first.done === true)
+    throw new MessageError('TRUNCATED', `member ${member} was asked for a sum and hung up`, { culprit })
+  const header = decodeMessage(first.value.payload)
+  authenticate(header, { task: task.idBytes, epoch: roster.epoch, round }, roster)
+  if (header.type === 'Refusal') throw new RoundError('NOT_INCLUDED', header.body.reason, round)
+  if (
+    header.type !== 'SumHeader' ||
+    !sameBytes(header.body.root, root) ||
+    !sameBytes(cutHash(header.body.cut), hashOfCut)
+  )
+    throw new MessageError('INVALID', `member ${member} was asked for a sum and sent another`, { culprit })
+  const owner = { attemptId: header.body.cut.attemptId, member: roster.members.length, root }
+  const { laneCount: elements, bits } = task
+  await receiveVector(frames, ports.vectors, sumName(task.id, round), owner, { elements, bits }, { sync: true })
+  await ports.journal.put(sumKey(task.id, round), header.encoded)
+  return header
+}
