@@ -10,7 +10,7 @@ import type { RoundReport } from '../../nodes/local-network/report.ts'
 import { processesOf, temporaryFolder } from './secagg.ts'
 
 /** `SECAGG_CHAOS_ROUNDS=200` runs more than a test run has time for, `SECAGG_CHAOS_SEED=word` others. */
-const rounds = Number(process.env.SECAGG_CHAOS_ROUNDS ?? 6)
+const rounds = Number(process.env.SECAGG_CHAOS_ROUNDS ?? 4)
 const seed = process.env.SECAGG_CHAOS_SEED ?? 'chaos'
 const peers = 8
 const deadlineMs = 2_000

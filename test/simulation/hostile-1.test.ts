@@ -6,7 +6,7 @@ describe('whole rounds against up to f adversaries, with D members that crash, p
   this.timeout(0)
 
   it('keep every invariant and end alike for all honest members, on a network that fails as networks do', async () => {
-    const endings = await runHostiles(10_000_000, 1975)
+    const endings = await runHostiles(10_000_000, 2225)
     assert.ok(endings.size > 0)
   })
 

@@ -8,7 +8,7 @@ describe('whole rounds whose leader dies', function () {
   this.timeout(0)
 
   it('are carried on by the next in line when the leader dies too, at any moment, for everyone alike', () =>
-    runAll('leaders', 2_000_000, 400, ({ peers, living, task }, { rounds, deaths }) => {
+    runAll('leaders', 2_000_000, 150, ({ peers, living, task }, { rounds, deaths }) => {
       const { deadlineMs, thresholds } = task
       const dead = peers.length - living.length
       for (const { outcomes } of living) {
