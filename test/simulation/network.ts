@@ -80,7 +80,8 @@ export interface Peer {
   stepsLeft: number
 }
 
-const never = new Promise<never>(() => {})
+/** One for each wait: whatever waits for a promise that lives as long as the process is never collected. */
+const never = (): Promise<never> => new Promise(() => {})
 const processGone = () => new Error('the process is gone')
 
 /** One for all: a stack trace for each failed dialling costs more than the dialling. */
@@ -316,7 +317,7 @@ export class Simulation {
   /** One more step of a process: never ends where the process does. */
   #step(index: number, peer: Peer): Promise<never> | undefined {
     if (peer.alive && peer.stepsLeft-- <= 0) this.kill(index)
-    return peer.alive ? undefined : never
+    return peer.alive ? undefined : never()
   }
 
   #crashing(index: number, peer: Peer, memory: MemoryJournal): Journal {
@@ -345,7 +346,7 @@ export class Simulation {
       kills.splice(at, 1)
       this.kill(index)
     }
-    if (!peer.alive) await never
+    if (!peer.alive) await never()
   }
 
   #indexOf(id: string): number {
