@@ -6,6 +6,7 @@ import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { memory } from '@libp2p/memory'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
+import { webSockets } from '@libp2p/websockets'
 import { yamux } from '@libp2p/yamux'
 import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -29,7 +30,7 @@ export type ServiceComponents = Parameters<ServiceFactoryMap<NodeServices>['pubs
 export interface NodeOptions<T extends ServiceMap = Record<never, never>> {
   /** Ed25519; the peer id follows from it. */
   privateKey: PrivateKey
-  /** Addresses to listen on: /ip4/…/tcp/…, or /memory/… with `memory`. */
+  /** Addresses to listen on: /ip4/…/tcp/…, with /ws for browsers, or /memory/… with `memory`. */
   listen: string[]
   /** Addresses of peers to meet the others through, each ending in /p2p/<peer id>. One's own may be among them. */
   bootstrap: string[]
@@ -58,7 +59,7 @@ export interface NodeServices extends ServiceMap {
 export type SecaggNode<T extends ServiceMap = Record<never, never>> = Libp2p<NodeServices & T>
 
 /**
- * A started libp2p node: TCP (or memory), Noise, Yamux, gossip, and peer routing in a network of our own, so that
+ * A started libp2p node: TCP and WebSockets (or memory), Noise, Yamux, gossip, and peer routing in a network of our own, so that
  * members who know one address find each other by peer id.
  * Throws SecureAggregationError LISTEN_FAILED or ADDRESS_INVALID.
  */
@@ -78,7 +79,7 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
   const settings = {
     privateKey: options.privateKey,
     addresses: { listen },
-    transports: [options.memory === true ? memory() : tcp()],
+    transports: options.memory === true ? [memory()] : [tcp(), webSockets()],
     connectionEncrypters: [noise()],
     streamMuxers: [multiplexer()],
     peerDiscovery: await discovery(known, options.mdns === true),
