@@ -31,7 +31,7 @@ describe('whole rounds under random schedules', function () {
 
   it('are the same, to the last bit and millisecond, when run again from their seed', async () => {
     const kinds: Deadly[] = ['nobody', 'members', 'leaders']
-    for (const seed of seeds(7, 6)) {
+    for (const seed of seeds(7, 30).slice(0, 6)) {
       const schedule = await drawSchedule(seed, kinds[seed % 3])
       const [first, again] = [await runSchedule(schedule), await runSchedule(schedule)]
       assert.equal(first.digest, again.digest)
