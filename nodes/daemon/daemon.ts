@@ -190,7 +190,7 @@ export class Daemon {
   async stage(round: number, file: string, weight?: number): Promise<void> {
     const { values } = await readNpy(file)
     try {
-      await createEncoder(this.#options.task).encode(values, { weight })
+      await createEncoder(this.#options.task, round).check(values, { weight })
     } catch (error) {
       if (error instanceof InputError) throw new InputError(error.code, `${file}: ${error.message}`, { cause: error })
       throw error

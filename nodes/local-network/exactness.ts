@@ -1,7 +1,7 @@
 import { quantisationBound } from '../../src/encoding/encoder.ts'
 import { readChunk } from '../../src/encoding/vector.ts'
 import { SecureAggregationError } from '../../src/errors.ts'
-import type { FixedEncoding, IntegerEncoding, Task } from '../../src/task/task.ts'
+import type { PlainEncoding, Task } from '../../src/task/task.ts'
 import { readNpy } from '../npy.ts'
 import type { NpyValues } from '../npy.ts'
 
@@ -26,25 +26,27 @@ export async function compareWithPlainSum(task: Task, sum: NpyValues, included: 
   if (sum.length !== task.length) {
     throw new SecureAggregationError('SUM_INVALID', `the sum has ${sum.length} elements and the task ${task.length}`)
   }
+  const encoding = plainEncoding(task)
   const plain = new Float64Array(task.length)
   for (const { file, weight } of included) {
     const { values } = await readNpy(file)
-    addInput(plain, values, task.encoding, weight)
+    addInput(plain, values, encoding, weight)
   }
   const maxError =
-    task.encoding.type === 'integer'
-      ? largestDifference(plain, sum, BigInt(included.length) * BigInt(task.encoding.min))
+    encoding.type === 'integer'
+      ? largestDifference(plain, sum, BigInt(included.length) * BigInt(encoding.min))
       : largestDistance(plain, sum as Float64Array)
   return { exact: maxError <= quantisationBound(task, included.length), maxError }
 }
 
+/** Sums with privacy are not exact on purpose: there is nothing to compare. */
+export function plainEncoding({ encoding }: Task): PlainEncoding {
+  if (encoding.type === 'skellam') throw new RangeError('with privacy a sum is not exact on purpose')
+  return encoding
+}
+
 /** Adds one input as it counts in the sum. Of integers what exceeds `min` is added, since those sums are exact in float64. */
-export function addInput(
-  plain: Float64Array,
-  values: NpyValues,
-  encoding: FixedEncoding | IntegerEncoding,
-  weight = 1
-): void {
+export function addInput(plain: Float64Array, values: NpyValues, encoding: PlainEncoding, weight = 1): void {
   const chunk = new Float64Array(Math.min(chunkElements, values.length))
   for (let start = 0; start < values.length; start += chunkElements) {
     const part = chunk.subarray(0, Math.min(chunkElements, values.length - start))

@@ -10,7 +10,7 @@ import type { Task, TaskInput } from '../../src/task/task.ts'
 import { TEN_THOUSANDTHS, thresholds } from '../../src/task/thresholds.ts'
 import { createIdentity } from '../daemon/daemon.ts'
 import { readNpy } from '../npy.ts'
-import { compareWithPlainSum } from './exactness.ts'
+import { compareWithPlainSum, plainEncoding } from './exactness.ts'
 import { readInputs, writeInputs } from './inputs.ts'
 import type { Inputs } from './inputs.ts'
 import type { Kill } from './kills.ts'
@@ -161,7 +161,7 @@ async function prepare(
     deadline: run.deadline
   })
   // With any length: the threat and the bits are refused before long inputs are read or made.
-  const shape = { peers, rounds: run.rounds, encoding: createTask(terms(1)).encoding }
+  const shape = { peers, rounds: run.rounds, encoding: plainEncoding(createTask(terms(1))) }
   const inputs =
     'folder' in run.inputs
       ? await readInputs(run.inputs.folder, shape, run.inputs.length)

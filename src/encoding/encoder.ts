@@ -2,11 +2,13 @@ import { createLanes } from '../crypto/mask-stream.ts'
 import type { Lanes } from '../crypto/mask-stream.ts'
 import { randomBytes } from '../crypto/primitives.ts'
 import { InputError } from '../errors.ts'
-import type { Task } from '../task/task.ts'
+import type { PlainEncoding, Task } from '../task/task.ts'
 import { dequantise, draw, largestLevel, quantise } from './fixed-point.ts'
+import { decodePrivately, encodePrivately } from './noise/private-encoding.ts'
+import type { PrivateTask } from './noise/private-encoding.ts'
 import { fromIntegers, toIntegers } from './integers.ts'
 import { CHUNK_ELEMENTS } from './packing.ts'
-import { checkVector, readChunk } from './vector.ts'
+import { checkVector, notFinite, readChunk } from './vector.ts'
 import type { Vector } from './vector.ts'
 
 export type { Vector } from './vector.ts'
@@ -46,6 +48,8 @@ export interface Decoded {
 }
 
 export interface Encoder {
+  /** Refuses what `encode` would refuse, and computes nothing. */
+  check(vector: Vector, options?: EncodeOptions): Promise<void>
   /**
    * A member's vector as ring elements, in one pass (§11). Throws InputError naming the element where one is at fault:
    * INPUT_TYPE, INPUT_LENGTH, INPUT_NOT_FINITE, INPUT_RANGE, INPUT_WEIGHT. The vector must not change meanwhile.
@@ -55,11 +59,35 @@ export interface Encoder {
   decode(sum: Lanes, included: number, options?: PauseOptions): Promise<Decoded>
 }
 
-/** The encoding of a task (§11): between vectors and the ring in which they are masked and summed. */
-export function createEncoder(task: Task): Encoder {
+type PlainTask = Task & { readonly encoding: PlainEncoding }
+
+/**
+ * The encoding of a task (§11, §12) in one round: between vectors and the ring in which they are masked and summed. Only
+ * with privacy does it differ from round to round.
+ */
+export function createEncoder(task: Task, round: number): Encoder {
+  const { encoding } = task
+  if (encoding.type === 'skellam') return privateEncoder({ ...task, encoding }, round)
+  const plain: PlainTask = { ...task, encoding }
   return {
-    encode: (vector, options = {}) => encode(task, vector, options),
-    decode: (sum, included, options = {}) => decode(task, sum, included, options)
+    check: (vector, options = {}) => check(plain, vector, options),
+    encode: (vector, options = {}) => encode(plain, vector, options),
+    decode: (sum, included, options = {}) => decode(plain, sum, included, options)
+  }
+}
+
+function privateEncoder(task: PrivateTask, round: number): Encoder {
+  return {
+    check: (vector, options = {}) => check(task, vector, options),
+    encode: async (vector, { weight, random = randomBytes, pause = nextTurn } = {}) => {
+      checkVector(vector, task.length)
+      weightOf(task, weight)
+      return encodePrivately(task, vector, { round, random, pause })
+    },
+    decode: async (sum, included, { pause = nextTurn } = {}) => {
+      checkSum(task, sum, included)
+      return decoded({ values: await decodePrivately(task, sum, round, pause), totalWeight: included })
+    }
   }
 }
 
@@ -70,13 +98,38 @@ export function createEncoder(task: Task): Encoder {
  */
 export function quantisationBound({ encoding }: Task, included: number): number {
   if (encoding.type === 'integer') return 0
+  if (encoding.type === 'skellam') throw new RangeError('with privacy a sum is not exact on purpose')
   const { clip, rounding, weighted = 1 } = encoding
   const step = (2 * clip) / largestLevel(encoding)
   const float64 = (included + 8) * clip * 2 ** -51
   return included * weighted * ((rounding === 'nearest' ? step / 2 : step) + float64)
 }
 
-async function encode(task: Task, vector: Vector, options: EncodeOptions): Promise<Encoded> {
+async function check(task: Task, vector: Vector, options: EncodeOptions): Promise<void> {
+  checkVector(vector, task.length)
+  weightOf(task, options.weight)
+  const values = new Float64Array(Math.min(task.length, CHUNK_ELEMENTS))
+  const { encoding } = task
+  const levels = new Uint32Array(encoding.type === 'integer' ? values.length : 0)
+  const checkChunk = (start: number, end: number): void => {
+    const chunk = values.subarray(0, end - start)
+    readChunk(vector, start, chunk)
+    if (encoding.type === 'integer') fromIntegers(chunk, levels.subarray(0, chunk.length), encoding, start)
+    else checkFinite(chunk, start)
+  }
+  try {
+    await eachChunk(task.length, checkChunk, options)
+  } finally {
+    values.fill(0)
+    levels.fill(0)
+  }
+}
+
+function checkFinite(values: Float64Array, start: number): void {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) throw notFinite(start + i)
+}
+
+async function encode(task: PlainTask, vector: Vector, options: EncodeOptions): Promise<Encoded> {
   checkVector(vector, task.length)
   const { encoding, length } = task
   const weight = weightOf(task, options.weight)
@@ -130,12 +183,15 @@ function weightOf({ encoding }: Task, weight: number | undefined): number {
   return weight
 }
 
-async function decode(task: Task, sum: Lanes, included: number, options: PauseOptions): Promise<Decoded> {
-  const { encoding, length, laneCount, bits } = task
+function checkSum({ laneCount, members }: Task, sum: Lanes, included: number): void {
   if (sum.length !== laneCount) throw new RangeError(`a sum of this task has ${laneCount} elements, not ${sum.length}`)
-  if (!Number.isInteger(included) || included < 1 || included > task.members.length) {
-    throw new RangeError(`a sum is of 1 to ${task.members.length} members, not ${included}`)
-  }
+  if (!Number.isInteger(included) || included < 1 || included > members.length)
+    throw new RangeError(`a sum is of 1 to ${members.length} members, not ${included}`)
+}
+
+async function decode(task: PlainTask, sum: Lanes, included: number, options: PauseOptions): Promise<Decoded> {
+  const { encoding, length, laneCount, bits } = task
+  checkSum(task, sum, included)
   const levels = new Uint32Array(Math.min(laneCount, CHUNK_ELEMENTS))
   const reduced = (start: number, end: number): Uint32Array => reduce(sum.subarray(start, end), bits, levels)
   if (encoding.type === 'integer') {

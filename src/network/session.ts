@@ -216,8 +216,8 @@ export class Session {
    */
   async contribute(input: Input, signal?: AbortSignal): Promise<Sum> {
     signal?.throwIfAborted()
-    // Encoded here only to refuse it at the border; the round encodes it anew, because masks are laid in place.
-    await createEncoder(this.member.task).encode(input.vector, { weight: input.weight })
+    // Refused at the border; the round encodes it, because masks are laid in place.
+    await createEncoder(this.member.task, 0).check(input.vector, { weight: input.weight })
     const contribution: Contribution = { ...input, settle: Promise.withResolvers<Sum>() }
     const abandon = (): void => {
       const place = this.#contributions.indexOf(contribution)
@@ -242,7 +242,7 @@ export class Session {
     const chunkBytes = 8 * packedLength(CHUNK_ELEMENTS, bits)
     for await (const chunk of this.#options.vectors.read(sum, { chunkBytes }))
       offset += unpackAdd(chunk, bits, lanes, offset)
-    const decoded = await createEncoder(terms).decode(lanes, included.length)
+    const decoded = await createEncoder(terms, round).decode(lanes, included.length)
     const { values, totalWeight, clippedFraction } = decoded
     return {
       round,
@@ -260,7 +260,7 @@ export class Session {
   async #input(round: number, signal: AbortSignal, terms: Task): Promise<RoundInput | undefined> {
     const input = await this.#chosen(round, signal)
     if (input === undefined) return undefined
-    return { lanes: async () => (await createEncoder(terms).encode(input.vector, { weight: input.weight })).lanes }
+    return { lanes: async () => (await createEncoder(terms, round).encode(input.vector, { weight: input.weight })).lanes }
   }
 
   async #chosen(round: number, signal: AbortSignal): Promise<Input | undefined> {

@@ -90,6 +90,25 @@ const integer = z
   .strictObject({ type: z.literal('integer'), min: safeInteger.default(0), max: safeInteger })
   .refine(({ min, max }) => min < max, { path: ['max'], message: 'must be above encoding.min; raise it' })
 
+/** Distributed noise in place of an encoding (§12): clip is the L2 norm of a member's vector. */
+const privacy = z.strictObject({
+  clip: clip.default(1),
+  noiseMultiplier: z
+    .number('must be a number from 0.0001 to 1000')
+    .min(1e-4, 'must be at least 0.0001')
+    .max(1000, 'must be at most 1000'),
+  delta: z
+    .number('must be a number above 0 and below 0.1')
+    .min(1e-15, 'must be at least 1e-15')
+    .max(0.1, 'must be at most 0.1'),
+  bits: whole(8, 32).default(20),
+  budget: z
+    .number('must be a number above 0')
+    .positive('must be above 0')
+    .max(1e6, 'must be at most 1000000')
+    .optional()
+})
+
 /** Who may join later: peers on the list, and those that enough different members vouch for. Left out, nobody joins. */
 const admission = z
   .strictObject({
@@ -104,26 +123,39 @@ const admission = z
     message: 'admits nobody; give it allow or vouches, or leave it out'
   })
 
+const encoding = z.discriminatedUnion('type', [fixed, integer], "must name the type 'fixed' or 'integer'")
+
 /** The shape of a task as a user writes it, with every default. Unknown fields are refused. */
-export const taskSchema = z.strictObject({
-  name: z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be 1 to 64 characters of a-z, 0-9 and -'),
-  members,
-  length: whole(1, LONGEST_VECTOR),
-  encoding: z.discriminatedUnion('type', [fixed, integer], "must name the type 'fixed' or 'integer'"),
-  threat: z.strictObject({ corrupt: fraction.default(1250), dropout: fraction.default(2500) }).prefault({}),
-  deadline: seconds.default(10_000),
-  randomness: z
-    .string()
-    .regex(/^[0-9a-fA-F]{64}$/, 'must be 32 bytes in hex (64 digits)')
-    .toLowerCase()
-    .optional(),
-  admission: admission.optional()
-})
+export const taskSchema = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be 1 to 64 characters of a-z, 0-9 and -'),
+    members,
+    length: whole(1, LONGEST_VECTOR),
+    encoding: encoding.optional(),
+    privacy: privacy.optional(),
+    threat: z.strictObject({ corrupt: fraction.default(1250), dropout: fraction.default(2500) }).prefault({}),
+    deadline: seconds.default(10_000),
+    randomness: z
+      .string()
+      .regex(/^[0-9a-fA-F]{64}$/, 'must be 32 bytes in hex (64 digits)')
+      .toLowerCase()
+      .optional(),
+    admission: admission.optional()
+  })
+  .superRefine((task, context) => {
+    if ((task.encoding === undefined) !== (task.privacy === undefined)) return
+    const message =
+      task.privacy === undefined
+        ? "must name the type 'fixed' or 'integer'"
+        : 'cannot stand beside privacy, which encodes in its own way; leave one of them out'
+    context.addIssue({ code: 'custom', path: ['encoding'], message })
+  })
 
 /** What a user writes, as YAML, JSON or an object: fractions, seconds, and only what differs from the defaults. */
 export type TaskInput = z.input<typeof taskSchema>
 export type TaskFields = z.output<typeof taskSchema>
 export type FixedEncoding = Readonly<z.output<typeof fixed>>
+export type PrivateEncoding = Readonly<{ type: 'skellam' } & z.output<typeof privacy>>
 export type Admission = Readonly<{ allow?: readonly string[]; vouches?: number }>
 export type IntegerEncoding = Readonly<z.output<typeof integer>>
 
@@ -132,6 +164,7 @@ export const fieldNames: readonly string[] = [
   ...Object.keys(taskSchema.shape),
   ...Object.keys(fixed.shape),
   ...Object.keys(integer.shape),
+  ...Object.keys(privacy.shape),
   ...Object.keys(admission.shape),
   'corrupt',
   'dropout'

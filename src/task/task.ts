@@ -3,15 +3,16 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { compareBytes } from '../crypto/key-agreement.ts'
 import { sha256 } from '../crypto/primitives.ts'
+import { paddedLength } from '../encoding/noise/rotation.ts'
 import { packedLength } from '../encoding/packing.ts'
 import { TaskError } from '../errors.ts'
 import { refusal } from './refusal.ts'
 import { fieldNames, taskSchema } from './schema.ts'
-import type { Admission, FixedEncoding, IntegerEncoding, TaskFields } from './schema.ts'
+import type { Admission, FixedEncoding, IntegerEncoding, PrivateEncoding, TaskFields } from './schema.ts'
 import { thresholds } from './thresholds.ts'
 import type { Threat, Thresholds } from './thresholds.ts'
 
-export type { Admission, FixedEncoding, IntegerEncoding, TaskInput } from './schema.ts'
+export type { Admission, FixedEncoding, IntegerEncoding, PrivateEncoding, TaskInput } from './schema.ts'
 export type { Threat, Thresholds } from './thresholds.ts'
 
 /** Lanes are 32 bits wide at most (§11). */
@@ -20,6 +21,10 @@ const widestLane = 32
 /** 8 MiB in a second, per millisecond: what a home connection or a busy machine can be relied on to carry. */
 const bytesPerMs = (8 * 2 ** 20) / 1000
 
+/** How vectors become ring elements: `privacy` of what a user writes is the encoding 'skellam' (§12). */
+export type Encoding = PlainEncoding | PrivateEncoding
+export type PlainEncoding = FixedEncoding | IntegerEncoding
+
 /** What the members agree on, written out: every default filled in, in the units of the protocol. */
 export interface TaskTerms {
   readonly name: string
@@ -27,7 +32,7 @@ export interface TaskTerms {
   readonly members: readonly string[]
   /** Elements of a vector. */
   readonly length: number
-  readonly encoding: FixedEncoding | IntegerEncoding
+  readonly encoding: Encoding
   /** Whole ten-thousandths. */
   readonly threat: Threat
   /** The phase deadline in milliseconds (§6). */
@@ -79,7 +84,8 @@ export function taskWithMembers(task: Task, members: readonly string[], leastCor
 
 function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
   const members = fields.members.toSorted((a, b) => compareBytes(memberBytes(a), memberBytes(b)))
-  const { encoding, threat, admission } = fields
+  const { threat, admission, privacy } = fields
+  const encoding: Encoding = privacy === undefined ? fields.encoding! : { type: 'skellam', ...privacy }
   return {
     name: fields.name,
     members: Object.freeze(members),
@@ -127,14 +133,17 @@ function definedOnly(fields: object): object {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
-/** Behind the elements come the weight (weighted tasks) and the clipped fraction (fixed point), in this order. */
+/** Behind the elements come the weight (weighted tasks) and the clipped fraction (fixed point), in this order; none with privacy. */
 function laneCount({ length, encoding }: TaskTerms): number {
+  if (encoding.type === 'skellam') return paddedLength(length)
   if (encoding.type === 'integer') return length
   return length + (encoding.weighted === undefined ? 0 : 1) + 1
 }
 
 /** `w = ⌈log2(n · largest + 1)⌉`, the bit length of the largest sum, exactly (§11). Throws TaskError BITS_EXCEEDED. */
-function ringBits(encoding: FixedEncoding | IntegerEncoding, members: number): number {
+function ringBits(encoding: Encoding, members: number): number {
+  // Given by the task: the scale of the values follows from it (§12).
+  if (encoding.type === 'skellam') return encoding.bits
   const bits = bitLength(BigInt(members) * largestElement(encoding))
   if (bits <= widestLane) return bits
   const need = `bits, more than ${widestLane}`
@@ -152,7 +161,7 @@ function ringBits(encoding: FixedEncoding | IntegerEncoding, members: number): n
   )
 }
 
-function largestElement(encoding: FixedEncoding | IntegerEncoding): bigint {
+function largestElement(encoding: PlainEncoding): bigint {
   return encoding.type === 'fixed' ? 2n ** BigInt(encoding.bits) - 1n : BigInt(encoding.max) - BigInt(encoding.min)
 }
 

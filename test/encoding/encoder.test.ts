@@ -30,7 +30,7 @@ function sumOf(task: Task, inputs: Lanes[]): Lanes {
 }
 
 async function sumTo(task: Task, inputs: { vector: Vector; weight?: number }[]) {
-  const encoder = createEncoder(task)
+  const encoder = createEncoder(task, 1)
   const encoded = await Promise.all(inputs.map(({ vector, weight }) => encoder.encode(vector, { weight })))
   return encoder.decode(
     sumOf(
@@ -42,7 +42,7 @@ async function sumTo(task: Task, inputs: { vector: Vector; weight?: number }[]) 
 }
 
 async function refused(task: Task, vector: unknown, code: InputError['code'], sentence: RegExp, weight?: number) {
-  await assert.rejects(createEncoder(task).encode(vector as Vector, { weight }), (error) => {
+  await assert.rejects(createEncoder(task, 1).encode(vector as Vector, { weight }), (error) => {
     assert.ok(error instanceof InputError, String(error))
     assert.equal(error.code, code)
     assert.match(error.message, sentence)
@@ -108,7 +108,7 @@ describe('fixed point', () => {
     const task = taskOf({ type: 'fixed', clip: 1.5, bits: 2 }, 4)
     for (const byte of [0, 255]) {
       const random = (length: number): Uint8Array => new Uint8Array(length).fill(byte)
-      const { lanes } = await createEncoder(task).encode([-1.5, -0.5, 0.5, 1.5], { random })
+      const { lanes } = await createEncoder(task, 1).encode([-1.5, -0.5, 0.5, 1.5], { random })
       assert.deepEqual(Array.from(lanes), [0, 1, 2, 3, 0])
     }
   })
@@ -118,7 +118,7 @@ describe('fixed point', () => {
     for (const clip of [0.1, 0.3, 0.7, 1.1, 3.3, 4.9, 1e-9, 1e99 / 7]) {
       for (const bits of [2, 13, 23, 29]) {
         const task = taskOf({ type: 'fixed', clip, bits, weighted: 3 }, 2)
-        const { lanes } = await createEncoder(task).encode([clip, -clip], { weight: 3, random: upward })
+        const { lanes } = await createEncoder(task, 1).encode([clip, -clip], { weight: 3, random: upward })
         assert.deepEqual(Array.from(lanes), [2 ** bits - 1, 0, 3, 0], `clip ${clip}, ${bits} bits`)
       }
     }
@@ -128,7 +128,7 @@ describe('fixed point', () => {
     const task = taskOf({ type: 'fixed', clip: 1.5, bits: 2 }, 3)
     const encode = async (byte: number): Promise<Lanes> => {
       const random = (length: number): Uint8Array => new Uint8Array(length).fill(byte)
-      return (await createEncoder(task).encode([-1, 0, 1.49], { random })).lanes
+      return (await createEncoder(task, 1).encode([-1, 0, 1.49], { random })).lanes
     }
     assert.deepEqual(Array.from(await encode(0)), [1, 2, 3, 0])
     assert.deepEqual(Array.from(await encode(255)), [0, 1, 2, 0])
@@ -140,7 +140,7 @@ describe('fixed point', () => {
     const random = seeded()
     for (const up of [0.1, 0.5, 0.93]) {
       const value = (1 + up) / 3 - 0.5
-      const { lanes } = await createEncoder(task).encode(new Float64Array(count).fill(value), { random })
+      const { lanes } = await createEncoder(task, 1).encode(new Float64Array(count).fill(value), { random })
       const raised = Array.from(lanes.subarray(0, count)).reduce((sum, level) => sum + level - 1, 0)
       // Six standard deviations of a binomial.
       assert.ok(Math.abs(raised - count * up) < 6 * Math.sqrt(count * up * (1 - up)), `${raised} of ${count} at ${up}`)
@@ -152,7 +152,7 @@ describe('fixed point', () => {
     const task = taskOf({ type: 'fixed', clip: 0.5, bits: 2 }, count)
     const zeros = new Float32Array(count)
     const encode = async (random?: (length: number) => Uint8Array): Promise<string> =>
-      Buffer.from((await createEncoder(task).encode(zeros, { random })).lanes.buffer).toString('hex')
+      Buffer.from((await createEncoder(task, 1).encode(zeros, { random })).lanes.buffer).toString('hex')
     const first = await encode()
     assert.notEqual(first, await encode())
     const chunk = 2 * 2 ** 14 * 2
@@ -163,13 +163,13 @@ describe('fixed point', () => {
   it('takes random bytes at any place in a buffer, and refuses too few', async () => {
     const task = taskOf({ type: 'fixed', clip: 1.5, bits: 2 }, 1)
     const odd = (length: number): Uint8Array => new Uint8Array(length + 1).fill(255).subarray(1)
-    assert.equal((await createEncoder(task).encode([0], { random: odd })).lanes[0], 1)
-    await assert.rejects(createEncoder(task).encode([0], { random: () => new Uint8Array(3) }), RangeError)
+    assert.equal((await createEncoder(task, 1).encode([0], { random: odd })).lanes[0], 1)
+    await assert.rejects(createEncoder(task, 1).encode([0], { random: () => new Uint8Array(3) }), RangeError)
   })
 
   it('shows everyone how much was clipped, and a member how much of its own', async () => {
     const task = taskOf({ type: 'fixed', clip: 1 }, 4)
-    const encoder = createEncoder(task)
+    const encoder = createEncoder(task, 1)
     const one = await encoder.encode([1.0001, -5, 1, -1])
     const other = await encoder.encode([0, 0, 0, 0])
     assert.equal(one.clippedFraction, 0.5)
@@ -180,9 +180,9 @@ describe('fixed point', () => {
 
   it('puts the weight behind the elements and the clipped fraction last', async () => {
     const task = taskOf({ type: 'fixed', clip: 1, bits: 8, weighted: 200 }, 2)
-    const { lanes } = await createEncoder(task).encode([9, 9], { weight: 150 })
+    const { lanes } = await createEncoder(task, 1).encode([9, 9], { weight: 150 })
     assert.deepEqual(Array.from(lanes.subarray(2)), [150, 255])
-    assert.equal((await createEncoder(task).encode([0, 0])).lanes[2], 1)
+    assert.equal((await createEncoder(task, 1).encode([0, 0])).lanes[2], 1)
   })
 
   it('refuses weights that are not whole numbers from 1 to W, and any weight of a task without', async () => {
@@ -252,13 +252,13 @@ describe('a vector', () => {
     const numbers = [5, 0, 7]
     const big = BigInt64Array.from(numbers, BigInt)
     for (const task of [real, whole]) {
-      const wanted = (await createEncoder(task).encode(numbers)).lanes
+      const wanted = (await createEncoder(task, 1).encode(numbers)).lanes
       for (const Type of [Float32Array, Float64Array, Int32Array, Uint32Array]) {
-        assert.deepEqual((await createEncoder(task).encode(Type.from(numbers))).lanes, wanted)
+        assert.deepEqual((await createEncoder(task, 1).encode(Type.from(numbers))).lanes, wanted)
         const part = Type.from([1, ...numbers, 2]).subarray(1, 4)
-        assert.deepEqual((await createEncoder(task).encode(part)).lanes, wanted)
+        assert.deepEqual((await createEncoder(task, 1).encode(part)).lanes, wanted)
       }
-      assert.deepEqual((await createEncoder(task).encode(big)).lanes, wanted)
+      assert.deepEqual((await createEncoder(task, 1).encode(big)).lanes, wanted)
     }
   })
 
@@ -313,9 +313,9 @@ describe('a vector', () => {
     const pause = async (): Promise<void> => void pauses++
     const vector = new Uint32Array(length).fill(3)
     vector[length - 1] = 7
-    const { lanes } = await createEncoder(task).encode(vector, { pause })
+    const { lanes } = await createEncoder(task, 1).encode(vector, { pause })
     assert.equal(pauses, 2)
-    const { values } = await createEncoder(task).decode(lanes, 1, { pause })
+    const { values } = await createEncoder(task, 1).decode(lanes, 1, { pause })
     assert.equal(pauses, 4)
     assert.deepEqual(
       Buffer.compare(Buffer.from(values.buffer), Buffer.from(BigInt64Array.from(vector, BigInt).buffer)),
@@ -327,7 +327,7 @@ describe('a vector', () => {
 describe('decoding', () => {
   it('refuses a sum of another length or of an impossible number of members', async () => {
     const task = taskOf({ type: 'integer', max: 7 }, 3)
-    const encoder = createEncoder(task)
+    const encoder = createEncoder(task, 1)
     await assert.rejects(encoder.decode(new Uint16Array(4), 1), RangeError)
     for (const included of [0, 6, 1.5]) await assert.rejects(encoder.decode(new Uint16Array(3), included), RangeError)
   })
@@ -335,12 +335,12 @@ describe('decoding', () => {
   it('reads lanes mod 2^w', async () => {
     const task = taskOf({ type: 'integer', max: 7 }, 3)
     const garbage = 2 ** task.bits
-    const { values } = await createEncoder(task).decode(Uint16Array.of(5 + garbage, 6 + 3 * garbage, 7), 1)
+    const { values } = await createEncoder(task, 1).decode(Uint16Array.of(5 + garbage, 6 + 3 * garbage, 7), 1)
     assert.deepEqual(values, BigInt64Array.of(5n, 6n, 7n))
   })
 
   it('keeps one mean', async () => {
-    const sum = await createEncoder(taskOf({ type: 'integer', max: 7 }, 1)).decode(Uint16Array.of(5), 2)
+    const sum = await createEncoder(taskOf({ type: 'integer', max: 7 }, 1), 1).decode(Uint16Array.of(5), 2)
     assert.deepEqual(sum.mean, Float64Array.of(2.5))
     assert.equal(sum.mean, sum.mean)
   })

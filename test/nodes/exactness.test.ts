@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { compareWithPlainSum } from '../../nodes/local-network/exactness.ts'
+import { compareWithPlainSum, plainEncoding } from '../../nodes/local-network/exactness.ts'
 import { generateInput, reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import { checkElements } from '../../nodes/local-network/inputs.ts'
 import { writeNpy } from '../../nodes/npy.ts'
@@ -71,8 +71,8 @@ describe('the comparison with the plain sum', () => {
     ]
     for (const encoding of encodings) {
       const task = taskOf(encoding, 500)
-      const encoder = createEncoder(task)
-      const inputs = [0, 1, 2].map((member) => generateInput(task.encoding, 500, reproducible('test', member)))
+      const encoder = createEncoder(task, 1)
+      const inputs = [0, 1, 2].map((member) => generateInput(plainEncoding(task), 500, reproducible('test', member)))
       const lanes = await Promise.all(inputs.map((values) => encoder.encode(values)))
       const sum = lanes[0].lanes.map((lane, at) => lane + lanes[1].lanes[at] + lanes[2].lanes[at])
       const { values } = await encoder.decode(sum, 3)

@@ -250,11 +250,11 @@ export class Simulation {
     )
   }
 
-  async sum(index: number, { sum, included, epoch }: RoundOutcome): Promise<Decoded> {
+  async sum(index: number, { round, sum, included, epoch }: RoundOutcome): Promise<Decoded> {
     const { vectors } = this.peers[index]
     const packed = await vectors.readRange(sum!, 0, (await vectors.size(sum!))!)
     const { laneCount, bits } = this.terms(epoch)
-    return createEncoder(this.terms(epoch)).decode(unpack(packed, laneCount, bits), included.length)
+    return createEncoder(this.terms(epoch), round).decode(unpack(packed, laneCount, bits), included.length)
   }
 
   /** Signs what a corrupt member makes up; not in the ledger. */
@@ -305,7 +305,7 @@ export class Simulation {
       links,
       input: async (round, _signal, terms) =>
         this.#settings.contributes(index, round)
-          ? { lanes: async () => (await createEncoder(terms).encode(this.inputs[index])).lanes }
+          ? { lanes: async () => (await createEncoder(terms, round).encode(this.inputs[index])).lanes }
           : undefined,
       contextHash: () => this.#settings.contextHash(index),
       closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome))

@@ -208,7 +208,7 @@ describe('a task file', () => {
     const cases: [unknown, RegExp][] = [
       [undefined, /must be an object/],
       ['name: x', /must be an object/],
-      [{}, /name is missing; members is missing; length is missing; and 1 more$/],
+      [{}, /name is missing; members is missing; length is missing$/],
       [{ ...fixed, name: 'Word Counts' }, /: name must be 1 to 64 characters of a-z, 0-9 and -$/],
       [{ ...fixed, name: 'a'.repeat(65) }, /: name must be/],
       [{ ...fixed, name: 5 }, /: name must be a text$/],
@@ -238,6 +238,14 @@ describe('a task file', () => {
       [{ ...fixed, randomness: 'ff' }, /: randomness must be 32 bytes in hex/]
     ]
     for (const [input, sentence] of cases) assert.match(refused(input), sentence)
+  })
+
+  it('is refused without an encoding or privacy, and with both', () => {
+    const { encoding, ...bare } = fixed
+    assert.match(refused(bare), /: encoding is missing$/)
+    const privacy = { noiseMultiplier: 1, delta: 1e-5 }
+    assert.match(refused({ ...bare, encoding, privacy }), /: encoding cannot stand beside privacy/)
+    assert.match(refused({ ...bare, privacy: { delta: 1e-5 } }), /: privacy\.noiseMultiplier is missing/)
   })
 
   it('is refused with an unknown field, and told which one was meant', () => {
