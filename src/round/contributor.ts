@@ -410,7 +410,7 @@ async function checkSum(
   round.views.shown('data')
   await round.reach('sum')
   const { decided } = round
-  if (decided === undefined || decided.attempt.sum !== undefined) return round.drainVector(frames)
+  if (decided === undefined || decided.attempt.sum !== undefined) return round.drainVector(frames, round.sumShape)
   const { attempt, cut, book } = decided
   if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
     throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })

@@ -1,6 +1,8 @@
 import { MessageError } from '../errors.ts'
 import { deal, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
+import { drawGroups } from '../membership/groups.ts'
+import type { Groups } from '../membership/groups.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import type { RosterChange } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
@@ -461,7 +463,15 @@ export class Member {
         : undefined
     // One that was shown another cut, set or book than the rest, and then nothing more, learns of it here.
     if (header !== undefined) round?.saw(header)
-    return outcomeOf(decision, { header, round, roster, me, task, durationMs: this.#ports.clock.now() - began })
+    const durationMs = this.#ports.clock.now() - began
+    const groups = round?.rules.groups ?? (await this.#groupsOf(decision.round))
+    return outcomeOf(decision, { header, round, roster, me, task, groups, durationMs })
+  }
+
+  async #groupsOf(round: number): Promise<Groups | undefined> {
+    const { groups } = this.task
+    const beacon = groups && (await this.#chronicle.beaconOf(round))
+    return beacon && drawGroups(this.roster, { beacon, round, count: groups.count })
   }
 
   #sumHeader(decided: DecidedSum): Promise<Message<'SumHeader'> | undefined> {

@@ -1,4 +1,5 @@
 import { decodeSet } from '../membership/member-set.ts'
+import type { Groups } from '../membership/groups.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
 import type { Message } from './messages.ts'
@@ -21,6 +22,8 @@ export interface RoundOutcome {
   dropped: number[]
   /** Members that were out before the masking set. */
   missing: number[]
+  /** The group of each member, where sums are per group. */
+  groups?: readonly number[]
   /** What became of this member's input, if it had one in the round. */
   input: 'summed' | 'not included' | 'burned' | 'none'
   /** Name of the packed sum in the vector store; undefined while it is not here. */
@@ -43,13 +46,14 @@ interface Seen {
   roster: Roster
   me: number
   task: Task
+  groups: Groups | undefined
   durationMs: number
 }
 
 /** What a closing decision means to this member. */
 export function outcomeOf(
   { round: number, body, encoded }: Message<'Decision'>,
-  { header, round, roster, me, task, durationMs }: Seen
+  { header, round, roster, me, task, groups, durationMs }: Seen
 ): RoundOutcome {
   const { value, reason, commits } = body
   const summed = value.kind === 'summed'
@@ -66,6 +70,7 @@ export function outcomeOf(
     included,
     dropped: summed ? set.filter((member) => !included.includes(member)) : [],
     missing: summed ? roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
+    ...(groups === undefined ? {} : { groups: groups.of }),
     input: included.includes(me) ? 'summed' : inputOf(round, header),
     sum: header === undefined ? undefined : sumName(task.id, number),
     phaseMs: round?.phaseMs() ?? {},

@@ -54,7 +54,7 @@ export class PrivacyLedger {
    */
   async enter(round: number, terms: PrivateTask): Promise<void> {
     const releases = await this.#load()
-    const contributors = leastContributors(terms.thresholds)
+    const contributors = leastContributors(terms)
     const release = { members: terms.members.length, calibrated: contributors, contributors }
     const { budget, delta } = this.#task.encoding
     if (budget !== undefined) {

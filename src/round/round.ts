@@ -8,6 +8,7 @@ import { burnedBeacon } from '../membership/beacon.ts'
 import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
 import type { Succession } from '../membership/succession.ts'
+import { drawGroups } from '../membership/groups.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import type { Task } from '../task/task.ts'
 import { Attempt } from './attempt.ts'
@@ -25,7 +26,7 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
 import { readEmbedded, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
-import { receiveVector } from './vectors.ts'
+import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
@@ -97,7 +98,9 @@ export class Round {
   readonly next: NextRoster
   /** `burned` with the roster unchanged, as every member computes it. */
   readonly burned: Extract<Value, { kind: 'burned' }>
+  /** Of a member's vector, and of the sum: as many behind each other as there are groups. */
   readonly shape: VectorShape
+  readonly sumShape: VectorShape
   readonly views: Views
   /** The attempt that this member has been shown. */
   running?: Attempt
@@ -124,7 +127,10 @@ export class Round {
     const { task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why } = options
     const { roster, context } = rules
     this.task = task
-    this.rules = rules
+    const { groups } = task
+    const { round } = context
+    this.rules =
+      groups === undefined ? rules : { ...rules, groups: drawGroups(roster, { beacon, round, count: groups.count }) }
     this.me = me
     this.beacon = beacon
     this.contextHash = contextHash
@@ -141,6 +147,7 @@ export class Round {
     })
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
     this.shape = { elements: task.laneCount, bits: task.bits }
+    this.sumShape = sumShapeOf(task)
     this.#input = input
     this.#convictions = options.convictions
     this.#witness = new Witness(rules)
@@ -410,13 +417,13 @@ export class Round {
   async storeSum(header: Message<'SumHeader'>, frames: AsyncIterator<Frame>): Promise<void> {
     const { cut, root } = header.body
     const owner = { attemptId: cut.attemptId, member: this.rules.roster.members.length, root }
-    await receiveVector(frames, this.ports.vectors, this.sumName, owner, this.shape, { sync: true })
+    await receiveVector(frames, this.ports.vectors, this.sumName, owner, this.sumShape, { sync: true })
     await this.ports.journal.put(this.sumKey, header.encoded)
   }
 
   /** Reads a vector that nobody needs to its end, so that the conversation can go on. */
-  async drainVector(frames: AsyncIterator<Frame>): Promise<void> {
-    const expected = packedLength(this.shape.elements, this.shape.bits)
+  async drainVector(frames: AsyncIterator<Frame>, { elements, bits } = this.shape): Promise<void> {
+    const expected = packedLength(elements, bits)
     for (let received = 0; received < expected;) {
       const next = await frames.next()
       if (next.done === true || next.value.kind !== 'data' || next.value.payload.length === 0)

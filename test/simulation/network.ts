@@ -1,4 +1,5 @@
 import { createEncoder } from '../../src/encoding/encoder.ts'
+import { decodeGroups, total } from '../../src/encoding/groups.ts'
 import type { Decoded } from '../../src/encoding/encoder.ts'
 import { unpack } from '../../src/encoding/packing.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
@@ -8,6 +9,7 @@ import { channelPair } from '../../src/round/channel.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import type { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
+import { sumShapeOf } from '../../src/round/vectors.ts'
 import { Participant } from '../../src/round/participant.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -30,6 +32,7 @@ export interface SimulationOptions {
   threat?: { corrupt?: number; dropout?: number }
   /** Who may join later; see `identities.ts`. */
   admission?: SimulatedTerms['admission']
+  groups?: SimulatedTerms['groups']
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
@@ -58,7 +61,7 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission'>> &
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups'>> &
   Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
@@ -114,7 +117,7 @@ export class Simulation {
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
-  static async create({ threat = {}, admission, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({ threat = {}, admission, groups, ...options }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
@@ -136,7 +139,8 @@ export class Simulation {
       members: settings.members,
       length: settings.length,
       threat,
-      admission
+      admission,
+      groups
     })
     return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
   }
@@ -250,11 +254,14 @@ export class Simulation {
     )
   }
 
-  async sum(index: number, { round, sum, included, epoch }: RoundOutcome): Promise<Decoded> {
+  async sum(index: number, { round, sum, included, epoch, groups }: RoundOutcome): Promise<Decoded> {
     const { vectors } = this.peers[index]
     const packed = await vectors.readRange(sum!, 0, (await vectors.size(sum!))!)
-    const { laneCount, bits } = this.terms(epoch)
-    return createEncoder(this.terms(epoch), round).decode(unpack(packed, laneCount, bits), included.length)
+    const task = this.terms(epoch)
+    const { elements, bits } = sumShapeOf(task)
+    const lanes = unpack(packed, elements, bits)
+    if (groups === undefined) return createEncoder(task, round).decode(lanes, included.length)
+    return total(await decodeGroups(task, round, lanes, included, groups))
   }
 
   /** Signs what a corrupt member makes up; not in the ledger. */
