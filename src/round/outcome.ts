@@ -65,7 +65,8 @@ export function outcomeOf(
     status: summed ? 'summed' : 'burned',
     ...(summed ? {} : { reason }),
     aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? me,
-    views: (round?.views.current ?? commits.view) + 1,
+    // One that was cut off meanwhile may not have begun the view in which the others decided.
+    views: Math.max(round?.views.current ?? 0, commits.view) + 1,
     attempts: (round?.attemptNumber ?? 0) + 1,
     included,
     dropped: summed ? set.filter((member) => !included.includes(member)) : [],
