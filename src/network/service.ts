@@ -21,9 +21,11 @@ import type { RoundHandler, SessionComponents } from './session.ts'
 
 /** What the service uses of a libp2p node. */
 export interface SecureAggregationComponents extends SessionComponents {
+  /** Where the host application measures itself: rounds closed, by outcome. */
   metrics?: Metrics
 }
 
+/** Which tasks a node takes part in, and what they may use of it. */
 export interface SecureAggregationInit {
   /** The tasks that this node is a member of, or is to become one of where their admission policy lets it. */
   tasks: Array<Task | TaskInput>
@@ -59,8 +61,11 @@ export interface SecureAggregationEvents {
 
 /** A member broke the protocol, and leads no more in this epoch. */
 export interface EvidenceDetail {
+  /** The task's id. */
   task: string
+  /** The round in which it did. */
   round: number
+  /** What it did. */
   kind: EvidenceKind
   /** Its peer id. */
   culprit: string
@@ -117,6 +122,7 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
     for (const [id, { isOver, task }] of this.#sessions) if (isOver) this.#sessions.set(id, this.#begin(task))
   }
 
+  /** Listens and speaks, once the transports do. */
   async afterStart(): Promise<void> {
     for (const session of this.#sessions.values()) await session.start()
   }
@@ -126,6 +132,7 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
     await Promise.all([...this.#sessions.values()].map((session) => session.stop()))
   }
 
+  /** Nothing is left to stop: `beforeStop` has. */
   stop(): void {}
 
   /**

@@ -25,6 +25,7 @@ import type { AnnouncementComponents } from './gossip.ts'
 import { Streams } from './streams.ts'
 import type { StreamComponents } from './streams.ts'
 
+/** What each task uses of a libp2p node. */
 export interface SessionComponents extends StreamComponents, AnnouncementComponents {
   peerId: PeerId
   privateKey: PrivateKey
