@@ -16,7 +16,7 @@ export class SecureAggregationError extends Error {
 /** The task cannot be run as it is written: an infeasible threat, more than 32 bits, a field out of range. */
 export class TaskError extends SecureAggregationError {
   static override name = 'TaskError'
-  declare readonly code: 'TASK_INVALID' | 'THREAT_INFEASIBLE' | 'BITS_EXCEEDED' | 'TASK_UNKNOWN'
+  declare readonly code: 'TASK_INVALID' | 'THREAT_INFEASIBLE' | 'BITS_EXCEEDED' | 'TASK_UNKNOWN' | 'NOT_A_MEMBER'
   constructor(code: TaskError['code'], message: string, options?: { cause?: unknown }) {
     super(code, message, options)
   }
