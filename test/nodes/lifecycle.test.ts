@@ -60,7 +60,7 @@ describe('a daemon that is told to end', () => {
   const file = (number: number): string => join(members.folders[number], 'node.yaml')
 
   before(async () => {
-    members = await makeMembers(folder(), 4)
+    members = await makeMembers(folder(), 4, { deadline: 5 })
     await run(0, [])
     const bootstrap = [await processes[0].ready()]
     for (const number of [1, 2]) await run(number, bootstrap)
