@@ -79,7 +79,10 @@ export class BallotError extends SecureAggregationError {
 /** What became of an input that is in no sum that was delivered. */
 export class RoundError extends SecureAggregationError {
   static override name = 'RoundError'
-  /** NOT_INCLUDED: never opened, safe to contribute again. BURNED: contributing the same values again can reveal a difference. */
+  /**
+   * NOT_INCLUDED: never opened, safe to contribute again. BURNED: it may have left, and contributing the same values again
+   * can reveal a difference. STOPPED: the node is not running, and nothing of it has left.
+   */
   declare readonly code: 'NOT_INCLUDED' | 'BURNED' | 'NO_QUORUM' | 'STOPPED'
   readonly round: number
   constructor(code: RoundError['code'], message: string, round: number) {

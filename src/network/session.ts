@@ -138,7 +138,7 @@ export class Session {
       convicted: (evidence) => options.convicted(evidence),
       epoch: (roster) => {
         options.epoch?.(roster)
-        if (!this.participant.hasPlace) this.#contributions.rejectAll(this.#noPlace)
+        if (!this.participant.hasPlace) this.#contributions.rejectWaiting(this.#noPlace)
         // An input that waited outside is due with the first round inside.
         if (this.#contributions.size > 0) void this.member.want().catch(refused)
       }
@@ -155,7 +155,9 @@ export class Session {
   async stop(): Promise<void> {
     this.#running = false
     this.#stop.abort(new Error('the service has stopped'))
-    this.#contributions.rejectAll(this.#stopped)
+    this.#contributions.rejectAll(({ round, masked }) =>
+      masked === true ? burned(round!, 'was left when the node stopped') : this.#stopped
+    )
     await this.participant.stop()
     this.#announcements.stop()
     await this.#streams.stop()
@@ -204,7 +206,7 @@ export class Session {
     if (!this.#running) throw this.#stopped
     if (!this.participant.hasPlace) throw this.#noPlace
     const summed = this.#contributions.add(input, options)
-    void this.member.want().catch((error: Error) => this.#contributions.rejectAll(error))
+    void this.member.want().catch((error: Error) => this.#contributions.rejectWaiting(error))
     return summed
   }
 
@@ -252,11 +254,14 @@ export class Session {
   /** It is in no sum of this round: it waits for the next. */
   #giveBack(one: Contribution, round: number): void {
     one.round = undefined
+    one.masked = false
     this.#tell(one, 'secagg:again', { round })
   }
 
   #reached(phase: Phase, round: number, leading: boolean): Promise<void> | void {
-    this.#tell(this.#contributions.of(round), 'secagg:phase', { round, phase })
+    const one = this.#contributions.of(round)
+    if (one !== undefined && phase === 'mask') one.masked = true
+    this.#tell(one, 'secagg:phase', { round, phase })
     return this.#options.observer.phase?.(phase, round, leading)
   }
 
@@ -291,10 +296,14 @@ export class Session {
         status === 'summed'
           ? 'was summed, and its sum cannot be had'
           : `was burned (${outcome.reason ?? 'no reason given'})`
-      const sentence = `round ${round} ${why}; contributing the same values again can reveal a difference`
-      if (input === 'burned') one.reject(new RoundError('BURNED', sentence, round))
+      if (input === 'burned') one.reject(burned(round, why))
       else await this.sum(outcome).then(one.resolve, one.reject)
     }
     if (this.#contributions.size > 0 && this.#running) await this.member.want()
   }
+}
+
+function burned(round: number, why: string): RoundError {
+  const sentence = `round ${round} ${why}; contributing the same values again can reveal a difference`
+  return new RoundError('BURNED', sentence, round)
 }
