@@ -5,7 +5,6 @@ import { taskOf } from '../membership/roster-change.ts'
 import type { RosterChange } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
-import { readAbsence } from './absences.ts'
 import { Ballot } from './ballot.ts'
 import { authenticate, authenticatePeer, checkDecision } from './certificates.ts'
 import { closingValue } from './chain.ts'
@@ -19,6 +18,7 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { RoundOutcome } from './outcome.ts'
+import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
@@ -356,7 +356,7 @@ export class Member {
         deck,
         succession: this.#chronicle.succession,
         changes: {
-          rules: { task: this.#options.task, readAbsence: (encoded) => readAbsence(encoded, task, rules.roster) },
+          rules: changeRules(this.#options.task, this.#chronicle),
           keep: (next) => this.#chronicle.keep(next),
           wanted: (isHere) => this.#options.wanted(isHere)
         },

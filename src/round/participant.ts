@@ -6,7 +6,7 @@ import type { RosterChange } from '../membership/roster-change.ts'
 import { parsePeer } from '../membership/roster.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
-import { absentees, readAbsence } from './absences.ts'
+import { absentees } from './absences.ts'
 import { authenticate } from './certificates.ts'
 import { Chronicle } from './chronicle.ts'
 import { Convictions } from './convictions.ts'
@@ -16,6 +16,7 @@ import { Member } from './member.ts'
 import type { MemberOptions } from './member.ts'
 import { Petitions } from './petitions.ts'
 import type { Channel, Frame } from './ports.ts'
+import { changeRules, removals } from './removals.ts'
 import type { Ports } from './round.ts'
 
 /** How a peer reaches the others, named by their peer ids: indices are different in every epoch. */
@@ -40,7 +41,7 @@ const outsideRecord = (taskId: string) => `${taskId}/left`
 
 /**
  * One peer in one task, from epoch to epoch: a member while the roster has it, else one that follows what the members
- * decide, and asks to be let in where the task may admit it (§7). Whoever has left does not ask again.
+ * decide, and asks to be let in where the task may admit it (§7). Whoever has left, or was removed, does not ask again.
  */
 export class Participant {
   readonly task: Task
@@ -123,6 +124,7 @@ export class Participant {
   /** Whether this peer has a reason to be connected: a member now or soon, suspended, or one that may be admitted. */
   expects(peer: string): boolean {
     const { roster, pending } = this.chronicle.succession
+    if (roster.isRemoved(peer)) return false
     return (
       [roster, ...(pending === undefined ? [] : [pending.roster])].some(
         (one) => one.indexOf(peer) >= 0 || one.isSuspended(peer)
@@ -238,9 +240,9 @@ export class Participant {
 
   async #wanted(isHere: (member: number) => boolean): Promise<RosterChange | undefined> {
     const { task, chronicle } = this
-    const { roster } = this
     const away = await absentees({ task, chronicle, journal: this.#options.ports.journal }, isHere)
-    return this.#petitions.change(away, { task, readAbsence: (encoded) => readAbsence(encoded, task, roster) })
+    const culprits = removals(this.#convictions.all, chronicle)
+    return this.#petitions.change({ ...away, removals: culprits }, changeRules(task, chronicle))
   }
 
   #takePetition(message: Message<'RosterRequest'> | Message<'RosterVouch'>): boolean {
@@ -265,6 +267,7 @@ export class Participant {
     if (this.#leaves) return roster.indexOf(id) >= 0 || roster.isSuspended(id) ? 'leave' : undefined
     if (roster.indexOf(id) >= 0) return undefined
     if (roster.isSuspended(id)) return 'return'
+    if (roster.isRemoved(id)) return undefined
     return this.isOpen || task.admission?.allow?.includes(id) === true ? 'join' : undefined
   }
 
@@ -280,7 +283,7 @@ export class Participant {
   async #askAgainAndAgain(): Promise<void> {
     const { ports } = this.#options
     const { signal } = this.#stop
-    while (!signal.aborted && (this.#wish !== undefined || this.#member.me < 0)) {
+    while (!signal.aborted && !this.roster.isRemoved(this.id) && (this.#wish !== undefined || this.#member.me < 0)) {
       if (this.#member.me < 0) await this.#followMembers()
       if (this.#wish !== undefined) await this.#tellWish(this.#wish)
       await ports.clock.sleep(this.task.deadlineMs, signal).catch(() => {})

@@ -129,6 +129,34 @@ describe('a network whose members come and go', function () {
     assert.ok((await round(simulation, number)).ids.includes(simulation.peers[2].id))
   })
 
+  it('takes a member out that broke the protocol, and lets it in never again, though it is on the list', async () => {
+    const adversaries = [{ who: 1, as: 'DoubleVotes' as const }]
+    const terms = { threat: { corrupt: 0.2, dropout: 0.2 }, admission: { allow: [0, 1, 2, 3, 4, 5, 6] } }
+    const simulation = await Simulation.create({ members: 7, seed: 8, adversaries, ...terms })
+    const { id } = simulation.peers[1]
+    let number = 1
+    for (; simulation.peers[0].participant.roster.epoch === 0; number++) {
+      assert.ok(number < 4, 'it is decided with the first round and takes effect with the second')
+      await round(simulation, number)
+    }
+    await pass(simulation, 30_000)
+    assert.ok(simulation.peers[0].participant.roster.isRemoved(id))
+    await simulation.peers[1].participant.join()
+    for (const end = number + 3; number < end; number++) {
+      const { ids, epoch } = await round(simulation, number)
+      assert.deepEqual([epoch, ids.length, ids.includes(id)], [1, 6, false])
+    }
+  })
+
+  it('leaves a member in its place that broke the protocol where too few would be left without it', async () => {
+    const adversaries = [{ who: 1, as: 'DoubleVotes' as const }]
+    const terms = { corrupt: 0.2, dropout: 0.2 }
+    const simulation = await Simulation.create({ members: 6, seed: 8, adversaries, threat: terms })
+    for (let number = 1; number <= 3; number++) assert.equal((await round(simulation, number)).epoch, 0)
+    const { evidence, roster } = simulation.peers[0].member
+    assert.deepEqual([evidence.map(({ culprit }) => culprit), roster.members.length], [[1], 6])
+  })
+
   it('takes a member back that slept through many epochs: it verifies the chain from the one that it knew', async () => {
     const allow = [20, 21, 22]
     const simulation = await Simulation.create({ members: 5, seed: 5, threat, admission: { allow } })
@@ -213,20 +241,22 @@ describe('a network whose members come and go', function () {
     const newcomer = simulation.peers[await simulation.add(20)]
     const dealt = deal(initialDeck(), [0, 1, 2, 3], 4)
     const kept: Roster[] = []
-    const readAbsence = (): never => assert.fail('there are no absences')
+    const none = (): never => assert.fail('there are no absences and no evidence')
+    const rules = { task, readAbsence: none, readRemoval: none }
     const next = new NextRoster({
       round: 1,
       succession: chronicle.succession,
       dealt,
-      rules: { task, readAbsence },
+      rules,
       keep: async (roster) => void kept.push(roster),
       wanted: async () => undefined
     })
     const to = { taskId: task.idBytes, rosterHash: chronicle.roster.hash }
     const { bytes } = parsePeer(newcomer.id)
     const request = await signRequest('join', bytes, to, (envelope) => simulation.signAs(4, envelope))
-    const change = { joins: [{ request, vouches: [] }], leaves: [], returns: [], suspensions: [], absences: [] }
-    const roster = applyChange(chronicle.roster, change, { task, readAbsence })
+    const nothing = { leaves: [], returns: [], suspensions: [], absences: [], removals: [] }
+    const change: RosterChange = { joins: [{ request, vouches: [] }], ...nothing }
+    const roster = applyChange(chronicle.roster, change, rules)
     const proposal = (rosterHash: Uint8Array, shown: RosterChange | null): Body<'Proposal'> => ({
       agreement: 'closing',
       view: 0,

@@ -74,7 +74,7 @@ function checkHeaders(
   { ledger, peers }: Pick<Simulation, 'ledger' | 'peers'>
 ): void {
   const { headers, cut } = proposal.body
-  const { roster } = peers[0].member
+  const roster = peers[0].participant.chronicle.rosterOf(proposal.epoch)!
   const read = headers.map((header) => decodeMessage(header) as Message<'MaskedHeader'>)
   assert.deepEqual(
     read.map(({ from }) => from),
