@@ -38,6 +38,7 @@ export interface ParticipantOptions extends Pick<
 }
 
 const outsideRecord = (taskId: string) => `${taskId}/left`
+const vouchedPrefix = (taskId: string) => `${taskId}/vouched/`
 
 /**
  * One peer in one task, from epoch to epoch: a member while the roster has it, else one that follows what the members
@@ -89,9 +90,13 @@ export class Participant {
   async start(): Promise<void> {
     await this.chronicle.load()
     await this.#convictions.load()
-    this.#leaves = (await this.#options.ports.journal.get(outsideRecord(this.task.id))) !== undefined
+    const { journal } = this.#options.ports
+    this.#leaves = (await journal.get(outsideRecord(this.task.id))) !== undefined
+    const prefix = vouchedPrefix(this.task.id)
+    for await (const [key] of journal.entries(prefix)) this.#vouchedFor.add(key.slice(prefix.length))
     this.#beginEpoch()
     await this.#member.start()
+    await this.#renewVouches()
     this.#ask()
   }
 
@@ -114,9 +119,10 @@ export class Participant {
     this.#ask()
   }
 
-  /** Vouches for a peer that is to become a member, in each epoch until it is. */
+  /** Vouches for a peer that is to become a member, in each epoch until it is, restarts or not. */
   async vouch(peer: string): Promise<void> {
     parsePeer(peer)
+    await this.#options.ports.journal.put(vouchedPrefix(this.task.id) + peer, new Uint8Array(1))
     this.#vouchedFor.add(peer)
     await this.#renewVouches()
   }
@@ -124,12 +130,17 @@ export class Participant {
   /** Whether this peer has a reason to be connected: a member now or soon, suspended, or one that may be admitted. */
   expects(peer: string): boolean {
     const { roster, pending } = this.chronicle.succession
-    if (roster.isRemoved(peer)) return false
+    if (this.isBarred(peer)) return false
     return (
       [roster, ...(pending === undefined ? [] : [pending.roster])].some(
         (one) => one.indexOf(peer) >= 0 || one.isSuspended(peer)
       ) || this.task.admission?.allow?.includes(peer) === true
     )
+  }
+
+  /** Whether this peer was removed for breaking the protocol. */
+  isBarred(peer: string): boolean {
+    return this.roster.isRemoved(peer)
   }
 
   /** Whether anybody may come to ask, for whom members can vouch. */
@@ -318,8 +329,9 @@ export class Participant {
     if (this.#member.me < 0) return
     const { bytes } = parsePeer(this.id)
     for (const peer of [...this.#vouchedFor]) {
-      if (this.roster.indexOf(peer) >= 0) {
+      if (this.roster.indexOf(peer) >= 0 || this.roster.isRemoved(peer)) {
         this.#vouchedFor.delete(peer)
+        await ports.journal.delete(vouchedPrefix(this.task.id) + peer)
         continue
       }
       const body = await signVouch(bytes, parsePeer(peer).bytes, this.#to, ports.sign)

@@ -91,6 +91,20 @@ describe('a network whose members come and go', function () {
     assert.ok((await round(simulation, 5)).ids.includes(simulation.peers[known].id))
   })
 
+  it('counts a vouch after the process that gave it was started again, though nobody else had heard of it', async () => {
+    const simulation = await Simulation.create({ members: 4, seed: 9, threat, admission: { vouches: 1 } })
+    const { id } = simulation.peers[await simulation.add(21)]
+    simulation.killAtStep(2, 1)
+    void simulation.peers[2].participant.vouch(id)
+    await pass(simulation, 1000)
+    assert.equal(simulation.peers[2].alive, false, 'it died when the vouch was on its disk, and before it was said')
+    simulation.restart(2)
+    await pass(simulation, 1000)
+    for (let number = 1; number <= 3; number++) await round(simulation, number)
+    await pass(simulation, 30_000)
+    assert.ok(simulation.peers[0].participant.roster.indexOf(id) >= 0)
+  })
+
   it('goes on without a member that leaves, which takes no more part and follows no more', async () => {
     const simulation = await Simulation.create({ members: 5, seed: 3, threat })
     await simulation.peers[3].participant.leave()
