@@ -98,7 +98,8 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
           }),
         convicted: (evidence) => {
           const { round, kind } = evidence
-          const culprit = session.member.roster.members[evidence.culprit].id
+          const { chronicle } = session.participant
+          const culprit = chronicle.rosterOf(evidence.epoch)!.members[evidence.culprit].id
           const detail = { task: task.id, round, kind, culprit, evidence: encodeEvidence(evidence) }
           this.safeDispatchEvent('evidence', { detail })
         },

@@ -407,7 +407,10 @@ export class Member {
     this.#running = undefined
     round.views.end(new Error(`round ${later.round} is closed`))
     round.wipe()
-    const outcome = await this.#outcome(later, (view) => round.leader(view), { round, began })
+    const { task, roster, me } = this
+    const durationMs = this.#ports.clock.now() - began
+    const leader = (view: number): number => round.leader(view)
+    const outcome = outcomeOf(later, { header: undefined, round, leader, roster, me, task, durationMs })
     await round.erase()
     const input = mayHaveMasked(round) ? 'burned' : 'not included'
     this.#options.closed?.({
@@ -415,6 +418,8 @@ export class Member {
       round: round.rules.context.round,
       status: 'burned',
       reason: 'this member was away when the round was closed',
+      dropped: [],
+      missing: [],
       input,
       sum: undefined
     })
@@ -494,6 +499,8 @@ export class Member {
   }
 
   async #toldOfEvidence(): Promise<Uint8Array[]> {
+    // Of a peer outside nobody takes an announcement.
+    if (this.me < 0) return []
     const told: Uint8Array[] = []
     let left = MAX_CATCH_UP_BYTES
     for (const evidence of this.evidence.filter(({ epoch }) => epoch === this.roster.epoch)) {

@@ -10,6 +10,7 @@ import { absentees } from './absences.ts'
 import { authenticate } from './certificates.ts'
 import { Chronicle } from './chronicle.ts'
 import { Convictions } from './convictions.ts'
+import type { Evidence } from './evidence.ts'
 import { decodeMessage, encodeMessage } from './messages.ts'
 import type { AnyMessage, Message } from './messages.ts'
 import { Member } from './member.ts'
@@ -53,6 +54,8 @@ export class Participant {
   readonly #stop = new AbortController()
   #member: Member
   #former?: Member
+  /** Resolved when the member of another epoch has taken over. */
+  #turn = Promise.withResolvers<void>()
   #petitions: Petitions
   /** It has asked to leave, or has left. */
   #leaves = false
@@ -67,7 +70,7 @@ export class Participant {
     this.#convictions = new Convictions({
       journal: options.ports.journal,
       taskId: options.task.id,
-      tell: (evidence) => this.#member.tellEvidence(evidence)
+      tell: (evidence) => this.#tellEvidence(evidence)
     })
     this.#member = this.#begin()
     this.#petitions = new Petitions(this.task, this.roster)
@@ -102,6 +105,7 @@ export class Participant {
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'))
+    this.#turn.resolve()
     await Promise.all([this.#member.stop(), this.#former?.stop()])
   }
 
@@ -154,12 +158,13 @@ export class Participant {
    */
   check(encoded: Uint8Array): boolean {
     const message = decodeMessage(encoded)
-    if (message.epoch > this.roster.epoch) return false
+    const { epoch: now } = this.#member.roster
+    if (message.epoch > now) return false
     const { epoch, round } = message
     const roster = this.chronicle.rosterOf(epoch)!
     if (message.type === 'RosterRequest' || message.type === 'RosterVouch')
-      return epoch < this.roster.epoch || (this.#takePetition(message), true)
-    if (epoch === this.roster.epoch) this.#member.check(encoded)
+      return epoch < now || (this.#takePetition(message), true)
+    if (epoch === now) this.#member.check(encoded)
     else authenticate(message, { task: this.task.idBytes, epoch, round }, roster)
     return true
   }
@@ -168,6 +173,7 @@ export class Participant {
   async hear(peer: string, encoded: Uint8Array): Promise<void> {
     const message = decodeMessage(encoded)
     if (message.epoch > this.roster.epoch) await this.#catchUp(peer)
+    await this.#hasTurned()
     if (message.epoch > this.roster.epoch) return
     // A decision of an epoch that is over is no question: answered by another one, two peers would never stop.
     if (message.epoch < this.roster.epoch) return message.type === 'Decision' ? undefined : this.#tellEnd(peer)
@@ -180,6 +186,7 @@ export class Participant {
   }
 
   async converse(peer: string, channel: Channel): Promise<void> {
+    await this.#hasTurned()
     const from = this.roster.indexOf(peer)
     if (from >= 0) return this.#member.converse(from, channel)
     channel.abort(new MessageError('STRANGER', `${peer} is no member in epoch ${this.roster.epoch}`, { culprit: peer }))
@@ -241,8 +248,16 @@ export class Participant {
     return true
   }
 
+  /** The chain may be an epoch ahead of the member, which still tells how its last round ended: to it, indices are others. */
+  async #hasTurned(): Promise<void> {
+    while (this.#member.roster !== this.roster && !this.#stop.signal.aborted) await this.#turn.promise
+  }
+
   async #turned(ahead?: AnyMessage): Promise<void> {
-    if (!this.#beginEpoch() || this.#stop.signal.aborted) return
+    if (!this.#beginEpoch()) return
+    this.#turn.resolve()
+    this.#turn = Promise.withResolvers()
+    if (this.#stop.signal.aborted) return
     this.#options.epoch?.(this.roster)
     if (ahead?.epoch === this.roster.epoch) await this.#member.open(ahead)
     await this.#renewVouches()
@@ -254,6 +269,13 @@ export class Participant {
     const away = await absentees({ task, chronicle, journal: this.#options.ports.journal }, isHere)
     const culprits = removals(this.#convictions.all, chronicle)
     return this.#petitions.change({ ...away, removals: culprits }, changeRules(task, chronicle))
+  }
+
+  /** As a member of the epoch that it is of: in another one, indices name others, and this peer may be outside. */
+  async #tellEvidence(evidence: Evidence): Promise<void> {
+    const teller = [this.#member, this.#former].find((member) => member?.roster.epoch === evidence.epoch)
+    if (teller !== undefined && teller.me >= 0) return teller.tellEvidence(evidence)
+    this.#options.convicted?.(evidence)
   }
 
   #takePetition(message: Message<'RosterRequest'> | Message<'RosterVouch'>): boolean {
