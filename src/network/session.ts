@@ -17,6 +17,7 @@ import type { Observer, Phase } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import type { Task } from '../task/task.ts'
+import { mayConnect } from './admission.ts'
 import { systemClock } from './clock.ts'
 import { Contributions } from './contributions.ts'
 import type { ContributeOptions, Contribution, Input, Sum } from './contributions.ts'
@@ -53,9 +54,6 @@ export interface SessionOptions {
   /** A roster has taken effect. */
   epoch?(roster: Roster): void
 }
-
-/** Peers without any standing that may be connected, where members can vouch. */
-const MOST_STRANGERS = 32
 
 /** One task on one libp2p node: the member, its protocols and its gossip, and the inputs that wait for a round. */
 export class Session {
@@ -175,12 +173,8 @@ export class Session {
 
   /** Whether this peer has a reason to be connected: it is a member, now or soon, or may ask to become one. */
   expects(peer: string): boolean {
-    if (this.participant.expects(peer)) return true
-    if (!this.participant.isOpen) return false
-    // Anybody may come to be vouched for, a few at a time.
-    const connected = new Set(this.#connections().map(({ remotePeer }) => remotePeer.toString()))
-    const strangers = [...connected].filter((id) => id !== peer && !this.participant.expects(id))
-    return strangers.length < MOST_STRANGERS
+    const connected = this.#connections().map(({ remotePeer }) => remotePeer.toString())
+    return mayConnect(peer, this.participant, connected)
   }
 
   get traffic(): { sent: number; received: number } {

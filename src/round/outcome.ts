@@ -49,6 +49,8 @@ interface Seen {
   header: Message<'SumHeader'> | undefined
   /** The round, where this member took part in it. */
   round: Round | undefined
+  /** Who leads a view of it. */
+  leader: (view: number) => number
   roster: Roster
   me: number
   task: Task
@@ -58,7 +60,7 @@ interface Seen {
 /** What a closing decision means to this member. */
 export function outcomeOf(
   { round: number, body, encoded }: Message<'Decision'>,
-  { header, round, roster, me, task, durationMs }: Seen
+  { header, round, leader, roster, me, task, durationMs }: Seen
 ): RoundOutcome {
   const { value, reason, commits } = body
   const summed = value.kind === 'summed'
@@ -69,7 +71,7 @@ export function outcomeOf(
     epoch: roster.epoch,
     status: summed ? 'summed' : 'burned',
     ...(summed ? {} : { reason }),
-    aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? me,
+    aggregator: leader(summed ? commits.view : 0),
     views: (round?.views.current ?? commits.view) + 1,
     attempts: (round?.attemptNumber ?? 0) + 1,
     included,
