@@ -79,7 +79,11 @@ export class BallotError extends SecureAggregationError {
 /** What became of an input that is in no sum that was delivered. */
 export class RoundError extends SecureAggregationError {
   static override name = 'RoundError'
-  /** NOT_INCLUDED: never opened, safe to contribute again. BURNED: contributing the same values again can reveal a difference. PRIVACY_BUDGET: what the task allows is spent. */
+  /**
+   * NOT_INCLUDED: never opened, safe to contribute again. BURNED: it may have left, and contributing the same values again
+   * can reveal a difference. STOPPED: the node is not running, and nothing of it has left. PRIVACY_BUDGET: what the task allows is
+   * spent.
+   */
   declare readonly code: 'NOT_INCLUDED' | 'BURNED' | 'NO_QUORUM' | 'STOPPED' | 'PRIVACY_BUDGET'
   readonly round: number
   constructor(code: RoundError['code'], message: string, round: number) {

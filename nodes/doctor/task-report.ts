@@ -45,7 +45,8 @@ export async function withMembers(written: unknown, count: number): Promise<Task
 export async function reportTask(task: Task): Promise<TaskReport> {
   const { thresholds, bits, laneCount, encoding } = task
   const n = thresholds.members
-  const element = encoding.type === 'fixed' ? encoding.bits : Math.ceil(Math.log2(encoding.max - encoding.min + 1))
+  // Of an integer the range; otherwise the task says.
+  const element = encoding.type === 'integer' ? Math.ceil(Math.log2(encoding.max - encoding.min + 1)) : encoding.bits
   const bytes = roundBytes(task)
   const msPerMask = (await elementMs(bits)) * laneCount
   return {

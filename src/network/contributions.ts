@@ -55,6 +55,8 @@ export interface ContributeOptions extends AbortOptions, ProgressOptions<Contrib
 export interface Contribution extends Input {
   /** The round that has taken it. */
   round?: number
+  /** That round has come to where it may leave. */
+  masked?: boolean
   signal?: AbortSignal
   tell: (type: ContributeProgress['type'], detail: ContributeProgress['detail']) => void
   resolve: (sum: Sum) => void
@@ -119,8 +121,16 @@ export class Contributions {
     if (place >= 0) this.#all.splice(place, 1)
   }
 
-  /** Every vector has the same end, which is none in a sum. */
-  rejectAll(error: Error): void {
-    for (const { reject } of this.#all.splice(0)) reject(error)
+  /** No round will take what waits. */
+  rejectWaiting(error: Error): void {
+    for (const one of this.#all.filter(({ round }) => round === undefined)) {
+      this.remove(one)
+      one.reject(error)
+    }
+  }
+
+  /** Nothing more will be known of any vector. */
+  rejectAll(why: (one: Contribution) => Error): void {
+    for (const one of this.#all.splice(0)) one.reject(why(one))
   }
 }

@@ -244,9 +244,9 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
     this.safeDispatchEvent(type, { detail: { ...outcome, task: task.id } })
   }
 
-  #convicted({ task, member }: Session, evidence: Evidence): void {
+  #convicted({ task, participant }: Session, evidence: Evidence): void {
     const { round, kind } = evidence
-    const culprit = member.roster.members[evidence.culprit].id
+    const culprit = participant.chronicle.rosterOf(evidence.epoch)!.members[evidence.culprit].id
     const detail = { task: task.id, round, kind, culprit, evidence: encodeEvidence(evidence) }
     this.safeDispatchEvent('evidence', { detail })
   }

@@ -15,6 +15,7 @@ import { Participant } from '../round/participant.ts'
 import type { Observer, Phase } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
 import type { Task } from '../task/task.ts'
+import { mayConnect } from './admission.ts'
 import { systemClock } from './clock.ts'
 import { Contributions } from './contributions.ts'
 import type { ContributeOptions, Contribution, Input, Sum } from './contributions.ts'
@@ -52,9 +53,6 @@ export interface SessionOptions {
   /** A roster has taken effect. */
   epoch?(roster: Roster): void
 }
-
-/** Peers without any standing that may be connected, where members can vouch. */
-const MOST_STRANGERS = 32
 
 /** One task on one libp2p node: the member, its protocols and its gossip, and the inputs that wait for a round. */
 export class Session {
@@ -141,7 +139,7 @@ export class Session {
       convicted: (evidence) => options.convicted(evidence),
       epoch: (roster) => {
         options.epoch?.(roster)
-        if (!this.participant.hasPlace) this.#contributions.rejectAll(this.#noPlace)
+        if (!this.participant.hasPlace) this.#contributions.rejectWaiting(this.#noPlace)
         // An input that waited outside is due with the first round inside.
         if (this.#contributions.size > 0) void this.member.want().catch(refused)
       }
@@ -158,7 +156,9 @@ export class Session {
   async stop(): Promise<void> {
     this.#running = false
     this.#stop.abort(new Error('the service has stopped'))
-    this.#contributions.rejectAll(this.#stopped)
+    this.#contributions.rejectAll(({ round, masked }) =>
+      masked === true ? burned(round!, 'was left when the node stopped') : this.#stopped
+    )
     await this.participant.stop()
     this.#announcements.stop()
     await this.#streams.stop()
@@ -176,12 +176,8 @@ export class Session {
 
   /** Whether this peer has a reason to be connected: it is a member, now or soon, or may ask to become one. */
   expects(peer: string): boolean {
-    if (this.participant.expects(peer)) return true
-    if (!this.participant.isOpen) return false
-    // Anybody may come to be vouched for, a few at a time.
-    const connected = new Set(this.#connections().map(({ remotePeer }) => remotePeer.toString()))
-    const strangers = [...connected].filter((id) => id !== peer && !this.participant.expects(id))
-    return strangers.length < MOST_STRANGERS
+    const connected = this.#connections().map(({ remotePeer }) => remotePeer.toString())
+    return mayConnect(peer, this.participant, connected)
   }
 
   get traffic(): { sent: number; received: number } {
@@ -207,7 +203,7 @@ export class Session {
     if (!this.#running) throw this.#stopped
     if (!this.participant.hasPlace) throw this.#noPlace
     const summed = this.#contributions.add(input, options)
-    void this.member.want().catch((error: Error) => this.#contributions.rejectAll(error))
+    void this.member.want().catch((error: Error) => this.#contributions.rejectWaiting(error))
     return summed
   }
 
@@ -253,11 +249,14 @@ export class Session {
   /** It is in no sum of this round: it waits for the next. */
   #giveBack(one: Contribution, round: number): void {
     one.round = undefined
+    one.masked = false
     this.#tell(one, 'secagg:again', { round })
   }
 
   #reached(phase: Phase, round: number, leading: boolean): Promise<void> | void {
-    this.#tell(this.#contributions.of(round), 'secagg:phase', { round, phase })
+    const one = this.#contributions.of(round)
+    if (one !== undefined && phase === 'mask') one.masked = true
+    this.#tell(one, 'secagg:phase', { round, phase })
     return this.#options.observer.phase?.(phase, round, leading)
   }
 
@@ -294,10 +293,14 @@ export class Session {
         status === 'summed'
           ? 'was summed, and its sum cannot be had'
           : `was burned (${outcome.reason ?? 'no reason given'})`
-      const sentence = `round ${round} ${why}; contributing the same values again can reveal a difference`
-      if (input === 'burned') one.reject(new RoundError('BURNED', sentence, round))
+      if (input === 'burned') one.reject(burned(round, why))
       else await this.sum(outcome).then(one.resolve, one.reject)
     }
     if (this.#contributions.size > 0 && this.#running) await this.member.want()
   }
+}
+
+function burned(round: number, why: string): RoundError {
+  const sentence = `round ${round} ${why}; contributing the same values again can reveal a difference`
+  return new RoundError('BURNED', sentence, round)
 }

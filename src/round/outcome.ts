@@ -52,17 +52,19 @@ interface Seen {
   header: Message<'SumHeader'> | undefined
   /** The round, where this member took part in it. */
   round: Round | undefined
+  /** Who leads a view of it. */
+  leader: (view: number) => number
   roster: Roster
   me: number
   task: Task
-  groups: Groups | undefined
+  groups?: Groups
   durationMs: number
 }
 
 /** What a closing decision means to this member. */
 export function outcomeOf(
   { round: number, body, encoded }: Message<'Decision'>,
-  { header, round, roster, me, task, groups, durationMs }: Seen
+  { header, round, leader, roster, me, task, groups, durationMs }: Seen
 ): RoundOutcome {
   const { value, reason, commits } = body
   const summed = value.kind === 'summed'
@@ -73,7 +75,7 @@ export function outcomeOf(
     epoch: roster.epoch,
     status: summed ? 'summed' : 'burned',
     ...(summed ? {} : { reason }),
-    aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? me,
+    aggregator: leader(summed ? commits.view : 0),
     // One that was cut off meanwhile may not have begun the view in which the others decided.
     views: Math.max(round?.views.current ?? 0, commits.view) + 1,
     attempts: (round?.attemptNumber ?? 0) + 1,

@@ -169,6 +169,24 @@ describe('the service in an application', () => {
     const sums = await Promise.all(services.map((service) => service.contribute(task.id, [1, 2, 3, 4])))
     assert.deepEqual([...sums[0].values], [4n, 8n, 12n, 16n])
   })
+
+  it('tells who is in a round already that the vector may have left when the node stopped', async () => {
+    const controller = new AbortController()
+    const [, second] = services
+    const left = Promise.withResolvers<void>()
+    const onProgress = ({ detail }: ContributeProgress): void => {
+      if ('phase' in detail && detail.phase === 'agree') left.resolve()
+    }
+    const mine = assert.rejects(second.contribute(task.id, [1, 1, 1, 1], { onProgress }), { code: 'BURNED' })
+    const rest = services
+      .slice(2)
+      .map((service) => service.contribute(task.id, [1, 1, 1, 1], { signal: controller.signal }).catch(() => {}))
+    await left.promise
+    await embedded.nodes[1].stop()
+    await mine
+    controller.abort()
+    await Promise.all(rest)
+  })
 })
 
 describe('services of one node', () => {

@@ -6,6 +6,7 @@ import { MemoryJournal } from '../../src/journal/journal.ts'
 import type { Journal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
+import { taskOf } from '../../src/membership/roster-change.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import type { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
@@ -99,6 +100,7 @@ export class Simulation {
   readonly peers: Peer[] = []
   readonly inputs: number[][]
   readonly adversaries: ReadonlyMap<number, Adversary>
+  readonly #laterAdversaries = new Map<number, ReadonlyMap<number, Adversary>>()
   readonly #identities: Identity[]
   readonly #settings: Settings
   readonly #chance: Chance
@@ -297,7 +299,8 @@ export class Simulation {
         sign: (bytes) => {
           const done = this.#step(index, peer)
           if (done !== undefined) return done
-          if (!this.adversaries.has(index)) this.ledger.record(index, bytes)
+          const inEpoch = (epoch: number): number => peer.participant.chronicle.rosterOf(epoch)?.indexOf(peer.id) ?? -1
+          if (!this.adversaries.has(index)) this.ledger.record(index, bytes, inEpoch)
           return sign(bytes)
         },
         journal: this.#crashing(index, peer, memory),
@@ -384,21 +387,23 @@ export class Simulation {
         const [mine, theirs] = channelPair()
         this.#conversations.set(mine, [me, leader])
         for (const end of [self, there]) end.channels.add(mine)
-        const [member, its] = [this.adversaries.get(me), this.adversaries.get(leader)]
+        const [member, its] = [this.#adversary(me), this.#adversary(leader)]
+        const meThere = this.#indexFor(leader, me)
+        const leaderHere = this.#indexFor(me, leader)
         void there.participant.converse(
           self.id,
           this.#slow(
             theirs,
-            [leader, me],
-            [settings.tamperAsLeader.get(leader), its?.toMember?.(me)],
-            its?.fromMember?.(me)
+            [leader, meThere],
+            [settings.tamperAsLeader.get(leader), its?.toMember?.(meThere)],
+            its?.fromMember?.(meThere)
           )
         )
         return this.#slow(
           mine,
-          [me, leader],
-          [settings.tamper.get(me), member?.toLeader?.(leader)],
-          member?.fromLeader?.(leader)
+          [me, leaderHere],
+          [settings.tamper.get(me), member?.toLeader?.(leaderHere)],
+          member?.fromLeader?.(leaderHere)
         )
       },
       deliver: async (peer: string, message: Uint8Array, signal: AbortSignal): Promise<void> => {
@@ -409,12 +414,13 @@ export class Simulation {
         if (settings.direct < 1 && this.#chance() >= settings.direct) throw unreachable
         if (settings.lostDirect > 0 && this.#chance() < settings.lostDirect) return
         const honest = settings.tamperDelivery.get(me)?.(message) ?? message
-        for (const said of this.adversaries.get(me)?.deliveries?.(honest, to) ?? [honest]) hand(to, said)
+        const said = this.#adversary(me)?.deliveries?.(honest, this.#indexFor(me, to)) ?? [honest]
+        for (const one of said) hand(to, one)
       },
       // What has left spreads, whatever becomes of whoever said it.
       announce: (message: Uint8Array): void => {
         if (this.#step(me, self) !== undefined) return
-        for (const said of this.adversaries.get(me)?.announcements?.(message) ?? [message])
+        for (const said of this.#adversary(me)?.announcements?.(message) ?? [message])
           for (let to = 0; to < this.peers.length; to++) if (to !== me) this.#gossip(me, to, () => hand(to, said))
       },
       ask: async (peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
@@ -451,21 +457,43 @@ export class Simulation {
       if (this.#isApart(one, other) !== undefined) channel.abort(unreachable)
   }
 
-  #corrupt(adversaries: Settings['adversaries']): ReadonlyMap<number, Adversary> {
+  /** By peer; those of a later epoch know its roster, and who of them is in it by which index. */
+  #corrupt(
+    adversaries: Settings['adversaries'],
+    roster = createRoster({ epoch: 0, members: [...this.task.members] })
+  ): ReadonlyMap<number, Adversary> {
     const { clock } = this
-    const { thresholds } = this.task
-    const roster = createRoster({ epoch: 0, members: [...this.task.members] })
+    const { thresholds } = taskOf(this.task, roster)
+    const inside = adversaries
+      .map(({ who, as }) => ({ who, as, me: roster.indexOf(this.#identities[who].id) }))
+      .filter(({ me }) => me >= 0)
     const plot: Plot = {
-      members: adversaries.map(({ who }) => who),
-      sign: (member, bytes) => this.signAs(member, bytes),
+      members: inside.map(({ me }) => me),
+      sign: (member, bytes) => this.signAs(this.#indexOf(roster.members[member].id), bytes),
       votes: new Map()
     }
     return new Map(
-      adversaries.map(({ who, as }) => {
+      inside.map(({ who, as, me }) => {
         const draw = chance(Math.floor(this.#chance() * 2 ** 32))
-        return [who, new behaviours[as]({ me: who, roster, thresholds, clock, chance: draw, plot })]
+        return [who, new behaviours[as]({ me, roster, thresholds, clock, chance: draw, plot })]
       })
     )
+  }
+
+  /** How a peer misbehaves in the epoch that it is in; undefined where it is honest, or outside. */
+  #adversary(index: number): Adversary | undefined {
+    if (!this.adversaries.has(index)) return undefined
+    const { roster } = this.peers[index].participant
+    if (roster.epoch === 0) return this.adversaries.get(index)
+    const known = this.#laterAdversaries.get(roster.epoch) ?? this.#corrupt(this.#settings.adversaries, roster)
+    this.#laterAdversaries.set(roster.epoch, known)
+    return known.get(index)
+  }
+
+  /** The index of one peer in the roster that another one knows. */
+  #indexFor(knower: number, peer: number): number {
+    const { roster } = this.peers[knower].participant
+    return roster.epoch === 0 ? peer : roster.indexOf(this.#identities[peer].id)
   }
 
   /** A channel whose frames take their time on the way out. */
