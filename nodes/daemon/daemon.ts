@@ -23,6 +23,7 @@ import type { Retention } from './archive.ts'
 import { Contributions } from './contributions.ts'
 import type { Contribution } from './contributions.ts'
 import { Feed } from './feed.ts'
+import type { FeedEvents } from './feed.ts'
 import { Isolation } from './isolation.ts'
 import { createNode } from './libp2p.ts'
 import type { SecaggNode } from './libp2p.ts'
@@ -71,6 +72,9 @@ export interface Standing {
   closedRound: number
   runningRound?: number
 }
+
+/** How often members that have not said how far the rounds have come are asked again. */
+const ASK_AGAIN_MS = 1000
 
 /** Closed rounds that the feed of a restarted node begins with. */
 const PAST_ROUNDS_TOLD = 50
@@ -134,6 +138,8 @@ export class Daemon {
   readonly #contributions: Contributions
   /** Members that have said how far the rounds have come. */
   readonly #answered = new Set<string>()
+  readonly #asking = new Set<string>()
+  #askAgain?: NodeJS.Timeout
   #recorded: Promise<void> = Promise.resolve()
   #maskingMs?: number
   readonly #delay = monitorEventLoopDelay({ resolution: 5 })
@@ -305,6 +311,11 @@ export class Daemon {
     }
   }
 
+  /** The roster in effect, and who of it is connected. */
+  get members(): FeedEvents['members'] {
+    return this.#watch.list()
+  }
+
   /** Frame bytes of this node's protocol streams since it was started. */
   get traffic(): { sent: number; received: number } {
     return this.#session.traffic
@@ -342,6 +353,7 @@ export class Daemon {
 
   async stop(): Promise<void> {
     this.#delay.disable()
+    clearInterval(this.#askAgain)
     this.#contributions.stop()
     await this.#node.stop()
     await this.#recorded
@@ -394,16 +406,25 @@ export class Daemon {
     this.#watch.members()
     // A member that was away asks whoever it meets first how far the rounds have come.
     this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => void this.#catchUp(peerId.toString()))
+    this.#askAgain = setInterval(() => this.#askTheRest(), ASK_AGAIN_MS)
   }
 
   async #catchUp(peer: string): Promise<void> {
-    if (this.#session.member.roster.indexOf(peer) < 0) return
+    if (this.#session.member.roster.indexOf(peer) < 0 || this.#asking.has(peer)) return
+    this.#asking.add(peer)
     try {
       await this.#session.participant.catchUp(peer)
       this.#answered.add(peer)
     } catch (error) {
       this.#options.logger.debug({ peer, reason: (error as Error).message }, 'could not catch up')
+    } finally {
+      this.#asking.delete(peer)
     }
+  }
+
+  /** Who was met before this node listened, or did not answer, is asked again. */
+  #askTheRest(): void {
+    for (const peer of this.#node.services.links.connected()) if (!this.#answered.has(peer)) void this.#catchUp(peer)
   }
 
   /** A node that was restarted tells its past from its journal. */
