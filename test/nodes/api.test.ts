@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { chmod, readFile, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { pino } from 'pino'
@@ -94,7 +95,7 @@ describe('the control API', function () {
 
   it('refuses a call under another host name, and a page of another origin, unless configured', async () => {
     const rebound = request(`${api.url}/healthz`, { headers: { host: 'attacker.example' } }).end()
-    const [answer] = (await once(rebound, 'response')) as [import('node:http').IncomingMessage]
+    const [answer] = (await once(rebound, 'response')) as [IncomingMessage]
     assert.equal(answer.statusCode, 403)
     answer.resume()
     const origin = { origin: 'https://attacker.example' }
