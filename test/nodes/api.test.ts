@@ -273,7 +273,7 @@ describe('the control API', function () {
     await chmod(file, 0o644)
     await assert.rejects(
       startApi(members.daemons[0], settings(), logger),
-      /can be read by others \(mode 644\): chmod 600/
+      /open to other users \(mode 644\).*chmod 600/
     )
     await chmod(file, 0o600)
     assert.ok(lines.some((line) => line.includes('answered')))
