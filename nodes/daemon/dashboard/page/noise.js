@@ -17,16 +17,20 @@ export function Noise({ state }) {
     ${
       seen
         ? html`<div class="noise">
-            <ul class="vectors">
-              ${awaited.map(
-                ({ index }) =>
-                  html`<li key=${index}>
-                    <${Vector} vector=${round.vectors[index]} name=${nameOf(members, index)} />
-                  </li>`
-              )}
-            </ul>
-            <${Sum} round=${round} />
-          </div>`
+              <ul class="vectors">
+                ${awaited.map(
+                  ({ index }) =>
+                    html`<li key=${index}>
+                      <${Vector} vector=${round.vectors[index]} name=${nameOf(members, index)} />
+                    </li>`
+                )}
+              </ul>
+              <${Sum} round=${round} />
+            </div>
+            <p class="hint">
+              Each square is the beginning of a vector as it arrived, one byte a pixel. Alone it says nothing; only the
+              sum can be unmasked.
+            </p>`
         : html`<p class="hint">${unseen(state)}</p>`
     }
   </section>`
@@ -71,15 +75,16 @@ function Sum({ round }) {
 /** Bytes as a grey image. */
 function Bits({ preview, label }) {
   const canvas = useRef()
+  const raw = Uint8Array.from(atob(preview), (letter) => letter.charCodeAt(0))
+  // Whole rows only.
+  const rows = Math.max(1, Math.floor(raw.length / side))
   useLayoutEffect(() => {
     const context = canvas.current.getContext('2d')
-    const image = context.createImageData(side, side)
-    const raw = Uint8Array.fromBase64?.(preview) ?? Uint8Array.from(atob(preview), (letter) => letter.charCodeAt(0))
-    for (let at = 0; at < side * side; at++)
-      image.data.set([raw[at], raw[at], raw[at], at < raw.length ? 255 : 0], 4 * at)
+    const image = context.createImageData(side, rows)
+    image.data.forEach((_, at) => (image.data[at] = at % 4 === 3 ? 255 : raw[at >> 2]))
     context.putImageData(image, 0, 0)
   }, [preview])
-  return html`<canvas class="bits" ref=${canvas} width=${side} height=${side} role="img" aria-label=${label}></canvas>`
+  return html`<canvas class="bits" ref=${canvas} width=${side} height=${rows} role="img" aria-label=${label}></canvas>`
 }
 
 /** The decoded sum: nothing but this is ever learned. */

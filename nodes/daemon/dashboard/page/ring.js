@@ -44,7 +44,7 @@ export function Ring({ state }) {
       aria-pressed=${at === selected}
       onClick=${() => select(at === selected ? undefined : at)}
     >
-      ${size > 11 && member.index >= 0 ? member.index : ''}${marks.leads && html`<span class="badge">Σ</span>`}
+      ${size > 11 && member.index >= 0 ? member.index : ''}${marks.leads && html`<span class="badge" aria-hidden="true">Σ</span>`}
     </button>`
   }
   return html`<section class="card ring-card" aria-labelledby="members-title">

@@ -22,9 +22,10 @@ function register(name) {
  * Stacked bars, one a round.
  *
  * @param {{ name: string, colour: string, of: (round: object) => number }[]} parts from the bottom up; colours are custom properties
+ * @param {(ticks: number[]) => string[]} told the labels of the axis
  * @param {(round: number) => void} onPick a round that was touched
  */
-export function RoundsChart({ rounds, parts, unit, height, selected, onPick }) {
+export function RoundsChart({ rounds, parts, told, height, selected, onPick }) {
   const box = useRef()
   const chart = useRef()
   const shown = useRef()
@@ -33,7 +34,7 @@ export function RoundsChart({ rounds, parts, unit, height, selected, onPick }) {
   useLayoutEffect(() => {
     for (const name of ['--muted', '--line', '--ink', '--danger', ...parts.map(({ colour }) => colour)]) register(name)
     const width = () => box.current.clientWidth
-    const plot = new uPlot(options({ parts, unit, height, width: width(), shown }), [[]], box.current)
+    const plot = new uPlot(options({ parts, told, height, width: width(), shown }), [[]], box.current)
     chart.current = plot
     const sized = new ResizeObserver(() => plot.setSize({ width: width(), height }))
     sized.observe(box.current)
@@ -56,7 +57,7 @@ function stacked(rounds, parts) {
   return [rounds.map(({ round }) => round), ...layers.toReversed()]
 }
 
-function options({ parts, unit, height, width, shown }) {
+function options({ parts, told, height, width, shown }) {
   const axis = {
     stroke: () => colour('--muted'),
     font: '12px system-ui, sans-serif',
@@ -80,7 +81,7 @@ function options({ parts, unit, height, width, shown }) {
         grid: { stroke: () => colour('--line'), width: 1 },
         size: 58,
         space: 28,
-        values: (_, ticks) => ticks.map((tick) => `${tick.toLocaleString('en')}${unit}`)
+        values: (_, ticks) => told(ticks)
       }
     ],
     series: [

@@ -14,6 +14,9 @@ const memberships = [
   { name: 'missing', colour: '--missing', of: ({ missing }) => missing.length }
 ]
 
+const inTime = (ticks) => ticks.map((tick) => (ticks.at(-1) < 2000 ? `${tick} ms` : `${tick / 1000} s`))
+const inWholes = (ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : ''))
+
 /** The rounds that are over: how long each phase took, and whose vectors are in the sum. */
 export function Rounds({ state }) {
   const { rounds, members } = state
@@ -58,7 +61,7 @@ export function Rounds({ state }) {
               <${RoundsChart}
                 rounds=${rounds}
                 parts=${durations}
-                unit=" ms"
+                told=${inTime}
                 height=${210}
                 selected=${shown.round}
                 onPick=${pick}
@@ -66,7 +69,7 @@ export function Rounds({ state }) {
               <${RoundsChart}
                 rounds=${rounds}
                 parts=${memberships}
-                unit=""
+                told=${inWholes}
                 height=${96}
                 selected=${shown.round}
                 onPick=${pick}
