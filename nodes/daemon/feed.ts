@@ -7,7 +7,14 @@ export interface FeedEvents {
     epoch: number
     /** −1 for a node outside the roster. */
     me: number
-    members: { index: number; id: string; connected: boolean; state: 'member' | 'suspended' | 'leaving' }[]
+    members: {
+      index: number
+      id: string
+      connected: boolean
+      state: 'member' | 'suspended' | 'leaving'
+      /** Where members have other names than their numbers. */
+      name?: string
+    }[]
   }
   /** `order`: the leaders in turn; view v is led by place v. */
   'round:open': { round: number; order: number[] }
@@ -41,6 +48,8 @@ export interface FeedEvents {
     bytesSent: number
     bytesReceived: number
   }
+  /** The decoded sum, drawn with few points: each is the mean of as many neighbouring elements. */
+  sum: { round: number; length: number; values: number[] }
   evidence: { round: number; kind: string; culprit: string }
   /** What became of this member's own input. */
   input: { round: number; status: 'summed' | 'not included' | 'burned' }
