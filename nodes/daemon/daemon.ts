@@ -1,9 +1,9 @@
-import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import type { PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger } from '@libp2p/interface'
+import { pEvent } from 'p-event'
 import type { Logger } from 'pino'
 import { unpack } from '../../src/encoding/packing.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
@@ -23,9 +23,11 @@ import type { Retention } from './archive.ts'
 import { Contributions } from './contributions.ts'
 import type { Contribution } from './contributions.ts'
 import { Feed } from './feed.ts'
+import type { FeedEvents } from './feed.ts'
+import { readIdentity } from './identity.ts'
 import { Isolation } from './isolation.ts'
 import { createNode } from './libp2p.ts'
-import type { SecaggNode } from './libp2p.ts'
+import type { RelayOptions, SecaggNode } from './libp2p.ts'
 import { closedEvent, recordOf } from './round-record.ts'
 import { RoundWatch } from './round-watch.ts'
 
@@ -42,6 +44,13 @@ export interface DaemonOptions {
   /** Inputs may come at any time, so a round that opens waits a moment for one; left out, only what was staged counts. */
   awaitsInputs?: boolean
   retention?: Retention
+  /** Addresses at which others reach this member beside those it listens on. */
+  announce?: string[]
+  /** The key of a private network. */
+  networkKey?: Uint8Array
+  relay?: RelayOptions
+  /** Where libp2p and the network layer log to; nowhere if left out. */
+  componentLogger?: ComponentLogger
   /** Awaited before a phase's first message leaves: the round is held meanwhile. */
   phase?: (phase: Phase, round: number, leading: boolean) => Promise<void> | void
   closed?: (outcome: DaemonOutcome) => void
@@ -72,51 +81,11 @@ export interface Standing {
   runningRound?: number
 }
 
+/** How often members that have not said how far the rounds have come are asked again. */
+const ASK_AGAIN_MS = 1000
+
 /** Closed rounds that the feed of a restarted node begins with. */
 const PAST_ROUNDS_TOLD = 50
-
-const keyFile = (dataDir: string): string => join(dataDir, 'identity.key')
-
-/** Makes this member's identity: an Ed25519 key in a file that only its owner can read. Returns the peer id; never overwrites. */
-export async function createIdentity(dataDir: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  const key = await generateKeyPair('Ed25519')
-  const file = await open(keyFile(dataDir), 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'EEXIST') throw cause
-    throw new SecureAggregationError(
-      'IDENTITY_EXISTS',
-      `${keyFile(dataDir)} exists; an identity is made once, so name another folder`,
-      { cause }
-    )
-  })
-  try {
-    await file.writeFile(privateKeyToProtobuf(key))
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  return peerIdFromPrivateKey(key).toString()
-}
-
-/** @throws SecureAggregationError IDENTITY_MISSING, IDENTITY_INVALID */
-export async function readIdentity(dataDir: string): Promise<PrivateKey> {
-  const bytes = await readFile(keyFile(dataDir)).catch((cause: Error) => {
-    throw new SecureAggregationError(
-      'IDENTITY_MISSING',
-      `${keyFile(dataDir)} cannot be read; make it with: secagg keygen --data ${dataDir}`,
-      { cause }
-    )
-  })
-  try {
-    return privateKeyFromProtobuf(bytes)
-  } catch (cause) {
-    throw new SecureAggregationError(
-      'IDENTITY_INVALID',
-      `${keyFile(dataDir)} holds no libp2p private key; restore it or make a new member`,
-      { cause }
-    )
-  }
-}
 
 /** One member of one task as a program runs it: identity, journal and vectors under one folder, a libp2p node, the service. */
 export class Daemon {
@@ -134,6 +103,8 @@ export class Daemon {
   readonly #contributions: Contributions
   /** Members that have said how far the rounds have come. */
   readonly #answered = new Set<string>()
+  readonly #asking = new Set<string>()
+  #askAgain?: NodeJS.Timeout
   #recorded: Promise<void> = Promise.resolve()
   #maskingMs?: number
   readonly #delay = monitorEventLoopDelay({ resolution: 5 })
@@ -160,7 +131,7 @@ export class Daemon {
 
   /** @throws SecureAggregationError: no identity, a folder in use, an address in use; TaskError; MessageError STRANGER where this is no member */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const { dataDir, task, listen, bootstrap, mdns, local, memory, logger } = options
+    const { dataDir, task, bootstrap, logger } = options
     const privateKey = await readIdentity(dataDir)
     const id = peerIdFromPrivateKey(privateKey).toString()
     // Where there is a policy, the members decide who is let in.
@@ -205,16 +176,16 @@ export class Daemon {
       const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
       const members = new Set(task.members)
       const admission = rosterGater((peer) => started.daemon?.expects(peer) ?? members.has(peer), {
-        bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!)
+        // Of an address through a relay the relay is let in as well.
+        bootstrap: [...bootstrap, ...(options.relay?.use ?? [])]
+          .flatMap((address) => address.split('/p2p/').slice(1))
+          .map((rest) => rest.split('/')[0])
       })
       const isolation = new Isolation()
       const node = await createNode({
+        ...options,
         privateKey,
-        listen,
-        bootstrap,
-        mdns,
-        local,
-        memory,
+        logger: options.componentLogger,
         connectionGater: isolation.gater(admission),
         services: { aggregation }
       })
@@ -305,6 +276,11 @@ export class Daemon {
     }
   }
 
+  /** The roster in effect, and who of it is connected. */
+  get members(): FeedEvents['members'] {
+    return this.#watch.list()
+  }
+
   /** Frame bytes of this node's protocol streams since it was started. */
   get traffic(): { sent: number; received: number } {
     return this.#session.traffic
@@ -340,8 +316,23 @@ export class Daemon {
     this.#glimpse = { member, indices, tell }
   }
 
+  /** Waits until the running round is closed, for `ms` milliseconds at most. @returns whether it is */
+  async roundClosed(ms: number): Promise<boolean> {
+    const { runningRound } = this.status()
+    if (runningRound === undefined) return true
+    const { aggregation } = this.#node.services
+    const end = AbortSignal.timeout(ms)
+    const isClosed = (): boolean => this.status().closedRound >= runningRound
+    while (!isClosed() && !end.aborted)
+      await pEvent(aggregation, ['sum', 'round:burned'], { signal: end }).catch(() => {})
+    // Members still listening to this leader are given a moment to hear how it ended.
+    if (isClosed()) await sleep(this.#options.task.deadlineMs / 10, undefined, { signal: end }).catch(() => {})
+    return isClosed()
+  }
+
   async stop(): Promise<void> {
     this.#delay.disable()
+    clearInterval(this.#askAgain)
     this.#contributions.stop()
     await this.#node.stop()
     await this.#recorded
@@ -394,16 +385,25 @@ export class Daemon {
     this.#watch.members()
     // A member that was away asks whoever it meets first how far the rounds have come.
     this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => void this.#catchUp(peerId.toString()))
+    this.#askAgain = setInterval(() => this.#askTheRest(), ASK_AGAIN_MS)
   }
 
   async #catchUp(peer: string): Promise<void> {
-    if (this.#session.member.roster.indexOf(peer) < 0) return
+    if (this.#session.member.roster.indexOf(peer) < 0 || this.#asking.has(peer)) return
+    this.#asking.add(peer)
     try {
       await this.#session.participant.catchUp(peer)
       this.#answered.add(peer)
     } catch (error) {
       this.#options.logger.debug({ peer, reason: (error as Error).message }, 'could not catch up')
+    } finally {
+      this.#asking.delete(peer)
     }
+  }
+
+  /** Who was met before this node listened, or did not answer, is asked again. */
+  #askTheRest(): void {
+    for (const peer of this.#node.services.links.connected()) if (!this.#answered.has(peer)) void this.#catchUp(peer)
   }
 
   /** A node that was restarted tells its past from its journal. */

@@ -43,6 +43,8 @@ export interface FeedEvents {
     missing: number[]
     durationMs: number
     phaseMs: Partial<Record<Phase, number>>
+    /** How long this node computed its own masks; left out where it masked nothing. */
+    maskingMs?: number
     bytesSent: number
     bytesReceived: number
   }

@@ -59,9 +59,9 @@ export function recordOf(outcome: RoundOutcome, { members }: Task, measured: Mea
 /** A round as the feed tells it. */
 export function closedEvent(record: RoundRecord): FeedEvents['round:closed'] {
   const { round, status, reason, aggregator, views, attempts, included, dropped, missing } = record
-  const { durationMs, phaseMs, bytesSent, bytesReceived } = record
+  const { durationMs, phaseMs, maskingMs, bytesSent, bytesReceived } = record
   return {
     ...{ round, status, reason, aggregator, views, attempts, included, dropped, missing },
-    ...{ durationMs, phaseMs, bytesSent, bytesReceived }
+    ...{ durationMs, phaseMs, maskingMs, bytesSent, bytesReceived }
   }
 }

@@ -5,7 +5,7 @@ import type { VectorStore } from '../../src/journal/vector-store.ts'
 import { leaderOfView, leaderOrder } from '../../src/membership/deck.ts'
 import type { Session } from '../../src/network/session.ts'
 import type { Phase } from '../../src/round/ports.ts'
-import type { Feed } from './feed.ts'
+import type { Feed, FeedEvents } from './feed.ts'
 
 /** Bytes of a vector that the feed shows. */
 const PREVIEW_BYTES = 256
@@ -37,6 +37,15 @@ export class RoundWatch {
 
   /** Says who is here, if that is news. */
   members(): void {
+    const data = this.list()
+    const text = JSON.stringify(data)
+    if (text === this.#lastMembers) return
+    this.#lastMembers = text
+    this.#feed.emit('members', data)
+  }
+
+  /** The roster in effect, and who of it is connected. */
+  list(): FeedEvents['members'] {
     const { participant, member, task } = this.#session
     const { roster, pending } = participant.chronicle.succession
     const connected = new Set([...this.#connected(), participant.id])
@@ -53,11 +62,7 @@ export class RoundWatch {
       connected: connected.has(id),
       state: 'suspended' as const
     }))
-    const data = { task: task.name, epoch: roster.epoch, me: member.me, members: [...members, ...suspended] }
-    const text = JSON.stringify(data)
-    if (text === this.#lastMembers) return
-    this.#lastMembers = text
-    this.#feed.emit('members', data)
+    return { task: task.name, epoch: roster.epoch, me: member.me, members: [...members, ...suspended] }
   }
 
   opened(round: number): Running {
