@@ -28,6 +28,7 @@ import { readIdentity } from './identity.ts'
 import { Isolation } from './isolation.ts'
 import { createNode } from './libp2p.ts'
 import type { RelayOptions, SecaggNode } from './libp2p.ts'
+import { outline, OUTLINE_POINTS } from './outline.ts'
 import { closedEvent, recordOf } from './round-record.ts'
 import { RoundWatch } from './round-watch.ts'
 
@@ -86,6 +87,8 @@ const ASK_AGAIN_MS = 1000
 
 /** Closed rounds that the feed of a restarted node begins with. */
 const PAST_ROUNDS_TOLD = 50
+/** Elements. */
+const LONGEST_SUM_TOLD = 2 ** 17
 
 /** One member of one task as a program runs it: identity, journal and vectors under one folder, a libp2p node, the service. */
 export class Daemon {
@@ -442,11 +445,19 @@ export class Daemon {
       .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
       .then(() => {
         this.feed.emit('round:closed', closedEvent(record))
+        if (outcome.sum !== undefined) void this.#tellSum(round).catch(() => {})
         if (outcome.input !== 'none') this.feed.emit('input', { round, status: outcome.input })
         this.#options.closed?.({ ...outcome, ...measured })
       })
     this.#contributions.closed(outcome)
     this.#wantWhatWaits()
+  }
+
+  /** A long sum is not read for a page that may not be open. */
+  async #tellSum(round: number): Promise<void> {
+    if (this.task.length > LONGEST_SUM_TOLD) return
+    const { values } = await this.archive.sum(round)
+    this.feed.emit('sum', { round, length: values.length, values: outline(values, OUTLINE_POINTS) })
   }
 
   async #tellGlimpse(round: number, member: number, name: string): Promise<void> {

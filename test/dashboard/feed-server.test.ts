@@ -48,17 +48,22 @@ describe('the server of the dashboard of a local network', () => {
     }
   })
 
-  it('answers under no name but its own, whatever a name server says', async () => {
-    const status = await new Promise((resolve, reject) => {
-      const headers = { host: 'evil.example', authorization: `Bearer ${token}` }
-      request(`${origin}/v1/events`, { headers }, (response) => {
+  /** As typed: `fetch` would tidy the path up, and sends no other host. */
+  function statusOf(path: string, host: string): Promise<number | undefined> {
+    const headers = { host, authorization: `Bearer ${token}` }
+    const { hostname, port } = new URL(origin)
+    return new Promise((resolve, reject) => {
+      const sent = request({ hostname, port, path, headers }, (response) => {
         response.resume()
         resolve(response.statusCode)
       })
-        .on('error', reject)
-        .end()
+      sent.on('error', reject).end()
     })
-    assert.equal(status, 403)
+  }
+
+  it('answers under no name but its own, whatever a name server says', async () => {
+    assert.equal(await statusOf('/v1/events', 'evil.example'), 403)
+    assert.equal(await statusOf('/', 'evil.example'), 403)
   })
 
   it('lets the page run nothing but its own files, the import map by its hash', async () => {
@@ -80,7 +85,8 @@ describe('the server of the dashboard of a local network', () => {
   })
 
   it('serves the page’s files and no other of its folder', async () => {
-    for (const path of ['../serve.ts', '%2e%2e/serve.ts', '../../daemon.ts'])
-      assert.equal((await fetch(`${origin}/dashboard/${path}`)).status, 404)
+    assert.equal(await statusOf('/dashboard/app.js', '127.0.0.1'), 200)
+    for (const path of ['../serve.ts', '%2e%2e/serve.ts', '..%2fserve.ts', '../../daemon.ts', ''])
+      assert.ok([403, 404].includes((await statusOf(`/dashboard/${path}`, '127.0.0.1'))!), path)
   })
 })

@@ -203,7 +203,7 @@ describe('the dashboard of secagg network', function () {
 
 /** For the README: a round that is over, in light colours. */
 async function photograph(page: Page, path: string): Promise<void> {
-  await page.setViewport({ width: 1280, height: 1000 })
+  await page.setViewport({ width: 1280, height: 1290 })
   await page.emulateMediaFeatures([
     { name: 'prefers-color-scheme', value: 'light' },
     { name: 'prefers-reduced-motion', value: 'reduce' }
