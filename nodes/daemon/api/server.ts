@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import { SecureAggregationError } from '../../../src/errors.ts'
 import { packageFile } from '../../package-root.ts'
 import type { Daemon } from '../daemon.ts'
+import { registerDashboard } from '../dashboard/serve.ts'
 import { Metrics } from '../metrics.ts'
 import { ApiError, handleErrors } from './errors.ts'
 import type { ErrorBody } from './errors.ts'
@@ -34,6 +35,7 @@ export async function startApi(daemon: Daemon, settings: ApiSettings, logger: Lo
   guard(server, settings, tokenCheck(token))
   registerHealth(server, daemon, metrics)
   registerRoutes(server, daemon, settings)
+  if (settings.dashboard) await registerDashboard(server)
   server.get('/openapi.json', { schema: { summary: 'This document' } }, () => server.swagger())
   const url = await listen(server, settings.listen)
   logger.info({ url }, 'the API listens')
@@ -91,6 +93,7 @@ async function createServer({ requestTimeoutSeconds }: ApiSettings, logger: Logg
       url,
       schema: {
         ...documented(schema ?? {}),
+        hide: schema === undefined,
         ...(route.config?.open === true ? { security: [] } : {})
       }
     })
