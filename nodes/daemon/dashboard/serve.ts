@@ -4,14 +4,10 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import staticFiles from '@fastify/static'
-import type {} from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import { packageFile } from '../../package-root.ts'
 
 const page = packageFile('nodes/daemon/dashboard/page')
-
-/** No part of the API that a daemon's document describes. */
-const unlisted = { schema: { hide: true } }
 
 /** The libraries of the page: modules that browsers load as they were published, by the names of the page's import map. */
 const vendored: Record<string, [library: string, file: string]> = {
@@ -37,10 +33,10 @@ export async function registerDashboard(server: FastifyInstance): Promise<void> 
     cacheControl: false,
     setHeaders: (reply) => void reply.headers(headers)
   })
-  server.get('/', unlisted, (_, reply) => reply.sendFile('index.html'))
+  server.get('/', (_, reply) => reply.sendFile('index.html'))
   for (const [name, [library, path]] of Object.entries(vendored)) {
     const file = join(folderOf(library), path)
-    server.get(`/dashboard/vendor/${name}`, unlisted, (_, reply) => reply.sendFile(basename(file), dirname(file)))
+    server.get(`/dashboard/vendor/${name}`, (_, reply) => reply.sendFile(basename(file), dirname(file)))
   }
 }
 
