@@ -1,10 +1,9 @@
-import { createLanes } from '../../src/crypto/mask-stream.ts'
-import { createEncoder } from '../../src/encoding/encoder.ts'
-import type { Decoded } from '../../src/encoding/encoder.ts'
-import { CHUNK_ELEMENTS, packedLength, unpackAdd } from '../../src/encoding/packing.ts'
+import { hexToBytes } from '@noble/hashes/utils.js'
 import { SecureAggregationError } from '../../src/errors.ts'
 import type { Journal, JournalOperation } from '../../src/journal/journal.ts'
 import type { VectorStore } from '../../src/journal/vector-store.ts'
+import type { Sum } from '../../src/network/contributions.ts'
+import { decodeSum } from '../../src/network/sums.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
 import type { Task } from '../../src/task/task.ts'
 import { roundRecordSchema } from './round-record.ts'
@@ -20,14 +19,13 @@ export interface Retention {
 
 export const defaultRetention: Retention = { keepSums: 16, keepRounds: 1000 }
 
-export interface ArchivedSum extends Omit<Decoded, 'mean'> {
-  record: ToldRound
-  /** Peer ids of the members whose input is in the sum. */
-  included: string[]
-}
+export type ArchivedSum = Omit<Sum, 'decision' | 'privacy'> & { record: ToldRound }
 
 /** What of a task is needed to read a sum, without the daemon and its task file: as the roster of an epoch ran it. */
-type Terms = Pick<Task, 'id' | 'name' | 'members' | 'length' | 'encoding' | 'bits' | 'laneCount'>
+type Terms = Pick<
+  Task,
+  'id' | 'name' | 'members' | 'length' | 'encoding' | 'bits' | 'laneCount' | 'thresholds' | 'groups'
+>
 
 const tasksPrefix = 'daemon/'
 const padded = (number: number): string => String(number).padStart(15, '0')
@@ -79,8 +77,8 @@ export class RoundArchive {
     const { round, epoch } = record
     const operations: JournalOperation[] = [{ type: 'put', key: recordKey(this.#taskId, round), value: json(record) }]
     if (!this.#epochs.has(epoch)) {
-      const { id, name, members, length, encoding, bits, laneCount } = terms
-      const needed: Terms = { id, name, members, length, encoding, bits, laneCount }
+      const { id, name, members, length, encoding, bits, laneCount, thresholds, groups } = terms
+      const needed: Terms = { id, name, members, length, encoding, bits, laneCount, thresholds, groups }
       operations.push({ type: 'put', key: termsKey(this.#taskId, epoch), value: json(needed) })
       this.#epochs.add(epoch)
     }
@@ -117,18 +115,9 @@ export class RoundArchive {
     const written = await this.#journal.get(termsKey(this.#taskId, record.epoch))
     if (!record.hasSum || written === undefined) throw noSum(record)
     const terms = parse(written) as Terms
-    const { laneCount, bits, members } = terms
-    const lanes = createLanes(bits, laneCount)
-    let offset = 0
-    const chunkBytes = 16 * packedLength(CHUNK_ELEMENTS, bits)
-    for await (const chunk of this.#vectors.read(sumName(this.#taskId, round), { chunkBytes }))
-      offset += unpackAdd(chunk, bits, lanes, offset)
-    const { values, totalWeight, clippedFraction } = await createEncoder(terms as Task).decode(
-      lanes,
-      record.included.length
-    )
-    const included = record.included.map((index) => members[index])
-    return { record, values, totalWeight, clippedFraction, included }
+    const task = { ...terms, idBytes: hexToBytes(terms.id) } as Task
+    const sum = await decodeSum(record, sumName(this.#taskId, round), task, this.#vectors)
+    return Object.defineProperties({ record } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { RoundError, SecureAggregationError } from '../../src/errors.ts'
-import type { Input } from '../../src/network/session.ts'
+import type { Input } from '../../src/network/contributions.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 
 /** Ended contributions whose fate can still be asked for. */

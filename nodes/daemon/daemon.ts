@@ -13,7 +13,8 @@ import { LevelJournal } from '../../src/journal/level-journal.ts'
 import { rosterGater } from '../../src/network/admission.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
-import type { Input, Session } from '../../src/network/session.ts'
+import type { Input } from '../../src/network/contributions.ts'
+import type { Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -28,6 +29,7 @@ import { readIdentity } from './identity.ts'
 import { Isolation } from './isolation.ts'
 import { createNode } from './libp2p.ts'
 import type { RelayOptions, SecaggNode } from './libp2p.ts'
+import { outline, OUTLINE_POINTS } from './outline.ts'
 import { closedEvent, recordOf } from './round-record.ts'
 import { RoundWatch } from './round-watch.ts'
 
@@ -86,6 +88,8 @@ const ASK_AGAIN_MS = 1000
 
 /** Closed rounds that the feed of a restarted node begins with. */
 const PAST_ROUNDS_TOLD = 50
+/** Elements. */
+const LONGEST_SUM_TOLD = 2 ** 17
 
 /** One member of one task as a program runs it: identity, journal and vectors under one folder, a libp2p node, the service. */
 export class Daemon {
@@ -235,8 +239,8 @@ export class Daemon {
     { round, signal }: { round?: number; signal?: AbortSignal } = {}
   ): Promise<{ contribution: Contribution; ended: Promise<number> }> {
     this.roundFor(round)
-    // Encoded here only to refuse it at the border; the round encodes it anew, because masks are laid in place.
-    await createEncoder(this.task).encode(input.vector, { weight: input.weight })
+    // Refused at the border; the round encodes it, because masks are laid in place.
+    await createEncoder(this.task, 0).check(input.vector, { weight: input.weight })
     const added = this.#contributions.add(input, round, signal)
     await this.want()
     // Before its end is known, what was summed is in the archive.
@@ -442,11 +446,19 @@ export class Daemon {
       .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
       .then(() => {
         this.feed.emit('round:closed', closedEvent(record))
+        if (outcome.sum !== undefined) void this.#tellSum(round).catch(() => {})
         if (outcome.input !== 'none') this.feed.emit('input', { round, status: outcome.input })
         this.#options.closed?.({ ...outcome, ...measured })
       })
     this.#contributions.closed(outcome)
     this.#wantWhatWaits()
+  }
+
+  /** A long sum is not read for a page that may not be open. */
+  async #tellSum(round: number): Promise<void> {
+    if (this.task.length > LONGEST_SUM_TOLD) return
+    const { values } = await this.archive.sum(round)
+    this.feed.emit('sum', { round, length: values.length, values: outline(values, OUTLINE_POINTS) })
   }
 
   async #tellGlimpse(round: number, member: number, name: string): Promise<void> {

@@ -22,6 +22,8 @@ export const roundRecordSchema = z.object({
   included: z.array(member),
   dropped: z.array(member),
   missing: z.array(member),
+  /** The group of each member, where sums are per group. */
+  groups: z.array(member).optional(),
   /** What became of this node's own input. */
   input: z.enum(['summed', 'not included', 'burned', 'none']),
   phaseMs: z.partialRecord(z.enum(phases), milliseconds),
@@ -47,11 +49,12 @@ type Measured = Pick<RoundRecord, 'bytesSent' | 'bytesReceived' | 'maskingMs'>
 /** `terms`: the task as the roster of the round's epoch ran it. */
 export function recordOf(outcome: RoundOutcome, { members }: Task, measured: Measured): RoundRecord {
   const { round, epoch, status, reason, aggregator, views, attempts, included, dropped, missing, input } = outcome
-  const { phaseMs, durationMs } = outcome
+  const { phaseMs, durationMs, groups } = outcome
   const { bytesSent, bytesReceived, maskingMs } = measured
   return {
     ...{ round, epoch, status, reason, aggregator, aggregatorId: members[aggregator] ?? '', views, attempts },
     ...{ members: members.length, included, dropped, missing, input, phaseMs, durationMs },
+    ...(groups === undefined ? {} : { groups: [...groups] }),
     ...{ maskingMs, bytesSent, bytesReceived, closedAt: new Date().toISOString() }
   }
 }

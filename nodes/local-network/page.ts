@@ -2,16 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Task } from '../../src/task/task.ts'
 import { Feed } from '../daemon/feed.ts'
 import type { Happening } from '../daemon/launcher-messages.ts'
+import { outline, OUTLINE_POINTS } from '../daemon/outline.ts'
 import { readNpy } from '../npy.ts'
 import { serveFeed } from './feed-server.ts'
 import type { FeedServer } from './feed-server.ts'
 import type { LocalNetwork, Watch } from './network.ts'
 import type { RoundReport } from './report.ts'
-import { outline } from './sum-file.ts'
 
 /** How long a network waits for somebody to open the page before its first round. */
 const patienceMs = 2_000
-const sumPoints = 160
 
 /**
  * The dashboard of a whole network: one feed of what all members tell, each thing once, by whoever tells it first, with
@@ -63,7 +62,7 @@ export class NetworkPage {
     const total = (counts: number[]): number => counts.reduce((sum, count) => sum + count, 0)
     if (sumFile !== undefined) {
       const { values } = await readNpy(sumFile)
-      this.#feed.emit('sum', { round, length: values.length, values: outline(values, sumPoints) })
+      this.#feed.emit('sum', { round, length: values.length, values: outline(values, OUTLINE_POINTS) })
     }
     this.#feed.emit('round:closed', {
       ...{ round, status, reason, views, attempts, included, dropped, missing, durationMs, phaseMs },

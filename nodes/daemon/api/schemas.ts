@@ -33,7 +33,7 @@ export const taskBody = z.object({
   id: z.string(),
   name: z.string(),
   length: z.int(),
-  encoding: z.looseObject({ type: z.enum(['fixed', 'integer']) }),
+  encoding: z.looseObject({ type: z.enum(['fixed', 'integer', 'skellam']) }),
   deadlineSeconds: z.number(),
   closedRound: z.int(),
   runningRound: z.int().nullable()

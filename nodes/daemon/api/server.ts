@@ -93,7 +93,7 @@ async function createServer({ requestTimeoutSeconds }: ApiSettings, logger: Logg
       url,
       schema: {
         ...documented(schema ?? {}),
-        hide: schema === undefined,
+        hide: schema?.hide ?? schema === undefined,
         ...(route.config?.open === true ? { security: [] } : {})
       }
     })

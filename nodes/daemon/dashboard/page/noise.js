@@ -31,7 +31,8 @@ export function Noise({ state }) {
               Each square is the beginning of a vector as it arrived, one byte a pixel. Alone it says nothing; only the
               sum can be unmasked.
             </p>`
-        : html`<p class="hint">${unseen(state)}</p>`
+        : html`<p class="hint">${unseen(state)}</p>
+            ${round?.sum !== undefined && html`<${Values} sum=${round.sum} included=${round.closed?.included.length} />`}`
     }
   </section>`
 }

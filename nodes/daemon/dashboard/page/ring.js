@@ -3,6 +3,7 @@ import { html } from './html.js'
 import { nameOf, shortId } from './words.js'
 
 const radius = 150
+const ledBefore = 6
 const keyStep = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
 
 /** The members in a ring; a hand points to whoever leads, and a line is drawn for each vector that the leader has. */
@@ -44,7 +45,7 @@ export function Ring({ state }) {
       aria-pressed=${at === selected}
       onClick=${() => select(at === selected ? undefined : at)}
     >
-      ${size > 11 && member.index >= 0 ? member.index : ''}${marks.leads && html`<span class="badge" aria-hidden="true">Σ</span>`}
+      ${size > 11 && member.index >= 0 ? member.index : ''}
     </button>`
   }
   return html`<section class="card ring-card" aria-labelledby="members-title">
@@ -61,6 +62,7 @@ export function Ring({ state }) {
         <em>${round?.closed?.status ?? round?.reached.at(-1)?.phase ?? (round && 'opening')}</em>
       </div>
     </div>
+    <${LedBefore} rounds=${state.rounds} members=${members} />
     <${MemberDetail} member=${members[shown]} state=${state} />
   </section>`
 }
@@ -103,6 +105,16 @@ function MemberDetail({ member, state }) {
       <dd>${rounds} ${rounds === 1 ? 'round' : 'rounds'}</dd>
     </div>
   </dl>`
+}
+
+/** The role as it went round. */
+function LedBefore({ rounds, members }) {
+  const last = rounds.slice(-ledBefore)
+  if (last.length === 0) return null
+  return html`<p class="led-before">
+    Led the last ${last.length === 1 ? 'round' : `${last.length} rounds`}:${' '}
+    ${last.map(({ aggregator }) => nameOf(members, aggregator)).join(' → ')}
+  </p>`
 }
 
 /** Everything in the ring that is drawn and not touched. */
