@@ -1,0 +1,172 @@
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { PrivateKey } from '@libp2p/interface'
+import { SecureAggregationError } from '../../src/errors.ts'
+import { IndexedDbJournal } from '../../src/journal/indexed-db-journal.ts'
+import type { Vector } from '../../src/encoding/encoder.ts'
+import type { ContributeOptions, EvidenceDetail } from '../../src/network/service.ts'
+import type { RoundHandler, Sum } from '../../src/network/session.ts'
+import type { RoundOutcome } from '../../src/round/outcome.ts'
+import type { Phase } from '../../src/round/ports.ts'
+import { createTask } from '../../src/task/task.ts'
+import type { Task, TaskInput } from '../../src/task/task.ts'
+import { identityIn } from './identity.ts'
+import { createPageNode } from './libp2p.ts'
+import type { PageNode } from './libp2p.ts'
+
+export type MemberEvent =
+  /** Who is connected now, by peer id. */
+  | { type: 'connected'; members: string[] }
+  | { type: 'round:open'; round: number }
+  | { type: 'round:phase'; round: number; phase: Phase; leading: boolean }
+  | { type: 'round:closed'; outcome: RoundOutcome }
+  | ({ type: 'evidence' } & EvidenceDetail)
+
+export interface BrowserMemberOptions {
+  task: Task | TaskInput
+  /** WebSocket addresses of daemons, like /dns4/node.example/tcp/443/tls/ws/p2p/12D3…; one is enough to find the others. */
+  bootstrap: string[]
+  /** Ed25519. Left out, this origin's own, made when it is first asked for. One identity runs in one tab. */
+  identity?: PrivateKey
+  /** The IndexedDB database of the identity and the journal; `secagg`, or one for each identity that is given. */
+  storage?: string
+  /** Daemons are on this machine or a local network and are dialled without TLS. */
+  local?: boolean
+  /** STUN and TURN servers for streams between pages; none if left out, so that no third party hears of this page. */
+  iceServers?: RTCIceServer[]
+  onEvent?: (event: MemberEvent) => void
+}
+
+/** One member of one task in a web page, for as long as the page is open. */
+export class BrowserMember {
+  readonly task: Task
+  readonly #node: PageNode
+  readonly #journal: IndexedDbJournal
+
+  private constructor(task: Task, node: PageNode, journal: IndexedDbJournal) {
+    this.task = task
+    this.#node = node
+    this.#journal = journal
+  }
+
+  /** @throws SecureAggregationError NOT_A_MEMBER, JOURNAL_IN_USE, JOURNAL_UNREADABLE; TaskError */
+  static async start(options: BrowserMemberOptions): Promise<BrowserMember> {
+    const { bootstrap, identity, local = false, iceServers = [], onEvent = () => {} } = options
+    const task = 'idBytes' in options.task ? options.task : createTask(options.task)
+    const given = identity === undefined ? undefined : `secagg-${peerIdFromPrivateKey(identity).toString()}`
+    const journal = await IndexedDbJournal.open(options.storage ?? given ?? 'secagg')
+    try {
+      const privateKey = identity ?? (await identityIn(journal))
+      checkMembership(task, peerIdFromPrivateKey(privateKey).toString())
+      // What it may have signed must outlive a shortage of space; a browser may still say no.
+      await navigator.storage.persist().catch(() => false)
+      const started: { member?: BrowserMember } = {}
+      const node = await createPageNode({
+        privateKey,
+        bootstrap,
+        local,
+        iceServers,
+        expects: (peer) => started.member?.expects(peer) ?? task.members.includes(peer),
+        aggregation: {
+          tasks: [task],
+          journal,
+          observer: () => ({
+            phase: (phase, round, leading) => onEvent({ type: 'round:phase', round, phase, leading })
+          })
+        }
+      })
+      const member = new BrowserMember(task, node, journal)
+      started.member = member
+      member.#listen(onEvent)
+      return member
+    } catch (error) {
+      await journal.close()
+      throw error
+    }
+  }
+
+  get id(): string {
+    return this.#node.peerId.toString()
+  }
+
+  /** Peer ids of the members that are connected now. */
+  get connected(): string[] {
+    return this.#node.services.links.connected()
+  }
+
+  /** Peer ids of the members that a round would be announced to. */
+  get subscribed(): string[] {
+    return this.#session.subscribers()
+  }
+
+  /** The last round that is closed as far as this member knows; 0 before the first. */
+  get closedRound(): number {
+    return this.#session.member.closedRound
+  }
+
+  /** How the members are reached, by peer id, without what goes through a relay. */
+  get addresses(): Record<string, string> {
+    const direct = this.#node.getConnections().filter(({ limits }) => limits === undefined)
+    return Object.fromEntries(direct.map(({ remotePeer, remoteAddr }) => [remotePeer.toString(), remoteAddr.toString()]))
+  }
+
+  /** Adds a vector to the next round's sum; see `SecureAggregation.contribute`. */
+  contribute(vector: Vector, options?: ContributeOptions): Promise<Sum> {
+    return this.#node.services.aggregation.contribute(this.task.id, vector, options)
+  }
+
+  /** Answers each round as it opens, instead of vectors handed over by `contribute`. */
+  onRound(handler: RoundHandler): void {
+    this.#node.services.aggregation.onRound(this.task.id, handler)
+  }
+
+  /** Asks for a round, for everyone. */
+  want(): Promise<void> {
+    return this.#node.services.aggregation.want(this.task.id)
+  }
+
+  /** The sum of a round that this page has seen closed. @throws RoundError where there is none */
+  sum(outcome: RoundOutcome): Promise<Sum> {
+    return this.#session.sum(outcome)
+  }
+
+  /** Whether a peer has a reason to be connected. */
+  expects(peer: string): boolean {
+    return this.#session.expects(peer)
+  }
+
+  async stop(): Promise<void> {
+    await this.#node.stop()
+    await this.#journal.close()
+  }
+
+  get #session() {
+    return this.#node.services.aggregation.session(this.task.id)
+  }
+
+  #listen(tell: (event: MemberEvent) => void): void {
+    const { aggregation, links } = this.#node.services
+    const { roster } = this.#session.participant
+    links.follow([...roster.members, ...roster.suspended].map(({ id }) => id))
+    aggregation.addEventListener('roster', ({ detail }) => links.follow([...detail.members, ...detail.suspended]))
+    aggregation.addEventListener('round:open', ({ detail: { round } }) => tell({ type: 'round:open', round }))
+    aggregation.addEventListener('sum', ({ detail: outcome }) => tell({ type: 'round:closed', outcome }))
+    aggregation.addEventListener('round:burned', ({ detail: outcome }) => tell({ type: 'round:closed', outcome }))
+    aggregation.addEventListener('evidence', ({ detail }) => tell({ type: 'evidence', ...detail }))
+    const connected = (): void => tell({ type: 'connected', members: this.connected })
+    this.#node.addEventListener('connection:open', connected)
+    this.#node.addEventListener('connection:close', connected)
+    // A page that was away asks whoever it meets first how far the rounds have come.
+    this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => {
+      const peer = peerId.toString()
+      if (this.#session.member.roster.indexOf(peer) >= 0) void this.#session.participant.catchUp(peer).catch(() => {})
+    })
+    connected()
+  }
+}
+
+function checkMembership(task: Task, id: string): void {
+  // Where there is a policy, the members decide who is let in.
+  if (task.members.includes(id) || task.admission !== undefined) return
+  const sentence = `${id}, the identity of this page, is not among the members of the task ${task.name}`
+  throw new SecureAggregationError('NOT_A_MEMBER', `${sentence}; add it to the task, or open the page where it was made`)
+}
