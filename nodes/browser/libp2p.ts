@@ -14,7 +14,7 @@ import { rosterGater } from '../../src/network/admission.ts'
 import { Links } from '../../src/network/links.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregationInit } from '../../src/network/service.ts'
-import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
+import { gossip, multiplexer, peerRouting, unhurriedRouter } from '../network-settings.ts'
 
 export interface PageNodeOptions {
   privateKey: PrivateKey
@@ -33,7 +33,7 @@ export type PageNode = Awaited<ReturnType<typeof createPageNode>>
 
 /**
  * A libp2p node as a page can have one: it dials daemons by WebSocket and other pages by WebRTC, for which it takes a
- * place at the relay of whatever daemon offers one. The relay carries the handshake, and nothing of a round.
+ * place at the relay of whatever daemon offers one. Where WebRTC finds no way, a relay without limits carries the rest.
  */
 export async function createPageNode(options: PageNodeOptions) {
   const { privateKey, local, iceServers, expects, aggregation } = options
@@ -47,6 +47,7 @@ export async function createPageNode(options: PageNodeOptions) {
     // `Links` keeps the connections up.
     peerDiscovery: known.length === 0 ? [] : [bootstrap({ list: options.bootstrap, timeout: 0, tagTTL: Infinity })],
     connectionGater: gater(options.bootstrap, expects, local),
+    peerRouters: [unhurriedRouter],
     // A tab that is not looked at may be slow to answer; one that was closed takes its sockets along.
     connectionMonitor: { pingTimeout: { minTimeout: 20_000, maxTimeout: 60_000 } },
     services: {
@@ -68,8 +69,7 @@ function gater(addresses: string[], isMember: (peer: string) => boolean, local: 
     ...rosterGater(isMember, { bootstrap }),
     denyDialMultiaddr: (address: Multiaddr) => {
       const names = address.getComponents().map(({ name }) => name)
-      // Through a relay alone no stream of a round would open: the way to another page is WebRTC.
-      return (names.includes('p2p-circuit') && !names.includes('webrtc')) || (!local && insecure(names))
+      return !local && insecure(names)
     }
   }
 }

@@ -1,7 +1,7 @@
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { PrivateKey } from '@libp2p/interface'
 import { SecureAggregationError } from '../../src/errors.ts'
-import { IndexedDbJournal } from '../../src/journal/indexed-db-journal.ts'
+import { IndexedDbJournal } from '../../src/journal/indexeddb-journal.ts'
 import type { Vector } from '../../src/encoding/encoder.ts'
 import type { ContributeOptions, EvidenceDetail } from '../../src/network/service.ts'
 import type { RoundHandler, Sum } from '../../src/network/session.ts'
@@ -9,7 +9,7 @@ import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
-import { identityIn } from './identity.ts'
+import { identityIn, ownJournal } from './identity.ts'
 import { createPageNode } from './libp2p.ts'
 import type { PageNode } from './libp2p.ts'
 
@@ -27,7 +27,7 @@ export interface BrowserMemberOptions {
   bootstrap: string[]
   /** Ed25519. Left out, this origin's own, made when it is first asked for. One identity runs in one tab. */
   identity?: PrivateKey
-  /** The IndexedDB database of the identity and the journal; `secagg`, or one for each identity that is given. */
+  /** The name of the journal in IndexedDB; `member` if left out, or one of its own for an identity that is given. */
   storage?: string
   /** Daemons are on this machine or a local network and are dialled without TLS. */
   local?: boolean
@@ -52,13 +52,13 @@ export class BrowserMember {
   static async start(options: BrowserMemberOptions): Promise<BrowserMember> {
     const { bootstrap, identity, local = false, iceServers = [], onEvent = () => {} } = options
     const task = 'idBytes' in options.task ? options.task : createTask(options.task)
-    const given = identity === undefined ? undefined : `secagg-${peerIdFromPrivateKey(identity).toString()}`
-    const journal = await IndexedDbJournal.open(options.storage ?? given ?? 'secagg')
+    const given = identity === undefined ? undefined : peerIdFromPrivateKey(identity).toString()
+    const journal = await IndexedDbJournal.open(options.storage ?? given ?? ownJournal)
     try {
       const privateKey = identity ?? (await identityIn(journal))
       checkMembership(task, peerIdFromPrivateKey(privateKey).toString())
-      // What it may have signed must outlive a shortage of space; a browser may still say no.
-      await navigator.storage.persist().catch(() => false)
+      // What it may have signed should outlive a shortage of space. Not awaited: the browser may ask its user, or say no.
+      void navigator.storage.persist().catch(() => {})
       const started: { member?: BrowserMember } = {}
       const node = await createPageNode({
         privateKey,
@@ -106,7 +106,9 @@ export class BrowserMember {
   /** How the members are reached, by peer id, without what goes through a relay. */
   get addresses(): Record<string, string> {
     const direct = this.#node.getConnections().filter(({ limits }) => limits === undefined)
-    return Object.fromEntries(direct.map(({ remotePeer, remoteAddr }) => [remotePeer.toString(), remoteAddr.toString()]))
+    return Object.fromEntries(
+      direct.map(({ remotePeer, remoteAddr }) => [remotePeer.toString(), remoteAddr.toString()])
+    )
   }
 
   /** Adds a vector to the next round's sum; see `SecureAggregation.contribute`. */
@@ -168,5 +170,8 @@ function checkMembership(task: Task, id: string): void {
   // Where there is a policy, the members decide who is let in.
   if (task.members.includes(id) || task.admission !== undefined) return
   const sentence = `${id}, the identity of this page, is not among the members of the task ${task.name}`
-  throw new SecureAggregationError('NOT_A_MEMBER', `${sentence}; add it to the task, or open the page where it was made`)
+  throw new SecureAggregationError(
+    'NOT_A_MEMBER',
+    `${sentence}; add it to the task, or open the page where it was made`
+  )
 }

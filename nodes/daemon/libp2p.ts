@@ -1,18 +1,15 @@
-import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
 import { identify } from '@libp2p/identify'
-import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { memory } from '@libp2p/memory'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
-import { yamux } from '@libp2p/yamux'
 import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { SecureAggregationError } from '../../src/errors.ts'
-import { MAX_ANNOUNCEMENT } from '../../src/network/gossip.ts'
 import { Links } from '../../src/network/links.ts'
+import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import type { Identify } from '@libp2p/identify'
 import type { ComponentLogger, ConnectionGater, Libp2p, PeerDiscovery, PrivateKey, ServiceMap } from '@libp2p/interface'
@@ -20,9 +17,6 @@ import type { KadDHT } from '@libp2p/kad-dht'
 import type { Ping } from '@libp2p/ping'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Libp2pOptions, ServiceFactoryMap } from 'libp2p'
-
-const KIB = 1 << 10
-const MIB = 1 << 20
 
 /** What a further service is built from: libp2p's own components and the services that every node has. */
 export type ServiceComponents = Parameters<ServiceFactoryMap<NodeServices>['pubsub']>[0]
@@ -73,7 +67,7 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
     identify: identify({ timeout: 30_000 }),
     ping: ping(),
     pubsub: gossip(options.local === true),
-    dht: peerRouting(),
+    dht: peerRouting({ clientMode: false }),
     links: (components: ConstructorParameters<typeof Links>[0]) => new Links(components, { bootstrap: known })
   }
   const settings = {
@@ -98,50 +92,6 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
     throw listenError(error, listen)
   }
   return node
-}
-
-/**
- * A paused stream may still be sent a whole window, and one that is just being resumed a second one: the read buffer
- * must hold both, or the stream is reset. 1 MiB a round trip is 10 MiB/s at 100 ms.
- */
-function multiplexer(): ReturnType<typeof yamux> {
-  return yamux({
-    maxInboundStreams: 1_024,
-    maxOutboundStreams: 1_024,
-    streamOptions: { maxStreamWindowSize: MIB, maxReadBufferLength: 8 * MIB }
-  })
-}
-
-/**
- * Announcements only: what is larger than one, with its envelope, is refused on receipt. Peers of one address lose
- * score from the eleventh on, which empties the mesh of a local network without a word.
- */
-function gossip(local: boolean): ReturnType<typeof gossipsub> {
-  return gossipsub({
-    globalSignaturePolicy: 'StrictSign',
-    allowPublishToZeroTopicPeers: true,
-    maxInboundDataLength: MAX_ANNOUNCEMENT + 16 * KIB,
-    scoreParams: local ? { IPColocationFactorWeight: 0 } : {}
-  })
-}
-
-/**
- * Kademlia under a protocol name of our own, so that it never meets the public network, and with private addresses,
- * which the default mapper would leave out. By default a search waits for the first self-query, which may itself wait
- * for a dial that waits for that search: until a timeout frees them, nobody is found. So searches do not wait here;
- * while no peer is known they fail at once, and `Links` repeats them. Three paths, not ten: in a small network ten ask
- * everybody for everybody.
- */
-function peerRouting(): ReturnType<typeof kadDHT> {
-  return kadDHT({
-    protocol: '/secagg/kad/1.0.0',
-    peerInfoMapper: passthroughMapper,
-    clientMode: false,
-    allowQueryWithZeroPeers: true,
-    alpha: 3,
-    disjointPaths: 3,
-    querySelfInterval: 60_000
-  })
 }
 
 /** libp2p's defaults are 5 connections a second from one address, 10 pending and 300 in all. */
