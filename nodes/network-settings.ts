@@ -1,15 +1,12 @@
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { yamux } from '@libp2p/yamux'
-import type { PeerRouting } from '@libp2p/interface'
-import { systemClock } from '../src/network/clock.ts'
 import { MAX_ANNOUNCEMENT } from '../src/network/gossip.ts'
 
 /** What daemons and pages set alike, or they would not understand each other. */
 
 const KIB = 1 << 10
 const MIB = 1 << 20
-const WALK_MS = 1_000
 
 /**
  * A paused stream may still be sent a whole window, and one that is just being resumed a second one: the read buffer
@@ -25,14 +22,14 @@ export function multiplexer(): ReturnType<typeof yamux> {
 
 /**
  * Announcements only: what is larger than one, with its envelope, is refused on receipt. Peers of one address lose
- * score from the eleventh on, which empties the mesh of a local network without a word.
+ * score from the eleventh on, which empties the mesh of such a network without a word.
  */
-export function gossip(local: boolean): ReturnType<typeof gossipsub> {
+export function gossip(oneAddress: boolean): ReturnType<typeof gossipsub> {
   return gossipsub({
     globalSignaturePolicy: 'StrictSign',
     allowPublishToZeroTopicPeers: true,
     maxInboundDataLength: MAX_ANNOUNCEMENT + 16 * KIB,
-    scoreParams: local ? { IPColocationFactorWeight: 0 } : {}
+    scoreParams: oneAddress ? { IPColocationFactorWeight: 0 } : {}
   })
 }
 
@@ -53,19 +50,4 @@ export function peerRouting(settings: { clientMode: boolean }): ReturnType<typeo
     disjointPaths: 3,
     querySelfInterval: 60_000
   })
-}
-
-/**
- * A router that finds nobody and takes its time. Whoever looks for a relay walks peer routing again and again, and with
- * nobody known yet each walk ends at once: libp2p's loop would not let the event loop turn until a peer is there, which it
- * then can never be.
- */
-export function unhurriedRouter(): PeerRouting {
-  const router: Pick<PeerRouting, 'getClosestPeers'> = {
-    // eslint-disable-next-line require-yield
-    async *getClosestPeers(_key, { signal } = {}) {
-      await systemClock.sleep(WALK_MS, signal)
-    }
-  }
-  return router as PeerRouting
 }

@@ -7,13 +7,13 @@ import { build } from 'esbuild'
 const here = fileURLToPath(new URL('.', import.meta.url))
 
 /**
- * Bundles the library for pages (`secagg.js`, an ES module) and the example page (`index.html`) into a folder. Fails where
+ * Bundles the library for pages (`secagg.js`, an ES module) and the example page (`index.html`) into a folder, and `more` entry points by name. Fails where
  * anything on the way needs a Node built-in, which `platform: 'browser'` resolves to nothing.
  */
-export async function buildForBrowsers(folder: string): Promise<void> {
+export async function buildForBrowsers(folder: string, more: Record<string, string> = {}): Promise<void> {
   await mkdir(folder, { recursive: true })
   await build({
-    entryPoints: { secagg: join(here, 'index.ts'), page: join(here, 'page', 'page.ts') },
+    entryPoints: { secagg: join(here, 'index.ts'), page: join(here, 'page', 'page.ts'), ...more },
     outdir: folder,
     bundle: true,
     splitting: true,

@@ -19,6 +19,8 @@ export type MemberEvent =
   | { type: 'round:open'; round: number }
   | { type: 'round:phase'; round: number; phase: Phase; leading: boolean }
   | { type: 'round:closed'; outcome: RoundOutcome }
+  /** A message, or something that failed, and whose fault it is. */
+  | { type: 'refused'; reason: string; culprit?: string }
   | ({ type: 'evidence' } & EvidenceDetail)
 
 export interface BrowserMemberOptions {
@@ -33,7 +35,8 @@ export interface BrowserMemberOptions {
   local?: boolean
   /** STUN and TURN servers for streams between pages; none if left out, so that no third party hears of this page. */
   iceServers?: RTCIceServer[]
-  onEvent?: (event: MemberEvent) => void
+  /** Told what happens. What it returns for a phase is awaited before that phase's first message leaves. */
+  onEvent?: (event: MemberEvent) => Promise<void> | void
 }
 
 /** One member of one task in a web page, for as long as the page is open. */
@@ -50,7 +53,8 @@ export class BrowserMember {
 
   /** @throws SecureAggregationError NOT_A_MEMBER, JOURNAL_IN_USE, JOURNAL_UNREADABLE; TaskError */
   static async start(options: BrowserMemberOptions): Promise<BrowserMember> {
-    const { bootstrap, identity, local = false, iceServers = [], onEvent = () => {} } = options
+    const { bootstrap, identity, local = false, iceServers = [] } = options
+    const tell = teller(options.onEvent)
     const task = 'idBytes' in options.task ? options.task : createTask(options.task)
     const given = identity === undefined ? undefined : peerIdFromPrivateKey(identity).toString()
     const journal = await IndexedDbJournal.open(options.storage ?? given ?? ownJournal)
@@ -70,13 +74,17 @@ export class BrowserMember {
           tasks: [task],
           journal,
           observer: () => ({
-            phase: (phase, round, leading) => onEvent({ type: 'round:phase', round, phase, leading })
+            phase: (phase, round, leading) => tell({ type: 'round:phase', round, phase, leading }),
+            refused: (error) => {
+              const { message: reason, culprit } = error as SecureAggregationError
+              void tell({ type: 'refused', reason, culprit })
+            }
           })
         }
       })
       const member = new BrowserMember(task, node, journal)
       started.member = member
-      member.#listen(onEvent)
+      member.#listen((event) => void tell(event))
       return member
     } catch (error) {
       await journal.close()
@@ -103,12 +111,12 @@ export class BrowserMember {
     return this.#session.member.closedRound
   }
 
-  /** How the members are reached, by peer id, without what goes through a relay. */
-  get addresses(): Record<string, string> {
-    const direct = this.#node.getConnections().filter(({ limits }) => limits === undefined)
-    return Object.fromEntries(
-      direct.map(({ remotePeer, remoteAddr }) => [remotePeer.toString(), remoteAddr.toString()])
-    )
+  /** How the members are reached, by peer id, without what a relay limits. */
+  get addresses(): Record<string, string[]> {
+    const reached: Record<string, string[]> = {}
+    for (const { remotePeer, remoteAddr, limits } of this.#node.getConnections())
+      if (limits === undefined) (reached[remotePeer.toString()] ??= []).push(remoteAddr.toString())
+    return reached
   }
 
   /** Adds a vector to the next round's sum; see `SecureAggregation.contribute`. */
@@ -163,6 +171,17 @@ export class BrowserMember {
       if (this.#session.member.roster.indexOf(peer) >= 0) void this.#session.participant.catchUp(peer).catch(() => {})
     })
     connected()
+  }
+}
+
+/** What an application does with an event is no reason for a round to fail: its errors are shown as any error of a page. */
+function teller(onEvent: BrowserMemberOptions['onEvent']): (event: MemberEvent) => Promise<void> {
+  return async (event) => {
+    try {
+      await onEvent?.(event)
+    } catch (error) {
+      reportError(error)
+    }
   }
 }
 

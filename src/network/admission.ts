@@ -23,6 +23,10 @@ export function rosterGater(isMember: (peerId: string) => boolean, options: Admi
   return {
     denyDialPeer: (peer) => refuse(peer, 'outbound'),
     denyInboundEncryptedConnection: (peer) => refuse(peer, 'inbound'),
-    denyOutboundEncryptedConnection: (peer) => refuse(peer, 'outbound')
+    denyOutboundEncryptedConnection: (peer) => refuse(peer, 'outbound'),
+    // A member that relays does so between members, and is asked before it spends anything on anybody else.
+    denyInboundRelayReservation: (peer) => refuse(peer, 'inbound'),
+    denyOutboundRelayedConnection: (from, to) => refuse(from, 'inbound') || refuse(to, 'outbound'),
+    denyInboundRelayedConnection: (_relay, peer) => refuse(peer, 'inbound')
   }
 }

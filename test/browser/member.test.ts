@@ -1,140 +1,104 @@
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Browser } from 'puppeteer-core'
-import { createIdentity } from '../../nodes/daemon/daemon.ts'
-import type { ReportedOutcome } from '../../nodes/daemon/launcher-messages.ts'
-import { ProcessPeer } from '../../nodes/local-network/process-peer.ts'
-import { readNpy, writeNpy } from '../../nodes/npy.ts'
-import type { BrowserMember } from '../../nodes/browser/index.ts'
-import { createTask } from '../../src/task/task.ts'
-import type { TaskInput } from '../../src/task/task.ts'
 import { temporaryFolder } from '../nodes/secagg.ts'
 import { closeChromium, openChromium } from './chromium.ts'
-import { servePages, Visitor } from './pages.ts'
-
-type Library = typeof import('../../nodes/browser/index.ts')
-type Told = { type: string; round?: number; phase?: string; leading?: boolean }
-declare global {
-  // In the page.
-  var member: BrowserMember | undefined
-  var told: Told[]
-}
-
-const LENGTH = 3_000
-
-async function until(
-  condition: () => Promise<boolean> | boolean,
-  what: () => string,
-  patience = 60_000
-): Promise<void> {
-  const end = Date.now() + patience
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`waited in vain until ${what()}`)
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-}
+import type { Library } from './pages-network.ts'
+import { PagesNetwork } from './pages-network.ts'
+import { servePages } from './pages.ts'
 
 describe('members in pages', function () {
-  this.timeout(180_000)
+  this.timeout(150_000)
   const folder = temporaryFolder()
   let browser: Browser | undefined
-  let site: Awaited<ReturnType<typeof servePages>>
-  let task: TaskInput
-  const visitors: Visitor[] = []
-  const daemons: ProcessPeer[] = []
-  const pageIds: string[] = []
-  const outcomes: ReportedOutcome[][] = []
+  let site: Awaited<ReturnType<typeof servePages>> | undefined
+  let network: PagesNetwork | undefined
 
   before(async function () {
     browser = await openChromium(this)
     site = await servePages()
-    for (let i = 0; i < 2; i++) visitors.push(await Visitor.arrive(browser, site.url))
-    for (const { page } of visitors) {
-      pageIds.push(
-        await page.evaluate(async () => {
-          const { pageIdentity } = (await import(`${location.origin}/secagg.js`)) as Library
-          return pageIdentity()
-        })
-      )
-    }
-    const folders = Array.from({ length: 5 }, (_, number) => join(folder(), `daemon-${number}`))
-    const ids = await Promise.all(
-      folders.map(async (dataDir) => {
-        await mkdir(dataDir)
-        return createIdentity(dataDir)
-      })
-    )
-    task = {
-      name: 'pages',
-      members: [...ids, ...pageIds],
-      length: LENGTH,
-      encoding: { type: 'integer', min: 0, max: 65_535 },
-      threat: { corrupt: 0, dropout: 0.29 },
-      deadline: 10
-    }
-    const taskFile = join(folder(), 'task.yaml')
-    await writeFile(taskFile, JSON.stringify(task))
-    for (const [number, dataDir] of folders.entries()) {
-      const heard: ReportedOutcome[] = []
-      outcomes.push(heard)
-      const settings = {
-        number,
-        folder: dataDir,
-        taskFile,
-        listen: ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws'],
-        bootstrap: []
-      }
-      daemons.push(
-        new ProcessPeer(settings, {
-          phase: () => {},
-          outcome: (outcome) => void heard.push(outcome),
-          glimpse: () => {},
-          failed: (why) => assert.fail(why)
-        })
-      )
-    }
-    await daemons[0].run([], [])
-    for (const daemon of daemons.slice(1)) await daemon.run([daemons[0].addresses[0]], [])
-    await Promise.all(visitors.map((visitor) => join_(visitor)))
+    network = new PagesNetwork(folder())
+    await network.start(browser, site.url, { daemons: 5, pages: 2 }, true)
+    await network.assembled({ pagesMeet: true })
   })
 
   after(async () => {
-    await Promise.all(daemons.map((daemon) => daemon.stop()))
     await closeChromium(browser)
+    await network?.stop()
     await site?.close()
   })
 
-  async function join_(visitor: Visitor): Promise<void> {
-    const bootstrap = daemons[0].addresses.filter((address) => address.includes('/ws/'))
-    await visitor.page.evaluate(
-      async (task, bootstrap) => {
-        const { BrowserMember } = (await import(`${location.origin}/secagg.js`)) as Library
-        globalThis.told = []
-        const onEvent = (event: Told): void => void told.push(event)
-        globalThis.member = await BrowserMember.start({ task, bootstrap, local: true, onEvent })
-      },
-      task,
-      bootstrap
-    )
-  }
-
-  it('join', async () => {
-    const started = Date.now()
-    try {
-      await until(
-        async () => {
-          const all = await Promise.all(visitors.map(({ page }) => page.evaluate(() => member!.subscribed.length)))
-          const st = await Promise.all(daemons.map((d) => d.status()))
-          return all.every((n) => n >= 5) && st.every((s) => s.subscribed.length === 6)
-        },
-        () => 'connected',
-        30_000
-      )
-    } finally {
-      console.log(Date.now() - started)
-      for (const { page, errors } of visitors) console.log(await page.evaluate(() => member!.addresses), errors)
-      for (const daemon of daemons) console.log(await daemon.status())
+  it('dial each other by WebRTC, and daemons by WebSocket', async () => {
+    const { visitors, pageIds } = network!
+    for (const [number, { page }] of visitors.entries()) {
+      const other = pageIds[1 - number]
+      const byWebRtc = (other: string): boolean =>
+        member.addresses[other]?.some((way) => way.includes('/webrtc/')) ?? false
+      await page.waitForFunction(byWebRtc, { timeout: 30_000 }, other)
+      const { [other]: _, ...ways } = await page.evaluate(() => member.addresses)
+      assert.equal(Object.keys(ways).length, 5)
+      for (const [way] of Object.values(ways)) assert.match(way, /\/ws\/p2p\//)
     }
+  })
+
+  it('sum exactly with five daemons, whoever leads, a page among them', async () => {
+    const { visitors, pageIds, task } = network!
+    const led = new Set<number>()
+    const pages = pageIds.map((id) => task.members.indexOf(id))
+    while (!pages.some((page) => led.has(page))) {
+      const round = await network!.open()
+      const outcome = await network!.closed(round)
+      assert.deepEqual(outcome.included, [...task.members.keys()], outcome.reason)
+      assert.ok(!led.has(outcome.aggregator), 'nobody leads twice in a cycle')
+      led.add(outcome.aggregator)
+      const sum = network!.expected(outcome.included, round)
+      assert.deepEqual(await network!.sumOfDaemon(1, round), sum)
+      for (const visitor of visitors) assert.deepEqual(await network!.sumOfPage(visitor, round), sum)
+    }
+    assert.deepEqual(
+      visitors.flatMap(({ errors }) => errors),
+      []
+    )
+  })
+
+  it('that are closed before their vector arrives are dropped, and the sum of the others is exact', async () => {
+    const [stays, goes] = network!.visitors
+    const index = network!.task.members.indexOf(network!.pageIds[1])
+    await goes.page.evaluate(() => (globalThis.standsStillAt = 'mask'))
+    const round = await network!.open()
+    const atMask = (round: number): boolean =>
+      events.some((event) => event.type === 'round:phase' && event.round === round && event.phase === 'mask')
+    await goes.page.waitForFunction(atMask, { timeout: 60_000 }, round)
+    await goes.page.close()
+    const outcome = await network!.closed(round)
+    assert.deepEqual(outcome.dropped, [index], outcome.reason)
+    const sum = network!.expected(outcome.included, round)
+    assert.deepEqual(outcome.included.length, 6)
+    assert.deepEqual(await network!.sumOfDaemon(2, round), sum)
+    assert.deepEqual(await network!.sumOfPage(stays, round), sum)
+  })
+
+  it('that are opened again are the same member, know the last round, and take part in the next', async () => {
+    const [, back] = network!.visitors
+    await back.open()
+    await network!.join(back)
+    assert.equal(await back.page.evaluate(() => member.id), network!.pageIds[1])
+    await network!.assembled({ pagesMeet: true })
+    const last = await back.page.evaluate(() => member.closedRound)
+    const round = await network!.open()
+    assert.equal(last, round - 1)
+    const outcome = await network!.closed(round)
+    assert.equal(outcome.included.length, 7, outcome.reason)
+    assert.deepEqual(await network!.sumOfPage(back, round), network!.expected(outcome.included, round))
+  })
+
+  it('run an identity in one tab only', async () => {
+    const [visitor] = network!.visitors
+    const tab = await visitor.context.newPage()
+    await tab.goto(site!.url)
+    const refusal = await tab.evaluate(async () => {
+      const { pageIdentity } = (await import(`${location.origin}/secagg.js`)) as Library
+      return pageIdentity().catch((error: Error & { code: string }) => error.code)
+    })
+    assert.equal(refusal, 'JOURNAL_IN_USE')
   })
 })

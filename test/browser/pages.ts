@@ -18,10 +18,12 @@ const policy = [
   "connect-src 'self' ws: wss:"
 ].join('; ')
 
-/** What is built for browsers, on an address of this machine. */
-export async function servePages(): Promise<{ url: string; close: () => Promise<void> }> {
+/** What is built for browsers, and more entry points by name, on an address of this machine. */
+export async function servePages(
+  more: Record<string, string> = {}
+): Promise<{ url: string; close: () => Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'secagg-pages-'))
-  await buildForBrowsers(folder)
+  await buildForBrowsers(folder, more)
   const server = createServer((request, response) => {
     const name = new URL(request.url!, 'http://page').pathname.slice(1) || 'index.html'
     readFile(join(folder, name)).then(
