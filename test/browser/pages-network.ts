@@ -4,6 +4,9 @@ import type { Browser } from 'puppeteer-core'
 import type { BrowserMember, MemberEvent, pageIdentity } from '../../nodes/browser/index.ts'
 import { createIdentity } from '../../nodes/daemon/identity.ts'
 import { readNpy, writeNpy } from '../../nodes/npy.ts'
+import { MemoryJournal } from '../../src/journal/journal.ts'
+import { leaderOrder } from '../../src/membership/deck.ts'
+import { Chronicle } from '../../src/round/chronicle.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
 import { createTask } from '../../src/task/task.ts'
 import { DaemonProcess } from './daemon-processes.ts'
@@ -38,6 +41,33 @@ export async function until(
   }
 }
 
+export interface NetworkOptions {
+  /** Whether the daemon that the pages know relays, without which they have no way to each other. */
+  relays: boolean
+  pageLeadsFirst: boolean
+  /** How a page becomes a member. */
+  become?: (visitor: Visitor) => Promise<void>
+}
+
+/** A task of these members whose public randomness makes one of `leaders` lead the first round. */
+function taskWithFirstLeader(members: string[], leaders: string[]): TaskInput {
+  for (let tries = 0; ; tries++) {
+    const written: TaskInput = {
+      name: 'pages',
+      members,
+      length: LENGTH,
+      encoding: { type: 'integer', max: 65_535 },
+      threat: { corrupt: 0, dropout: 0.29 },
+      // A page on a busy machine is slow, and none of these tests waits for a deadline.
+      deadline: 30,
+      randomness: tries.toString(16).padStart(64, '0')
+    }
+    const { roster, closed } = new Chronicle(createTask(written), new MemoryJournal())
+    const [first] = leaderOrder(closed.deck, roster, closed.beacon, 1)
+    if (leaders.includes(roster.members[first].id)) return written
+  }
+}
+
 /** Daemons in processes and members in pages that are one roster. */
 export class PagesNetwork {
   readonly daemons: DaemonProcess[] = []
@@ -53,7 +83,13 @@ export class PagesNetwork {
   }
 
   /** Starts everyone; the pages know the first daemon only, which relays if so wanted. */
-  async start(browser: Browser, url: string, size: { daemons: number; pages: number }, relays: boolean): Promise<void> {
+  async start(
+    browser: Browser,
+    url: string,
+    size: { daemons: number; pages: number },
+    options: NetworkOptions
+  ): Promise<void> {
+    const { relays, pageLeadsFirst, become = (visitor) => this.join(visitor) } = options
     for (let page = 0; page < size.pages; page++) this.visitors.push(await Visitor.arrive(browser, url))
     for (const { page } of this.visitors)
       this.pageIds.push(
@@ -63,15 +99,8 @@ export class PagesNetwork {
         })
       )
     const folders = Array.from({ length: size.daemons }, (_, number) => join(this.#folder, `daemon-${number}`))
-    this.#written = {
-      name: 'pages',
-      members: [...(await Promise.all(folders.map(createIdentity))), ...this.pageIds],
-      length: LENGTH,
-      encoding: { type: 'integer', max: 65_535 },
-      threat: { corrupt: 0, dropout: 0.29 },
-      // A page on a busy machine is slow, and none of these tests waits for a deadline.
-      deadline: 30
-    }
+    const ids = await Promise.all(folders.map(createIdentity))
+    this.#written = taskWithFirstLeader([...ids, ...this.pageIds], pageLeadsFirst ? this.pageIds : ids)
     this.task = createTask(this.#written)
     const taskFile = join(this.#folder, 'task.yaml')
     await writeFile(taskFile, JSON.stringify(this.#written))
@@ -84,7 +113,12 @@ export class PagesNetwork {
     const bootstrap = this.daemons[0].addresses.slice(0, 1)
     const started = others.map((dataDir) => DaemonProcess.start({ ...settings, dataDir, bootstrap }))
     this.daemons.push(...(await Promise.all(started)))
-    await Promise.all(this.visitors.map((visitor) => this.join(visitor)))
+    await Promise.all(this.visitors.map(become))
+  }
+
+  /** The task as a file says it. */
+  get taskText(): string {
+    return JSON.stringify(this.#written)
   }
 
   /** A page becomes a member. */
@@ -112,7 +146,9 @@ export class PagesNetwork {
       const heard = await Promise.all(
         this.daemons.map(async (daemon) => (await daemon.call('status')).subscribed.length)
       )
-      const inPages = await Promise.all(this.visitors.map(({ page }) => page.evaluate(() => member.subscribed.length)))
+      const inPages = await Promise.all(
+        this.visitors.map(({ page }) => page.evaluate(() => globalThis.member?.subscribed.length ?? Infinity))
+      )
       return (
         heard.every((count) => count === all) &&
         inPages.every((count) => count >= (pagesMeet ? all : this.daemons.length))
@@ -132,8 +168,15 @@ export class PagesNetwork {
     return Array.from({ length: LENGTH }, (_, i) => inputs.reduce((sum, input) => sum + input[i], 0))
   }
 
-  /** Hands in everyone's input for the next round, which opens thereby; resolves with the round's number. */
+  /** Hands in everyone's input for the next round, and opens it; resolves with the round's number. */
   async open(): Promise<number> {
+    const round = await this.stage()
+    await this.daemons[0].call('want')
+    return round
+  }
+
+  /** Hands in everyone's input for the next round. */
+  async stage(): Promise<number> {
     const round = ++this.#round
     await Promise.all(
       this.daemons.map(async (daemon) => {
@@ -147,13 +190,14 @@ export class PagesNetwork {
       this.visitors.map(({ page }, number) =>
         page.evaluate(
           (round, values) =>
-            member.onRound((opened) => (opened.round === round ? { vector: Int32Array.from(values) } : undefined)),
+            globalThis.member?.onRound((opened) =>
+              opened.round === round ? { vector: Int32Array.from(values) } : undefined
+            ),
           round,
           [...this.input(this.pageIds[number], round)]
         )
       )
     )
-    await this.daemons[0].call('want')
     return round
   }
 
