@@ -55,8 +55,8 @@ function Page() {
   return html`
     <h1>A member in a page</h1>
     <p>
-      Your numbers are masked here before they leave, and only the sum of all members is ever seen. This page is
-      <code id="id">${id || '…'}</code>: the task lists it among its members.
+      Your numbers are masked here before they leave, and only the sum of all members is ever seen. This page is${' '}
+      <code id="id">${id || '…'}</code>, which the task has to name among its members.
     </p>
     ${
       member === undefined
