@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
 import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
@@ -6,6 +7,7 @@ import { keygenCommand } from './commands/keygen.ts'
 import { networkCommand } from './commands/network.ts'
 import { nodeCommand } from './commands/node.ts'
 import { wordCountsCommand } from './commands/word-counts.ts'
+import { packageFile } from './package-root.ts'
 import { nearest } from './suggestion.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -34,6 +36,8 @@ async function parse(args: string[]): Promise<number> {
     .scriptName('secagg')
     .usage('$0 <command>\n\nSums the private vectors of a peer-to-peer network without a server.')
     .locale('en')
+    // yargs would look for it beside the program that was typed, which for an installed package is a link elsewhere.
+    .version((JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version)
     .parserConfiguration({ 'camel-case-expansion': false, 'boolean-negation': false })
     .options(common)
     .strict()

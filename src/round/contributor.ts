@@ -172,10 +172,12 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
   const { ports, shape, me } = round
   const name = round.maskedName
   if (attempt.header === undefined) {
+    if (round.isCalledOff) return
     const lanes = await round.takeInput()
     const owner = { attemptId: attempt.id, member: me }
     const masks = attempt.masks(attempt.book, set)
     const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, { clock: ports.clock })
+    if (round.isCalledOff) return
     attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {
       attemptId: attempt.id,
       maskingSetHash: set.hash,

@@ -8,16 +8,22 @@ import type { Round } from './round.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
 export interface RoundOutcome {
+  /** Its number, from 1. */
   round: number
   /** Of the roster that the indices are of. */
   epoch: number
   status: 'summed' | 'burned'
+  /** Of a burned round: why it has no sum. */
   reason?: string
   /** Who led the view in which the sum was accepted, or the first view of a burned round. */
   aggregator: number
+  /** How many leaders it took, 1 where the first one did. */
   views: number
+  /** How often fresh keys were made, 1 where the first ones did. */
   attempts: number
+  /** Members whose input is in the sum. */
   included: number[]
+  /** Members that were lost after their shares had been delivered: their masks were removed. */
   dropped: number[]
   /** Members that were out before the masking set. */
   missing: number[]
@@ -25,8 +31,11 @@ export interface RoundOutcome {
   input: 'summed' | 'not included' | 'burned' | 'none'
   /** Name of the packed sum in the vector store; undefined while it is not here. */
   sum?: string
+  /** Milliseconds in each phase, at this member. */
   phaseMs: Partial<Record<Phase, number>>
+  /** Milliseconds from the opening to the closing, at this member. */
   durationMs: number
+  /** What closed it, signed by a quorum (§6), in canonical bytes. */
   decision: Uint8Array
 }
 

@@ -130,6 +130,11 @@ export class Participant {
     )
   }
 
+  /** Whether this peer is a member, or has asked to become one. */
+  get hasPlace(): boolean {
+    return this.#member.me >= 0 || (this.#wish !== undefined && this.#wish !== 'leave')
+  }
+
   /** Whether anybody may come to ask, for whom members can vouch. */
   get isOpen(): boolean {
     return this.task.admission?.vouches !== undefined

@@ -46,6 +46,8 @@ export interface Ports {
 export interface RoundInput {
   /** Encodes it, into lanes of their own each time: masks are laid in place. @throws InputError */
   lanes(): Promise<Lanes>
+  /** Aborted when the application calls it off. Nothing of it has left before it is masked; then the round keeps it. */
+  signal?: AbortSignal
 }
 
 export interface RoundOptions {
@@ -289,10 +291,18 @@ export class Round {
       this.#lanes = await offered?.lanes()
       return offered !== undefined
     })
-    return this.#hasInput.catch((error: Error) => {
-      this.ports.observer.refused?.(error)
-      return false
-    })
+    return this.#hasInput.then(
+      (has) => has && !this.isCalledOff,
+      (error: Error) => {
+        this.ports.observer.refused?.(error)
+        return false
+      }
+    )
+  }
+
+  /** The application has called its input off, and what is not masked yet stays here. */
+  get isCalledOff(): boolean {
+    return this.#offered?.signal?.aborted === true
   }
 
   /** The input's lanes, to be masked in place: they are the round's now. */

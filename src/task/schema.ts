@@ -123,8 +123,14 @@ export const taskSchema = z.strictObject({
 /** What a user writes, as YAML, JSON or an object: fractions, seconds, and only what differs from the defaults. */
 export type TaskInput = z.input<typeof taskSchema>
 export type TaskFields = z.output<typeof taskSchema>
+/**
+ * Numbers from −clip to clip in 2^bits steps, beyond which they are clipped; `weighted` is the largest weight, if inputs
+ * have one.
+ */
 export type FixedEncoding = Readonly<z.output<typeof fixed>>
+/** Who may join later (§7): peer ids, and how many members must vouch for another peer. */
 export type Admission = Readonly<{ allow?: readonly string[]; vouches?: number }>
+/** Whole numbers from min to max, both included, summed exactly. */
 export type IntegerEncoding = Readonly<z.output<typeof integer>>
 
 /** Every field name there is, for advice on misspelt ones. */
