@@ -3,6 +3,7 @@ import yargs from 'yargs'
 import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
 import type { Command, Typed } from './commands/command.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { networkCommand } from './commands/network.ts'
 import { nodeCommand } from './commands/node.ts'
@@ -11,7 +12,7 @@ import { packageFile } from './package-root.ts'
 import { nearest } from './suggestion.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: Command[] = [networkCommand, wordCountsCommand, keygenCommand, nodeCommand]
+const commands: Command[] = [networkCommand, wordCountsCommand, keygenCommand, doctorCommand, nodeCommand]
 const common = {
   json: { type: 'boolean', describe: 'one JSON object a line on stdout, people’s text on stderr' }
 } as const

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { ComponentLogger } from '@libp2p/interface'
+import { pEvent } from 'p-event'
 import type { Logger } from 'pino'
 import { unpack } from '../../src/encoding/packing.ts'
 import type { Vector } from '../../src/encoding/encoder.ts'
@@ -192,6 +194,20 @@ export class Daemon {
   /** As the aggregator of a round: what it received of one member, by roster index, at some places of the vector. */
   glimpse(member: number, indices: number[], tell: (round: number, values: number[]) => void): void {
     this.#glimpse = { member, indices, tell }
+  }
+
+  /** Waits until the running round is closed, for `ms` milliseconds at most. @returns whether it is */
+  async roundClosed(ms: number): Promise<boolean> {
+    const { runningRound } = this.status()
+    if (runningRound === undefined) return true
+    const { aggregation } = this.#node.services
+    const end = AbortSignal.timeout(ms)
+    const isClosed = (): boolean => this.status().closedRound >= runningRound
+    while (!isClosed() && !end.aborted)
+      await pEvent(aggregation, ['sum', 'round:burned'], { signal: end }).catch(() => {})
+    // Members still listening to this leader are given a moment to hear how it ended.
+    if (isClosed()) await sleep(this.#options.task.deadlineMs / 10, undefined, { signal: end }).catch(() => {})
+    return isClosed()
   }
 
   async stop(): Promise<void> {
