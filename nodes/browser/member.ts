@@ -2,13 +2,18 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { PrivateKey } from '@libp2p/interface'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { IndexedDbJournal } from '../../src/journal/indexeddb-journal.ts'
-import type { Vector } from '../../src/encoding/encoder.ts'
-import type { ContributeOptions, EvidenceDetail } from '../../src/network/service.ts'
-import type { RoundHandler, Sum } from '../../src/network/session.ts'
-import type { RoundOutcome } from '../../src/round/outcome.ts'
-import type { Phase } from '../../src/round/ports.ts'
+import type {
+  ContributeOptions,
+  EvidenceDetail,
+  Phase,
+  RoundHandler,
+  RoundOutcome,
+  Sum,
+  Task,
+  TaskInput,
+  Vector
+} from '../../src/index.ts'
 import { createTask } from '../../src/task/task.ts'
-import type { Task, TaskInput } from '../../src/task/task.ts'
 import { identityIn, ownJournal } from './identity.ts'
 import { createPageNode } from './libp2p.ts'
 import type { PageNode } from './libp2p.ts'
