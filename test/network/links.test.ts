@@ -6,7 +6,7 @@ import { rosterGater } from '../../src/network/admission.ts'
 import { Network, openTo, until } from './nodes.ts'
 import type { Startable } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
-import type { NodeOptions, SecaggNode } from '../../nodes/daemon/libp2p.ts'
+import type { SecaggNode } from '../../nodes/daemon/libp2p.ts'
 
 function idOf(node: SecaggNode): string {
   return node.peerId.toString()
@@ -77,7 +77,7 @@ describe('links', () => {
 
   it('do not take a connection that its relay limits for one', async () => {
     const services = { relay: circuitRelayServer() }
-    const guide = await network.add({ services } as Partial<NodeOptions>)
+    const guide = await network.add({ services })
     const use = guide.getMultiaddrs().map(String)
     const alice = await network.add({ listen: [], relay: { use } })
     const bob = await network.add({ bootstrap: use })
