@@ -2,13 +2,17 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
 import { configFields } from '../../nodes/daemon/config-schema.ts'
 import { readConfig, readTask } from '../../nodes/daemon/config.ts'
 import { jsonSchemas } from '../../nodes/daemon/json-schemas.ts'
 import { environmentName, fromEnvironment, fromFlags } from '../../nodes/daemon/overrides.ts'
 import type { Override } from '../../nodes/daemon/overrides.ts'
+import { withMembers } from '../../nodes/doctor/task-report.ts'
 import { UsageError } from '../../nodes/usage-error.ts'
 import { SecureAggregationError, TaskError } from '../../src/errors.ts'
+import { createTask } from '../../src/task/task.ts'
+import type { TaskInput } from '../../src/task/task.ts'
 import { secagg, temporaryFolder } from './secagg.ts'
 
 const example = (name: string): string => fileURLToPath(new URL(`../../config/${name}`, import.meta.url))
@@ -176,6 +180,21 @@ describe('the files in config/', () => {
     const { length, members } = await readTask(task)
     assert.equal(length, 1000)
     assert.equal(members.length, 3)
+  })
+
+  it('have valid alternatives in their comments', async () => {
+    const text = await readFile(example('task.yaml'), 'utf8')
+    const written = parse(text) as TaskInput
+    const commented = (name: string): object => {
+      const [block] = text.slice(text.indexOf(`\n# ${name}:\n`) + 1).split('\n\n')
+      return parse(block.replaceAll(/^# /gm, '')) as object
+    }
+    const { encoding, threat, ...bare } = written
+    assert.equal(createTask({ ...bare, ...commented('encoding') }).encoding.type, 'integer')
+    assert.equal(createTask({ ...bare, ...commented('privacy') }).encoding.type, 'skellam')
+    assert.equal(createTask({ ...written, ...commented('admission') }).admission!.vouches, 2)
+    const larger = { ...bare, encoding, threat: { ...threat, corrupt: 0.1, dropout: 0.05 }, ...commented('groups') }
+    assert.deepEqual((await withMembers(larger, 24)).groups, { count: 4, trim: 1 })
   })
 
   it('show every field of a node, with a comment before it', async () => {
