@@ -30,7 +30,7 @@ async function pack(scratch: string): Promise<string> {
   const copy = join(scratch, 'copy')
   await mkdir(copy)
   const { files } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { files: string[] }
-  const sources = files.filter((name) => name !== 'dist')
+  const sources = files.filter((name) => name !== 'dist' && !name.startsWith('!'))
   for (const name of [...sources, 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'README.md', 'LICENSE'])
     await cp(join(root, name), join(copy, name), { recursive: true })
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'))
