@@ -123,6 +123,13 @@ describe('the operator’s guide, followed to the letter', function () {
     assert.match(response.headers.get('content-security-policy')!, /default-src 'none'/)
   })
 
+  it('is quoted by the front page as it is', async () => {
+    const front = await readFile(packageFile('README.md'), 'utf8')
+    assert.ok(front.includes(block('python', 'numpy').replaceAll(urls[0], 'http://127.0.0.1:4080')))
+    for (const [line] of guide.matchAll(/^curl .*$/gm)) assert.ok(front.includes(line), line)
+    for (const [, file] of front.matchAll(/\]\((?!https?:)([^)]+)\)/g)) await access(packageFile(file))
+  })
+
   it('names files that there are', async () => {
     for (const [, file] of guide.matchAll(/\]\(\.\.\/\.\.\/([^)]+)\)/g)) await access(packageFile(file))
   })
