@@ -69,7 +69,13 @@ async function parse(args: string[]): Promise<number> {
       usage,
       command.summary,
       (own) => {
-        const described = own.usage(`secagg ${usage}\n\n${command.summary}`).options(command.options)
+        const described = own
+          .group(argument === undefined ? [] : [argument.name], 'Positionals:')
+          .usage(`secagg ${usage}\n\n${command.summary}`)
+          .options(command.options)
+          .group(Object.keys(command.options), 'Options:')
+          .group([...Object.keys(common), 'help', 'version'], 'Always:')
+          .example((command.examples ?? []).map(([line, what]) => [`secagg ${line}`, what] as [string, string]))
         return argument === undefined
           ? described
           : described.positional(argument.name, { type: 'string', describe: argument.describe })

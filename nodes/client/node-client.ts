@@ -7,13 +7,13 @@ export const DEFAULT_NODE = 'http://127.0.0.1:4080'
 
 /** The options of commands that speak with a running node. */
 export const nodeOptions = {
-  node: { type: 'string', requiresArg: true, describe: `the running node’s API (${DEFAULT_NODE})` },
+  node: { type: 'string', requiresArg: true, describe: 'the running node’s API', defaultDescription: DEFAULT_NODE },
   'token-file': {
     type: 'string',
     requiresArg: true,
-    describe: 'its token: api.token in the node’s dataDir (or in SECAGG_TOKEN_FILE)'
+    describe: 'api.token of its dataDir; or named in SECAGG_TOKEN_FILE'
   },
-  task: { type: 'string', requiresArg: true, describe: 'name or id of the task (the node’s only one)' }
+  task: { type: 'string', requiresArg: true, describe: 'name or id', defaultDescription: 'the node’s only one' }
 } as const
 
 /** One running node, as a client with its token sees it. */

@@ -9,6 +9,8 @@ export interface Command {
   argument?: { name: string; describe: string }
   summary: string
   options: Record<string, Options>
+  /** What is typed, and what it does. */
+  examples?: [line: string, what: string][]
   /** @returns the exit code: 0 on success, 1 on failure. Throws UsageError for wrong usage. */
   run(typed: Typed): Promise<number>
 }

@@ -9,11 +9,15 @@ export const contributeCommand: Command = {
   argument: { name: 'file', describe: 'the vector: .npy, .json, .csv, or raw float32 little-endian' },
   summary: 'Hands a vector to a running node, for the next round.',
   options: {
-    weight: { type: 'string', requiresArg: true, describe: 'this vector’s weight, in weighted tasks (1)' },
-    round: { type: 'string', requiresArg: true, describe: 'into this round or none (the next that takes it)' },
+    weight: { type: 'string', requiresArg: true, describe: 'in weighted tasks', defaultDescription: '1' },
+    round: { type: 'string', requiresArg: true, describe: 'into this one or none', defaultDescription: 'the next' },
     wait: { type: 'boolean', describe: 'wait until the round is summed' },
     ...nodeOptions
   },
+  examples: [
+    ['contribute x.npy', 'for the next round'],
+    ['contribute x.csv --wait', 'and waits until it is summed']
+  ],
   async run({ file, weight, round, wait, json, ...typed }) {
     const query = new URLSearchParams()
     if (weight !== undefined) query.set('weight', String(wholeNumber('--weight', weight as string, 1)))

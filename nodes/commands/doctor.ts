@@ -25,6 +25,10 @@ export const doctorCommand: Command = {
     },
     members: { type: 'string', requiresArg: true, describe: 'with --task: as if it had so many members' }
   },
+  examples: [
+    ['doctor --config node.yaml', 'would this node start?'],
+    ['doctor --task task.yaml', 'what does it ask of members?']
+  ],
   async run(typed) {
     if ((typed.config === undefined) === (typed.task === undefined))
       throw new UsageError(

@@ -9,12 +9,12 @@ export const keygenCommand: Command = {
     data: {
       type: 'string',
       requiresArg: true,
-      describe: 'the member’s folder; an identity there is never overwritten'
+      describe: 'the member’s folder; an identity that is there stays'
     },
     network: {
       type: 'string',
       requiresArg: true,
-      describe: 'a file for a new network key, which every member is given (networkKey in its file)'
+      describe: 'a new file for the network’s key, which every member is given (networkKey)'
     }
   },
   async run({ data, network, json }) {

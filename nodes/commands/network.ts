@@ -10,6 +10,12 @@ export const networkCommand: Command = {
   name: 'network',
   summary: 'Runs a real network on this machine: N processes over libp2p, round after round.',
   options: networkOptions,
+  examples: [
+    ['network --peers 16 --rounds 3', 'sixteen members, generated vectors'],
+    ['network --dashboard', 'and a page that shows them'],
+    ['network --kill aggregator@sum', 'kills who leads, at the last moment'],
+    ['network --inputs DIR --out SUMS', 'your own vectors, and their sums']
+  ],
   async run(typed) {
     const run = networkRun(typed)
     const pause = pauseMs(typed)

@@ -14,7 +14,8 @@ export const nodeCommand: Command = {
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'field=value over the file, like api.listen=off; repeatable. SECAGG_API_LISTEN=off comes after it'
+      describe:
+        'field=value instead of the file’s, like api.listen=off; repeatable. From the environment: SECAGG_API_LISTEN=off'
     }
   },
   async run({ config, set }) {

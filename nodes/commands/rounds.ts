@@ -15,7 +15,7 @@ export const roundsCommand: Command = {
   name: 'rounds',
   summary: 'Lists the closed rounds of a node.',
   options: {
-    limit: { type: 'string', requiresArg: true, describe: 'at most so many, the last ones (20)' },
+    limit: { type: 'string', requiresArg: true, describe: 'at most so many, the last ones', defaultDescription: '20' },
     follow: { type: 'boolean', describe: 'go on with each round as it is closed' },
     data: { type: 'string', requiresArg: true, describe: 'the dataDir of a stopped node, instead of --node' },
     ...nodeOptions
