@@ -11,7 +11,7 @@ export interface Contribution {
   readonly id: string
   /** The round that it is for, or was in; one that was not included goes on to the next, unless its round was named. */
   readonly round: number
-  readonly status: 'waiting' | 'taken' | 'withdrawn' | 'summed' | 'not included' | 'burned'
+  readonly status: 'waiting' | 'taken' | 'withdrawn' | 'refused' | 'summed' | 'not included' | 'burned'
 }
 
 interface Held {
@@ -130,6 +130,15 @@ export class Contributions {
         held.ended.reject(burned(outcome))
       }
     }
+  }
+
+  /** What the round has taken cannot go into any sum. */
+  refuse(round: number, error: RoundError): void {
+    const held = this.#held.get(round)
+    if (held === undefined) return
+    this.#held.delete(round)
+    this.#end(held, 'refused')
+    held.ended.reject(error)
   }
 
   /** Nothing more will become of what waits. */

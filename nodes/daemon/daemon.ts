@@ -364,9 +364,11 @@ export class Daemon {
       this.#watch.members()
       this.#wantWhatWaits()
     })
-    aggregation.onRound(task.id, ({ round, signal }) => {
+    aggregation.onRound(task.id, async ({ round, signal }) => {
       const staged = this.#staged.get(round)
-      return staged ?? (this.#options.awaitsInputs === true ? this.#contributions.take(round, signal) : undefined)
+      if (staged !== undefined || this.#options.awaitsInputs !== true) return staged
+      const input = await this.#contributions.take(round, signal)
+      return input && { ...input, refused: (error) => this.#contributions.refuse(round, error) }
     })
     aggregation.addEventListener('round:open', ({ detail: { round } }) => {
       this.#delay.reset()

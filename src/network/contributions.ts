@@ -2,6 +2,7 @@ import type { AbortOptions } from '@libp2p/interface'
 import { CustomProgressEvent } from 'progress-events'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
 import type { Vector } from '../encoding/encoder.ts'
+import type { RoundError } from '../errors.ts'
 import type { Phase } from '../round/ports.ts'
 
 /** What an application adds to the sum of a round. */
@@ -10,6 +11,8 @@ export interface Input {
   vector: Vector
   /** A whole number from 1 to the task's largest weight; weighted tasks only. */
   weight?: number
+  /** Of an answer to a round: told when it cannot go into a sum after all (PRIVACY_BUDGET). Nothing of it has left. */
+  refused?: (error: RoundError) => void
 }
 
 /** The sum of a round, as a member has it: what the masks leave, decoded. */

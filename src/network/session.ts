@@ -222,28 +222,31 @@ export class Session {
     const input = one ?? (await handler?.({ round, signal: AbortSignal.any([late, this.#stop.signal]) }))
     if (input === undefined) return undefined
     const { vector, weight } = input
+    const refused = one === undefined ? input.refused : (error: RoundError) => this.#refuse(one, error)
     return {
       signal: one?.signal,
       lanes: async () => {
-        await this.#account(round, terms, one)
+        await this.#account(round, terms, refused)
         return (await createEncoder(terms, round).encode(vector, { weight })).lanes
       }
     }
   }
 
   /** With privacy, what a round may give away is on disk before a vector is encoded for it; or the budget is spent. */
-  async #account(round: number, terms: Task, one: Contribution | undefined): Promise<void> {
+  async #account(round: number, terms: Task, refused: Input['refused']): Promise<void> {
     const privately = privateTerms(terms)
     if (privately === undefined) return
     try {
       await this.#ledger!.enter(round, privately)
     } catch (error) {
-      if (one !== undefined && error instanceof RoundError) {
-        this.#contributions.remove(one)
-        one.reject(error)
-      }
+      if (error instanceof RoundError) refused?.(error)
       throw error
     }
+  }
+
+  #refuse(one: Contribution, error: RoundError): void {
+    this.#contributions.remove(one)
+    one.reject(error)
   }
 
   /** It is in no sum of this round: it waits for the next. */

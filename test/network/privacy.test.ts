@@ -34,6 +34,23 @@ describe('a task with privacy, as a service', () => {
       await stop()
     }
   })
+
+  it('tells whoever answered a round that its vector is refused', async () => {
+    const privacy = { clip: 1, noiseMultiplier: 0.5, delta: 1e-5, budget: 0.01 }
+    const { nodes, tasks, stop } = await network(3, { length: 4, encoding: undefined, privacy, deadline: 2 })
+    try {
+      const told = nodes.map(({ services: { aggregation } }) => {
+        const { promise, resolve } = Promise.withResolvers<RoundError>()
+        aggregation.onRound(tasks[0].id, () => ({ vector: new Float64Array(4), refused: resolve }))
+        return promise
+      })
+      await nodes[0].services.aggregation.want(tasks[0].id)
+      for (const { code, round } of await Promise.all(told))
+        assert.deepEqual({ code, round }, { code: 'PRIVACY_BUDGET', round: 1 })
+    } finally {
+      await stop()
+    }
+  })
 })
 
 describe('a task with groups, as a service', () => {

@@ -70,6 +70,16 @@ describe('vectors that wait for a round', () => {
     await assert.rejects(named.ended, refusedWith('NOT_INCLUDED'))
   })
 
+  it('are refused, and wait no more, where they cannot go into any sum', async () => {
+    const { contribution, ended } = contributions.add(input)
+    await contributions.take(5, never)
+    contributions.refuse(5, new RoundError('PRIVACY_BUDGET', 'the budget is spent', 5))
+    await assert.rejects(ended, refusedWith('PRIVACY_BUDGET'))
+    close(5, 'not included', 'burned')
+    assert.deepEqual(contributions.get(contribution.id), { id: contribution.id, round: 5, status: 'refused' })
+    assert.equal(contributions.waiting, false)
+  })
+
   it('are not contributed again by themselves once they may be in a sum that was not delivered', async () => {
     const { contribution, ended } = contributions.add(input)
     await contributions.take(5, never)

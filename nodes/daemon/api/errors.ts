@@ -24,6 +24,7 @@ const statusOf: Readonly<Record<string, number>> = {
   // No 5xx, which clients repeat by themselves: contributing a burned vector again takes an explicit choice.
   BURNED: 409,
   NOT_INCLUDED: 409,
+  PRIVACY_BUDGET: 409,
   STOPPED: 503
 }
 

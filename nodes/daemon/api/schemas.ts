@@ -27,7 +27,7 @@ export const errorBody = z
 export const contributionBody = z.object({
   id: z.string(),
   round: z.int().describe('the round that it is for; one that was not included goes on to the next'),
-  status: z.enum(['waiting', 'taken', 'withdrawn', 'summed', 'not included', 'burned'])
+  status: z.enum(['waiting', 'taken', 'withdrawn', 'refused', 'summed', 'not included', 'burned'])
 })
 export const taskBody = z.object({
   id: z.string(),
