@@ -47,7 +47,15 @@ export const sumBody = z.object({
   included: z.array(z.string()).describe('peer ids of the members whose vectors are in the sum'),
   totalWeight: z.number().describe('the sum divided by it is the mean'),
   clippedFraction: z.number().optional(),
-  values: z.array(z.number())
+  groups: z
+    .array(z.object({ included: z.array(z.string()), totalWeight: z.number() }))
+    .optional()
+    .describe('where the task has groups: who is in each'),
+  values: z.array(z.number()),
+  trimmedMean: z
+    .array(z.number())
+    .optional()
+    .describe('where the task has groups: the mean of their means without the largest and smallest, element by element')
 })
 export const membersBody = z.object({
   task: z.string(),

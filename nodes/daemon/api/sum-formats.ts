@@ -54,11 +54,19 @@ function acceptedType(accept = '*/*'): (typeof types)[number] {
   throw new ApiError(406, 'NOT_ACCEPTABLE', `a sum is to be had as ${types.join(', ')}`)
 }
 
-function* jsonOf({ record, values, totalWeight, clippedFraction, included }: ArchivedSum): Generator<string> {
+function* jsonOf(sum: ArchivedSum): Generator<string> {
+  const { record, values, totalWeight, clippedFraction, included, trimmedMean } = sum
   const { round, status } = record
-  const head = JSON.stringify({ round, status, included, totalWeight, clippedFraction })
-  yield `${head.slice(0, -1)},"values":[`
+  const groups = sum.groups?.map((group) => ({ included: group.included, totalWeight: group.totalWeight }))
+  yield JSON.stringify({ round, status, included, totalWeight, clippedFraction, groups }).slice(0, -1)
+  yield* elementsOf('values', values)
+  if (trimmedMean !== undefined) yield* elementsOf('trimmedMean', trimmedMean)
+  yield '}\n'
+}
+
+function* elementsOf(name: string, values: ArchivedSum['values']): Generator<string> {
+  yield `,"${name}":[`
   for (let start = 0; start < values.length; start += ELEMENTS_AT_ONCE)
     yield `${start === 0 ? '' : ','}${values.slice(start, start + ELEMENTS_AT_ONCE).join(',')}`
-  yield ']}\n'
+  yield ']'
 }

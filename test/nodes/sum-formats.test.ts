@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { fastify } from 'fastify'
+import { sendSum } from '../../nodes/daemon/api/sum-formats.ts'
+import { sumBody } from '../../nodes/daemon/api/schemas.ts'
+import type { ArchivedSum } from '../../nodes/daemon/archive.ts'
+
+const group = (included: string[]) => ({
+  ...{ included, totalWeight: included.length, values: new Float64Array(2), mean: new Float64Array(2) }
+})
+const sum = {
+  ...{
+    record: { round: 3, status: 'summed' },
+    round: 3,
+    included: ['a', 'b', 'c'],
+    totalWeight: 3,
+    clippedFraction: 0
+  },
+  ...{ values: Float64Array.of(1.5, -2), mean: Float64Array.of(0.5, -0.75) },
+  ...{ groups: [group(['a', 'c']), group(['b'])], trimmedMean: Float64Array.of(0.25, 1) }
+} as unknown as ArchivedSum
+
+async function asJson(told: ArchivedSum): Promise<unknown> {
+  const server = fastify()
+  server.get('/', (request, reply) => sendSum(request, reply, told))
+  return (await server.inject('/')).json()
+}
+
+describe('a sum as JSON', () => {
+  it('tells of a task with groups who is in each, and the mean that leaves the odd ones out', async () => {
+    const told = await asJson(sum)
+    assert.deepEqual(sumBody.parse(told), told)
+    assert.deepEqual(told, {
+      ...{ round: 3, status: 'summed', included: ['a', 'b', 'c'], totalWeight: 3, clippedFraction: 0 },
+      groups: [
+        { included: ['a', 'c'], totalWeight: 2 },
+        { included: ['b'], totalWeight: 1 }
+      ],
+      ...{ values: [1.5, -2], trimmedMean: [0.25, 1] }
+    })
+  })
+
+  it('tells neither where the task has no groups', async () => {
+    const told = await asJson({ ...sum, groups: undefined, trimmedMean: undefined })
+    assert.deepEqual(Object.keys(told as object).sort(), [
+      ...['clippedFraction', 'included', 'round', 'status', 'totalWeight', 'values']
+    ])
+  })
+})
