@@ -44,6 +44,7 @@ function options(args: string[]): { json: boolean; bits?: number; out: string } 
       },
       out: { type: 'string', default: join('results', 'attack'), describe: 'folder for the picture' }
     })
+    .version(false)
     .strict()
     .exitProcess(false)
     .fail((message) => {
@@ -62,7 +63,8 @@ function options(args: string[]): { json: boolean; bits?: number; out: string } 
 try {
   process.exit(await main(process.argv.slice(2)))
 } catch (error) {
-  const expected = error instanceof SecureAggregationError
-  process.stderr.write(`attack: ${expected ? error.message : (error as Error).stack}\n`)
+  // A folder that cannot be written to is the system's to explain.
+  const expected = error instanceof SecureAggregationError || (error as NodeJS.ErrnoException).syscall !== undefined
+  process.stderr.write(`attack: ${expected ? (error as Error).message : (error as Error).stack}\n`)
   process.exit(error instanceof UsageError ? 2 : 1)
 }
