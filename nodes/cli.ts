@@ -3,13 +3,21 @@ import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
 import type { Command, Typed } from './commands/command.ts'
 import { keygenCommand } from './commands/keygen.ts'
+import { learnCommand, learnerCommand } from './commands/learn.ts'
 import { networkCommand } from './commands/network.ts'
 import { nodeCommand } from './commands/node.ts'
 import { wordCountsCommand } from './commands/word-counts.ts'
 import { nearest } from './suggestion.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: Command[] = [networkCommand, wordCountsCommand, keygenCommand, nodeCommand]
+const commands: Command[] = [
+  learnCommand,
+  networkCommand,
+  wordCountsCommand,
+  keygenCommand,
+  nodeCommand,
+  learnerCommand
+]
 const common = {
   json: { type: 'boolean', describe: 'one JSON object a line on stdout, people’s text on stderr' }
 } as const

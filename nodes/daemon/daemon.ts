@@ -10,10 +10,13 @@ import type { Vector } from '../../src/encoding/encoder.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { InputError, SecureAggregationError } from '../../src/errors.ts'
 import { FileVectorStore } from '../../src/journal/file-vector-store.ts'
+import type { Journal } from '../../src/journal/journal.ts'
 import { LevelJournal } from '../../src/journal/level-journal.ts'
+import type { VectorStore } from '../../src/journal/vector-store.ts'
 import { rosterGater } from '../../src/network/admission.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
+import type { RoundHandler, Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -35,7 +38,27 @@ export interface DaemonOptions {
   /** Awaited before a phase's first message leaves: the round is held meanwhile. */
   phase?: (phase: Phase, round: number, leading: boolean) => Promise<void> | void
   closed?: (outcome: DaemonOutcome) => void
+  /** What answers each round instead of inputs from outside. */
+  application?: Application
   logger: Logger
+}
+
+/** A program on top of a member, which knows by itself what to contribute. */
+export interface Application {
+  /** What the members' updates start from in a round, 32 bytes. */
+  contextHash(round: number): Uint8Array | Promise<Uint8Array>
+  input: RoundHandler
+  /** Told before the node's other peers are met. */
+  started(host: ApplicationHost): Promise<void> | void
+  /** Told of each round in turn, and what became of it. */
+  closed(outcome: RoundOutcome): void
+}
+
+export interface ApplicationHost {
+  readonly node: SecaggNode
+  readonly session: Session
+  readonly journal: Journal
+  readonly vectors: VectorStore
 }
 
 export interface DaemonOutcome extends RoundOutcome {
@@ -151,7 +174,13 @@ export class Daemon {
         view: (round: number, view: number, why: string) => logger.info({ round, view, why }, 'view changed'),
         received: (round: number, member: number, name: string) => void started.daemon?.tellGlimpse(round, member, name)
       })
-      const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
+      const aggregation = secureAggregation({
+        tasks: [task],
+        journal,
+        vectors,
+        observer,
+        contextHash: options.application && ((_, round) => options.application!.contextHash(round))
+      })
       const members = new Set(task.members)
       const admission = rosterGater((peer) => started.daemon?.expects(peer) ?? members.has(peer), {
         bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!)
@@ -250,13 +279,20 @@ export class Daemon {
     const { aggregation, links } = this.#node.services
     const { task } = this.#options
     const { roster } = this.#session.participant
+    const { application } = this.#options
+    await application?.started({
+      node: this.#node,
+      session: this.#session,
+      journal: this.#journal,
+      vectors: this.#vectors
+    })
     links.follow([...roster.members, ...roster.suspended].map(({ id }) => id))
     aggregation.addEventListener('roster', ({ detail: { epoch, members, suspended } }) => {
       this.#options.logger.info({ epoch, members: members.length, suspended: suspended.length }, 'roster changed')
       // Who is suspended comes back by asking, so its connection is kept up as well.
       links.follow([...members, ...suspended])
     })
-    aggregation.onRound(task.id, ({ round }) => this.#inputs.get(round))
+    aggregation.onRound(task.id, (opened) => this.#inputs.get(opened.round) ?? application?.input(opened))
     aggregation.addEventListener('round:open', ({ detail: { round } }) => {
       this.#delay.reset()
       this.#delay.enable()
@@ -283,6 +319,7 @@ export class Daemon {
   #closed(outcome: RoundOutcome): void {
     this.#outcomes.set(outcome.round, outcome)
     this.#inputs.delete(outcome.round)
+    this.#options.application?.closed(outcome)
     const { sent, received } = this.#session.traffic
     const eventLoopMaxMs = this.#delay.max / 1e6
     this.#delay.disable()

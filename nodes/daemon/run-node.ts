@@ -27,7 +27,11 @@ async function obey(file: string, link: LauncherLink): Promise<number> {
   }
 }
 
-async function startDaemon(file: string, hooks: Pick<DaemonOptions, 'phase' | 'closed'> = {}): Promise<Daemon> {
+/** Starts the member of a node's file. */
+export async function startDaemon(
+  file: string,
+  hooks: Pick<DaemonOptions, 'phase' | 'closed' | 'application'> = {}
+): Promise<Daemon> {
   const { task, logLevel, ...config } = await readConfig(file)
   // Synchronous: what was logged before a process is killed is what one wants to read.
   const logger = pino({ level: logLevel, base: undefined }, pino.destination({ fd: process.stdout.fd, sync: true }))

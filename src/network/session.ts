@@ -60,7 +60,7 @@ export interface SessionOptions {
   journal: Journal
   vectors: VectorStore
   observer: Observer
-  contextHash?: (round: number) => Uint8Array
+  contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
   opened(round: number): void
   closed(outcome: RoundOutcome): void
   convicted(evidence: Evidence): void
