@@ -1,12 +1,15 @@
+import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
 import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
 import type { Command, Typed } from './commands/command.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { learnCommand, learnerCommand } from './commands/learn.ts'
 import { networkCommand } from './commands/network.ts'
 import { nodeCommand } from './commands/node.ts'
 import { wordCountsCommand } from './commands/word-counts.ts'
+import { packageFile } from './package-root.ts'
 import { nearest } from './suggestion.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -15,6 +18,7 @@ const commands: Command[] = [
   networkCommand,
   wordCountsCommand,
   keygenCommand,
+  doctorCommand,
   nodeCommand,
   learnerCommand
 ]
@@ -42,6 +46,8 @@ async function parse(args: string[]): Promise<number> {
     .scriptName('secagg')
     .usage('$0 <command>\n\nSums the private vectors of a peer-to-peer network without a server.')
     .locale('en')
+    // yargs would look for it beside the program that was typed, which for an installed package is a link elsewhere.
+    .version((JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version)
     .parserConfiguration({ 'camel-case-expansion': false, 'boolean-negation': false })
     .options(common)
     .strict()

@@ -16,7 +16,7 @@ export class SecureAggregationError extends Error {
 /** The task cannot be run as it is written: an infeasible threat, more than 32 bits, a field out of range. */
 export class TaskError extends SecureAggregationError {
   static override name = 'TaskError'
-  declare readonly code: 'TASK_INVALID' | 'THREAT_INFEASIBLE' | 'BITS_EXCEEDED' | 'TASK_UNKNOWN'
+  declare readonly code: 'TASK_INVALID' | 'THREAT_INFEASIBLE' | 'BITS_EXCEEDED' | 'TASK_UNKNOWN' | 'NOT_A_MEMBER'
   constructor(code: TaskError['code'], message: string, options?: { cause?: unknown }) {
     super(code, message, options)
   }
@@ -79,7 +79,11 @@ export class BallotError extends SecureAggregationError {
 /** What became of an input that is in no sum that was delivered. */
 export class RoundError extends SecureAggregationError {
   static override name = 'RoundError'
-  /** NOT_INCLUDED: never opened, safe to contribute again. BURNED: contributing the same values again can reveal a difference. PRIVACY_BUDGET: what the task allows is spent. */
+  /**
+   * NOT_INCLUDED: never opened, safe to contribute again. BURNED: it may have left, and contributing the same values again
+   * can reveal a difference. STOPPED: the node is not running, and nothing of it has left. PRIVACY_BUDGET: what the task allows is
+   * spent.
+   */
   declare readonly code: 'NOT_INCLUDED' | 'BURNED' | 'NO_QUORUM' | 'STOPPED' | 'PRIVACY_BUDGET'
   readonly round: number
   constructor(code: RoundError['code'], message: string, round: number) {

@@ -1,17 +1,40 @@
+/**
+ * Secure aggregation as a libp2p service: the sum of all members' vectors, and nobody learns a single one.
+ *
+ * @module secagg
+ */
 export { secureAggregation } from './network/service.ts'
 export type {
-  ContributeOptions,
   EvidenceDetail,
+  Members,
   SecureAggregation,
+  SecureAggregationComponents,
   SecureAggregationEvents,
   SecureAggregationInit
 } from './network/service.ts'
-export type { Input, RoundHandler, Sum } from './network/session.ts'
+export type { ContributeOptions, ContributeProgress, Input, Sum } from './network/contributions.ts'
+export type { RoundHandler, SessionComponents } from './network/session.ts'
+export type { StreamComponents } from './network/streams.ts'
+export type { AnnouncementComponents } from './network/gossip.ts'
+export type { EvidenceKind } from './round/evidence.ts'
+export type { AnyMessage } from './round/messages.ts'
 export type { RoundOutcome } from './round/outcome.ts'
-export type { Phase } from './round/ports.ts'
+export type { Observer, Phase } from './round/ports.ts'
 export { createTask } from './task/task.ts'
-export type { Task, TaskInput } from './task/task.ts'
+export type {
+  Admission,
+  FixedEncoding,
+  IntegerEncoding,
+  Task,
+  TaskInput,
+  TaskTerms,
+  Threat,
+  Thresholds
+} from './task/task.ts'
 export type { Vector } from './encoding/encoder.ts'
 export { BallotError, InputError, MessageError, RoundError, SecureAggregationError, TaskError } from './errors.ts'
-export type { Journal } from './journal/journal.ts'
-export type { VectorStore } from './journal/vector-store.ts'
+export type { MessageFault } from './errors.ts'
+export { MemoryJournal } from './journal/journal.ts'
+export type { Journal, JournalOperation } from './journal/journal.ts'
+export { MemoryVectorStore } from './journal/vector-store.ts'
+export type { StagedVector, VectorStore } from './journal/vector-store.ts'

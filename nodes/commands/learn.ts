@@ -17,7 +17,7 @@ export const learnCommand: Command = {
   options: {
     problem: text('words (predict the next word) or digits (read drawn digits)', 'words'),
     peers: text('members, at least 3', '8'),
-    rounds: text('rounds', '10'),
+    rounds: text('rounds', '8'),
     algorithm: text('fedavg, fedavgm or fedadam', 'fedavg'),
     privacy: text('differential privacy with this noise multiplier (z)'),
     out: text('folder for the model and a line for each round')
@@ -42,15 +42,15 @@ export const learnerCommand: Command = {
 }
 
 async function learningRun(typed: Typed): Promise<LearningRun> {
-  const { algorithms, defaultRates } = await import('../learner/optimizers.ts')
+  const { algorithms } = await import('../learner/optimizers.ts')
   const { problemNamed, problemNames } = await import('../learner/problems.ts')
   const given = (option: string, fallback: string): string => (typed[option] as string | undefined) ?? fallback
   const problem = oneOf('--problem', given('problem', 'words'), problemNames)
   const name = oneOf('--algorithm', given('algorithm', 'fedavg'), algorithms)
-  const rounds = wholeNumber('--rounds', given('rounds', '10'), 1)
+  const rounds = wholeNumber('--rounds', given('rounds', '8'), 1)
   const privacy = typed.privacy as string | undefined
   return {
-    recipe: { problem, algorithm: { name, rate: defaultRates[name] }, seed: 'secagg' },
+    recipe: { problem, algorithm: { name, rate: problemNamed(problem).rates[name] }, seed: 'secagg' },
     peers: wholeNumber('--peers', given('peers', '8'), 3, problemNamed(problem).members),
     rounds,
     privacy:

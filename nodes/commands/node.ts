@@ -9,10 +9,20 @@ export const nodeCommand: Command = {
       requiresArg: true,
       demandOption: true,
       describe: 'the node’s file (YAML); see config/node.yaml'
+    },
+    set: {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'field=value over the file, like api.listen=off; repeatable. SECAGG_API_LISTEN=off comes after it'
     }
   },
-  async run({ config }) {
+  async run({ config, set }) {
     const { runNode } = await import('../daemon/run-node.ts')
-    return runNode(config as string)
+    const { fromEnvironment, fromFlags } = await import('../daemon/overrides.ts')
+    return runNode(config as string, [
+      ...fromEnvironment(process.env),
+      ...fromFlags((set as string[] | undefined) ?? [])
+    ])
   }
 }

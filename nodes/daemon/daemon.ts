@@ -1,9 +1,9 @@
-import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import type { PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger } from '@libp2p/interface'
+import { pEvent } from 'p-event'
 import type { Logger } from 'pino'
 import { unpack } from '../../src/encoding/packing.ts'
 import type { Vector } from '../../src/encoding/encoder.ts'
@@ -21,9 +21,10 @@ import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { readNpy, writeNpy } from '../npy.ts'
+import { readIdentity } from './identity.ts'
 import { Isolation } from './isolation.ts'
 import { createNode } from './libp2p.ts'
-import type { SecaggNode } from './libp2p.ts'
+import type { RelayOptions, SecaggNode } from './libp2p.ts'
 
 export interface DaemonOptions {
   dataDir: string
@@ -35,6 +36,13 @@ export interface DaemonOptions {
   local: boolean
   /** The in-memory transport, for members of one process. */
   memory?: boolean
+  /** Addresses at which others reach this member beside those it listens on. */
+  announce?: string[]
+  /** The key of a private network. */
+  networkKey?: Uint8Array
+  relay?: RelayOptions
+  /** Where libp2p and the network layer log to; nowhere if left out. */
+  componentLogger?: ComponentLogger
   /** Awaited before a phase's first message leaves: the round is held meanwhile. */
   phase?: (phase: Phase, round: number, leading: boolean) => Promise<void> | void
   closed?: (outcome: DaemonOutcome) => void
@@ -50,7 +58,9 @@ export interface Application {
   input: RoundHandler
   /** Told before the node's other peers are met. */
   started(host: ApplicationHost): Promise<void> | void
-  /** Told of each round in turn, and what became of it. */
+  /** A member has told how far the rounds have come. */
+  caughtUp(): void
+  /** Told of each round that this member saw the end of, in turn, and what became of it. */
   closed(outcome: RoundOutcome): void
 }
 
@@ -69,49 +79,6 @@ export interface DaemonOutcome extends RoundOutcome {
   maxRssBytes: number
   /** The longest that the event loop stood still during the round, in milliseconds. */
   eventLoopMaxMs: number
-}
-
-const keyFile = (dataDir: string): string => join(dataDir, 'identity.key')
-
-/** Makes this member's identity: an Ed25519 key in a file that only its owner can read. Returns the peer id; never overwrites. */
-export async function createIdentity(dataDir: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  const key = await generateKeyPair('Ed25519')
-  const file = await open(keyFile(dataDir), 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'EEXIST') throw cause
-    throw new SecureAggregationError(
-      'IDENTITY_EXISTS',
-      `${keyFile(dataDir)} exists; an identity is made once, so name another folder`,
-      { cause }
-    )
-  })
-  try {
-    await file.writeFile(privateKeyToProtobuf(key))
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  return peerIdFromPrivateKey(key).toString()
-}
-
-/** @throws SecureAggregationError IDENTITY_MISSING, IDENTITY_INVALID */
-export async function readIdentity(dataDir: string): Promise<PrivateKey> {
-  const bytes = await readFile(keyFile(dataDir)).catch((cause: Error) => {
-    throw new SecureAggregationError(
-      'IDENTITY_MISSING',
-      `${keyFile(dataDir)} cannot be read; make it with: secagg keygen --data ${dataDir}`,
-      { cause }
-    )
-  })
-  try {
-    return privateKeyFromProtobuf(bytes)
-  } catch (cause) {
-    throw new SecureAggregationError(
-      'IDENTITY_INVALID',
-      `${keyFile(dataDir)} holds no libp2p private key; restore it or make a new member`,
-      { cause }
-    )
-  }
 }
 
 /** One member of one task as a program runs it: identity, journal and vectors under one folder, a libp2p node, the service. */
@@ -143,7 +110,7 @@ export class Daemon {
 
   /** @throws SecureAggregationError: no identity, a folder in use, an address in use; TaskError; MessageError STRANGER where this is no member */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const { dataDir, task, listen, bootstrap, mdns, local, memory, logger } = options
+    const { dataDir, task, bootstrap, logger } = options
     const privateKey = await readIdentity(dataDir)
     const id = peerIdFromPrivateKey(privateKey).toString()
     // Where there is a policy, the members decide who is let in.
@@ -183,16 +150,16 @@ export class Daemon {
       })
       const members = new Set(task.members)
       const admission = rosterGater((peer) => started.daemon?.expects(peer) ?? members.has(peer), {
-        bootstrap: bootstrap.map((address) => address.split('/p2p/').at(-1)!)
+        // Of an address through a relay the relay is let in as well.
+        bootstrap: [...bootstrap, ...(options.relay?.use ?? [])]
+          .flatMap((address) => address.split('/p2p/').slice(1))
+          .map((rest) => rest.split('/')[0])
       })
       const isolation = new Isolation()
       const node = await createNode({
+        ...options,
         privateKey,
-        listen,
-        bootstrap,
-        mdns,
-        local,
-        memory,
+        logger: options.componentLogger,
         connectionGater: isolation.gater(admission),
         services: { aggregation }
       })
@@ -260,6 +227,20 @@ export class Daemon {
     this.#glimpse = { member, indices, tell }
   }
 
+  /** Waits until the running round is closed, for `ms` milliseconds at most. @returns whether it is */
+  async roundClosed(ms: number): Promise<boolean> {
+    const { runningRound } = this.status()
+    if (runningRound === undefined) return true
+    const { aggregation } = this.#node.services
+    const end = AbortSignal.timeout(ms)
+    const isClosed = (): boolean => this.status().closedRound >= runningRound
+    while (!isClosed() && !end.aborted)
+      await pEvent(aggregation, ['sum', 'round:burned'], { signal: end }).catch(() => {})
+    // Members still listening to this leader are given a moment to hear how it ended.
+    if (isClosed()) await sleep(this.#options.task.deadlineMs / 10, undefined, { signal: end }).catch(() => {})
+    return isClosed()
+  }
+
   async stop(): Promise<void> {
     this.#delay.disable()
     await this.#node.stop()
@@ -313,6 +294,7 @@ export class Daemon {
     if (this.#session.member.roster.indexOf(peer) < 0) return
     await this.#session.participant
       .catchUp(peer)
+      .then(() => this.#options.application?.caughtUp())
       .catch((error: Error) => this.#options.logger.debug({ peer, reason: error.message }, 'could not catch up'))
   }
 

@@ -20,9 +20,6 @@ export class LauncherLink {
   constructor() {
     this.#daemon.promise.catch(() => {})
     process.on('disconnect', () => process.exit(1))
-    // An interrupt from the terminal reaches the whole group; the launcher ends its nodes itself.
-    process.on('SIGINT', () => {})
-    process.on('SIGTERM', () => this.#stopped.resolve())
     process.on('message', (message) => this.#take(toNodeSchema.parse(message)))
   }
 

@@ -1,10 +1,13 @@
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { dcutr } from '@libp2p/dcutr'
 import { identify } from '@libp2p/identify'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { memory } from '@libp2p/memory'
 import { ping } from '@libp2p/ping'
+import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { yamux } from '@libp2p/yamux'
@@ -13,6 +16,8 @@ import { createLibp2p } from 'libp2p'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { MAX_ANNOUNCEMENT } from '../../src/network/gossip.ts'
 import { Links } from '../../src/network/links.ts'
+import { Reservations } from './reservations.ts'
+import type { ReservationComponents } from './reservations.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import type { Identify } from '@libp2p/identify'
 import type { ComponentLogger, ConnectionGater, Libp2p, PeerDiscovery, PrivateKey, ServiceMap } from '@libp2p/interface'
@@ -23,6 +28,8 @@ import type { Libp2pOptions, ServiceFactoryMap } from 'libp2p'
 
 const KIB = 1 << 10
 const MIB = 1 << 20
+/** Twice the members of the largest roster. */
+const MOST_RELAYED = 256
 
 /** What a further service is built from: libp2p's own components and the services that every node has. */
 export type ServiceComponents = Parameters<ServiceFactoryMap<NodeServices>['pubsub']>[0]
@@ -40,11 +47,23 @@ export interface NodeOptions<T extends ServiceMap = Record<never, never>> {
   local?: boolean
   /** The in-memory transport, for nodes of one process. */
   memory?: boolean
+  /** Addresses at which others reach this node beside those it listens on: a public one in front of it. */
+  announce?: string[]
+  /** The key of a private network, 95 bytes as libp2p writes them: peers without it cannot connect. */
+  networkKey?: Uint8Array
+  relay?: RelayOptions
   /** Who may connect; anybody if left out. */
   connectionGater?: ConnectionGater
   /** Further services, by name. */
   services?: { [name in keyof T]: (components: ServiceComponents) => T[name] }
   logger?: ComponentLogger
+}
+
+export interface RelayOptions {
+  /** Relay for others, without a limit on time or bytes: vectors pass through. `connectionGater` says for whom. */
+  serve?: boolean
+  /** Addresses of relays, each ending in /p2p/<peer id>, through which others reach this node. */
+  use?: string[]
 }
 
 /** What every node has, beside the services it was given. */
@@ -59,27 +78,35 @@ export interface NodeServices extends ServiceMap {
 export type SecaggNode<T extends ServiceMap = Record<never, never>> = Libp2p<NodeServices & T>
 
 /**
- * A started libp2p node: TCP and WebSockets (or memory), Noise, Yamux, gossip, and peer routing in a network of our own, so that
- * members who know one address find each other by peer id.
+ * A started libp2p node: TCP, WebSockets and relays (or memory), Noise, Yamux, gossip, and peer routing in a network of our
+ * own, so that members who know one address find each other by peer id.
  * Throws SecureAggregationError LISTEN_FAILED or ADDRESS_INVALID.
  */
 export async function createNode<T extends ServiceMap = Record<never, never>>(
   options: NodeOptions<T>
 ): Promise<SecaggNode<T>> {
-  const listen = options.listen.map((address) => parseAddress(address, 'listen').toString())
-  const known = options.bootstrap.map((address) => parseBootstrap(address))
+  const listen = options.listen.map(parseListen)
+  const relays = (options.relay?.use ?? []).map((address) => parseKnown(address, 'relay.use'))
+  const known = [...options.bootstrap.map((address) => parseKnown(address, 'bootstrap')), ...relays]
+  const gated = options.connectionGater !== undefined
   const own = {
     // Five seconds, the default, are not enough where sixteen processes start on one core.
     identify: identify({ timeout: 30_000 }),
     ping: ping(),
-    pubsub: gossip(options.local === true),
+    // Where a gater says who may connect, many peers of one address are members behind one router or relay.
+    pubsub: gossip(options.local === true || gated),
     dht: peerRouting(),
+    ...(options.memory === true ? {} : behindRouters(options, relays)),
     links: (components: ConstructorParameters<typeof Links>[0]) => new Links(components, { bootstrap: known })
   }
   const settings = {
     privateKey: options.privateKey,
-    addresses: { listen },
-    transports: options.memory === true ? [memory()] : [tcp(), webSockets()],
+    addresses: {
+      listen,
+      appendAnnounce: (options.announce ?? []).map((address) => parseAddress(address, 'announce').toString())
+    },
+    transports: options.memory === true ? [memory()] : [tcp(), webSockets(), circuitRelayTransport()],
+    ...(options.networkKey && { connectionProtector: preSharedKey({ psk: options.networkKey }) }),
     connectionEncrypters: [noise()],
     streamMuxers: [multiplexer()],
     peerDiscovery: await discovery(known, options.mdns === true),
@@ -113,15 +140,38 @@ function multiplexer(): ReturnType<typeof yamux> {
 }
 
 /**
- * Announcements only: what is larger than one, with its envelope, is refused on receipt. Peers of one address lose
- * score from the eleventh on, which empties the mesh of a local network without a word.
+ * Ways to members behind routers. Streams of the protocol, of gossip and of peer routing do not run over a connection that
+ * its relay limits, by libp2p's default: a relay of strangers (128 KiB, 2 minutes) serves to punch a hole, and what passes
+ * through it is nothing of a round. A relay that is a member sets no limits, and what it relays is a connection like any other.
+ * Holes are punched where there may be routers between members.
  */
-function gossip(local: boolean): ReturnType<typeof gossipsub> {
+function behindRouters({ relay, local }: Pick<NodeOptions, 'relay' | 'local'>, relays: Multiaddr[]): ServiceFactoryMap {
+  return {
+    ...(relay?.serve === true && {
+      relay: circuitRelayServer({
+        maxInboundHopStreams: 1_024,
+        maxOutboundHopStreams: 1_024,
+        maxOutboundStopStreams: 1_024,
+        reservations: { maxReservations: MOST_RELAYED, applyDefaultLimit: false }
+      })
+    }),
+    ...(relays.length > 0 && {
+      reservations: (components: ReservationComponents) => new Reservations(components, relays)
+    }),
+    ...(local !== true && { dcutr: dcutr() })
+  }
+}
+
+/**
+ * Announcements only: what is larger than one, with its envelope, is refused on receipt. Peers of one address lose
+ * score from the eleventh on, which empties the mesh of such a network without a word.
+ */
+function gossip(oneAddress: boolean): ReturnType<typeof gossipsub> {
   return gossipsub({
     globalSignaturePolicy: 'StrictSign',
     allowPublishToZeroTopicPeers: true,
     maxInboundDataLength: MAX_ANNOUNCEMENT + 16 * KIB,
-    scoreParams: local ? { IPColocationFactorWeight: 0 } : {}
+    scoreParams: oneAddress ? { IPColocationFactorWeight: 0 } : {}
   })
 }
 
@@ -170,10 +220,19 @@ function parseAddress(address: string, field: string): Multiaddr {
   }
 }
 
-function parseBootstrap(address: string): Multiaddr {
-  const parsed = parseAddress(address, 'bootstrap')
+function parseListen(address: string): string {
+  const parsed = parseAddress(address, 'listen').toString()
+  if (!parsed.includes('/p2p-circuit')) return parsed
+  throw new SecureAggregationError(
+    'ADDRESS_INVALID',
+    `\`listen\` has ${address}; name the relay in \`relay.use\` instead`
+  )
+}
+
+function parseKnown(address: string, field: string): Multiaddr {
+  const parsed = parseAddress(address, field)
   if (parsed.getComponents().some((part) => part.code === CODE_P2P)) return parsed
-  const sentence = `\`bootstrap\` has ${address} without a peer id; add /p2p/ and the id that the peer prints at its start`
+  const sentence = `\`${field}\` has ${address} without a peer id; add /p2p/ and the id that the peer prints at its start`
   throw new SecureAggregationError('ADDRESS_INVALID', sentence)
 }
 

@@ -1,25 +1,64 @@
-import { once } from 'node:events'
-import { pino } from 'pino'
+import { constants } from 'node:os'
 import { readConfig, readTask } from './config.ts'
 import { Daemon } from './daemon.ts'
-import type { DaemonOptions } from './daemon.ts'
+import type { Application, DaemonOptions } from './daemon.ts'
 import { LauncherLink } from './launcher-link.ts'
+import type { Ordered } from './launcher-link.ts'
+import type { Logger } from 'pino'
+import { openLogs } from './logs.ts'
+import type { Logs } from './logs.ts'
+import { readNetworkKey } from './network-key.ts'
+import type { Override } from './overrides.ts'
+
+/** A program on top of a member. */
+export interface Program {
+  application: Application
+  /** What a launcher orders of the member goes through this. */
+  ordered(daemon: Daemon): Ordered
+  /** It runs, and no launcher says what to do. */
+  began(daemon: Daemon): void
+}
+
+/** Of what lies in the member's folder. */
+type OpenProgram = (folder: string, logger: Logger) => Promise<Program>
+
+interface Running {
+  program?: Program
+
+  daemon: Daemon
+  logs: Logs
+  stopSeconds: number
+}
 
 /** Runs a member from its file: under a launcher's orders where the process was started with an IPC channel, else alone. */
-export async function runNode(file: string): Promise<number> {
-  if (process.send !== undefined) return obey(file, new LauncherLink())
-  const daemon = await startDaemon(file)
-  await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
-  await daemon.stop()
+export async function runNode(
+  file: string,
+  overrides: readonly Override[] = [],
+  program?: OpenProgram
+): Promise<number> {
+  const told = toldToEnd()
+  if (process.send !== undefined) return obey({ file, overrides, program }, new LauncherLink(), told)
+  const running = await start({ file, overrides, program })
+  running.program?.began(running.daemon)
+  await told
+  await finish(running)
   return 0
 }
 
-async function obey(file: string, link: LauncherLink): Promise<number> {
+interface Start {
+  file: string
+  overrides: readonly Override[]
+  program?: OpenProgram
+}
+
+async function obey(what: Start, link: LauncherLink, told: Promise<void>): Promise<number> {
   try {
     await link.permitted()
-    const daemon = await startDaemon(file, link.hooks)
-    await link.serve(daemon)
-    await daemon.stop()
+    const running = await start(what, link.hooks)
+    const asked = link
+      .serve(running.program?.ordered(running.daemon) ?? running.daemon)
+      .then(() => running.daemon.stop())
+    await Promise.race([asked, told.then(() => finish(running))])
     return 0
   } catch (error) {
     link.failed(error as Error)
@@ -27,15 +66,48 @@ async function obey(file: string, link: LauncherLink): Promise<number> {
   }
 }
 
-/** Starts the member of a node's file. */
-export async function startDaemon(
-  file: string,
-  hooks: Pick<DaemonOptions, 'phase' | 'closed' | 'application'> = {}
-): Promise<Daemon> {
-  const { task, logLevel, ...config } = await readConfig(file)
-  // Synchronous: what was logged before a process is killed is what one wants to read.
-  const logger = pino({ level: logLevel, base: undefined }, pino.destination({ fd: process.stdout.fd, sync: true }))
-  const daemon = await Daemon.start({ ...config, ...hooks, task: await readTask(task), logger })
-  logger.info({ id: daemon.id, addresses: daemon.addresses }, 'started')
-  return daemon
+async function start(
+  { file, overrides, program: open }: Start,
+  hooks: Pick<DaemonOptions, 'phase' | 'closed'> = {}
+): Promise<Running> {
+  const { task, networkKey, stopSeconds, ...config } = await readConfig(file, overrides)
+  const logs = openLogs(config)
+  const program = await open?.(config.dataDir, logs.round)
+  const daemon = await Daemon.start({
+    ...config,
+    ...hooks,
+    application: program?.application,
+    task: await readTask(task),
+    ...(networkKey !== undefined && { networkKey: await readNetworkKey(networkKey) }),
+    logger: logs.round,
+    componentLogger: logs.components
+  })
+  logs.network.info({ id: daemon.id, addresses: daemon.addresses }, 'started')
+  return { program, daemon, logs, stopSeconds }
+}
+
+/** Lets a round that is running close, but no longer than the file allows; the others go on without this member then. */
+async function finish({ daemon, logs, stopSeconds }: Running): Promise<void> {
+  const { runningRound } = daemon.status()
+  if (runningRound !== undefined) {
+    logs.round.info({ round: runningRound, seconds: stopSeconds }, 'told to end: waiting for the round to close')
+    if (!(await daemon.roundClosed(stopSeconds * 1000))) logs.round.warn({ round: runningRound }, 'round abandoned')
+  }
+  await daemon.stop()
+  logs.network.info('ended')
+}
+
+/** Resolves when this process is told to end; told a second time, it ends at once. */
+function toldToEnd(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let told = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      // An interrupt from the terminal reaches the whole group; a launcher ends its nodes itself.
+      if (signal === 'SIGINT' && process.send !== undefined) return
+      if (told) process.exit(128 + constants.signals[signal])
+      told = true
+      resolve()
+    })
+  return promise
 }

@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import type { Logger } from 'pino'
-import type { Input } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
 import type { Application, ApplicationHost } from '../daemon/daemon.ts'
 import { contributionFrom, readSum } from './contribution.ts'
 import type { Contribution, OwnData, SummedMetrics } from './contribution.ts'
 import { decodeHandover, encodeHandover, handoverLimit, verifyHandover } from './handover.ts'
-import type { Handover, KnownRosters } from './handover.ts'
+import type { Handover, KnownRosters, VerifiedRound } from './handover.ts'
 import { ModelExchange } from './model-exchange.ts'
 import { applyMean } from './optimizers.ts'
 import type { ModelState } from './optimizers.ts'
@@ -28,6 +27,8 @@ export interface LearnerOptions {
   logger: Logger
   /** Told of each new model. */
   learned?: (round: number, hash: string, metrics?: SummedMetrics) => void
+  /** Told when a round that is over is taken in, whatever became of it. */
+  taken?: () => void
 }
 
 const RETRY_MS = 300
@@ -79,9 +80,15 @@ export class Learner implements Application {
     this.#host = { ...host, exchange }
     const mayHave = (peer: string): boolean => session.participant.roster.indexOf(peer) >= 0
     await exchange.serve(mayHave, () => this.#held.handover)
-    const { closedRound } = session.member
-    // It ended between the end of a round and the model that follows from it.
-    if (closedRound > this.#held.settled) this.#next(() => this.#fetch(closedRound, 0))
+    // It may have ended between the end of a round and the model that follows from it.
+    this.caughtUp()
+  }
+
+  caughtUp(): void {
+    this.#next(async () => {
+      const { closedRound } = this.#host!.session.member
+      if (closedRound > this.#held.settled) await this.#fetch(closedRound, 0)
+    })
   }
 
   /** Known once the round before is taken in; where that takes too long, the others refuse what is said here. */
@@ -90,7 +97,7 @@ export class Learner implements Application {
     return this.#hash
   }
 
-  async input({ round }: { round: number }): Promise<Input> {
+  async input({ round }: { round: number }): Promise<Contribution> {
     await this.#readyFor(round)
     return this.prepare(round)
   }
@@ -109,11 +116,15 @@ export class Learner implements Application {
   }
 
   closed(outcome: RoundOutcome): void {
-    this.#next(() => this.#takeIn(outcome))
+    this.#next(async () => {
+      await this.#takeIn(outcome)
+      this.#options.taken?.()
+    })
   }
 
   async #readyFor(round: number): Promise<void> {
-    if (this.#host === undefined) return
+    if (this.#host === undefined || this.#held.settled >= round - 1) return
+    this.caughtUp()
     const late = sleep(this.#host.session.task.deadlineMs / 2, 'late', { ref: false })
     while (this.#held.settled < round - 1) if ((await Promise.race([this.#settled.promise, late])) === 'late') return
   }
@@ -125,9 +136,9 @@ export class Learner implements Application {
   }
 
   async #takeIn({ round, status, sum, decision }: RoundOutcome): Promise<void> {
-    if (round <= this.#held.settled) return
+    if (round <= this.#held.round) return
     // This member may have been away and know nothing better than that the round is over: the others' models tell.
-    if (status !== 'summed') return this.#hold({ ...this.#held, settled: round })
+    if (status !== 'summed') return this.#hold({ ...this.#held, settled: Math.max(round, this.#held.settled) })
     const { session, journal, vectors } = this.#host!
     const header = await journal.get(sumKey(session.task.id, round))
     if (sum === undefined || header === undefined) return this.#fetch(round, round)
@@ -169,19 +180,22 @@ export class Learner implements Application {
     throw new Error(`no member showed the model after round ${Math.max(least, settled)}`)
   }
 
-  /** Takes the model after a round, if that is at least `least`. Throws MessageError where it is not proved. */
-  async #apply(handover: Handover, least: number): Promise<void> {
+  /** What a shown model's last round was, with the sum that leads to it. Throws MessageError where it is not proved. */
+  readonly verify = async (handover: Handover): Promise<VerifiedRound & { before: ModelState }> => {
     const { recipe } = this.#options
     const before = stateFromBytes(recipe, handover.before)
-    const verified = await verifyHandover(handover, modelHash(recipe, before), this.#known)
-    if (verified.round < least) return
-    const { update, metrics } = readSum(verified.terms, verified.sum)
-    const state = applyMean(recipe.algorithm, before, update)
-    const { round } = verified
+    return { ...(await verifyHandover(handover, modelHash(recipe, before), this.#known)), before }
+  }
+
+  /** Takes the model after a round, if that is at least `least`. Throws MessageError where it is not proved. */
+  async #apply(handover: Handover, least: number): Promise<void> {
+    const { round, before, terms, sum } = await this.verify(handover)
+    if (round < least) return
+    const { update, metrics } = readSum(terms, sum)
     await this.#hold({
       round,
       settled: Math.max(round, this.#held.settled),
-      state,
+      state: applyMean(this.#options.recipe.algorithm, before, update),
       handover: encodeHandover(handover)
     })
     this.#options.logger.info({ round, model: this.hash, ...metrics }, 'learned')

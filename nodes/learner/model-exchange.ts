@@ -10,7 +10,7 @@ const STREAMS = 1
 const FRAME_BYTES = 128 * 1024
 const ASK_MS = 20_000
 
-/** The current model, from member to member: one stream, no request, the answer in frames; an empty one where there is none. */
+/** The current model, from member to member: an empty request, the answer in frames, none where there is no model yet. */
 export class ModelExchange {
   readonly #node: SecaggNode
   readonly #protocol: string
@@ -36,6 +36,9 @@ export class ModelExchange {
     const signal = AbortSignal.timeout(ASK_MS)
     const stream = await this.#node.dialProtocol(peerIdFromString(peer), this.#protocol, { signal })
     const conversation = new Conversation(stream, { peer, signal, maxControl: 0, maxData: FRAME_BYTES })
+    // The other side hears of the stream with the first bytes on it.
+    await conversation.write({ kind: 'control', payload: new Uint8Array() })
+    await conversation.close()
     const parts: Uint8Array[] = []
     let length = 0
     for await (const { payload } of conversation.frames()) {
@@ -49,7 +52,6 @@ export class ModelExchange {
       }
       parts.push(payload)
     }
-    await conversation.close()
     return length === 0 ? undefined : Buffer.concat(parts)
   }
 }

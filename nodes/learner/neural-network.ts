@@ -163,12 +163,23 @@ function step(architecture: Architecture, weights: Weights, examples: Examples, 
     tf.matMul(active, ofLogits, true),
     tf.sum(ofLogits, 0, true)
   ]
-  if (vocabulary !== undefined) {
-    const ofWords = tf.reshape<tf.Rank.R2>(tf.matMul(ofHidden, first, false, true), [-1, vocabulary.width])
-    const chosen = tf.oneHot(tf.tensor1d(examples.inputs, 'int32'), vocabulary.words) as tf.Tensor2D
-    gradients.unshift(tf.matMul(chosen, ofWords, true))
-  }
+  if (vocabulary !== undefined)
+    gradients.unshift(ofEmbedding(vocabulary, examples.inputs, tf.matMul(ofHidden, first, false, true)))
   return weights.map((weight, at) => tf.sub(weight, tf.mul(gradients[at], rate / examples.count)))
+}
+
+/** What flows back into the numbers of each word; most words are in no example of a batch. */
+function ofEmbedding(
+  { words, width }: NonNullable<Architecture['vocabulary']>,
+  typed: Examples['inputs'],
+  ofEntered: tf.Tensor2D
+): tf.Tensor2D {
+  const values = ofEntered.dataSync()
+  const gradient = new Float32Array(words * width)
+  typed.forEach((word, at) => {
+    for (let i = 0; i < width; i++) gradient[word * width + i] += values[at * width + i]
+  })
+  return tf.tensor2d(gradient, [words, width])
 }
 
 /** Row by row. A plain loop, since here the library's passes over broadcast tensors take most of a step. */

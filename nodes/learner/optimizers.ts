@@ -26,8 +26,6 @@ const ADAM = { first: 0.9, second: 0.99, least: 1e-3 }
 /** How many vectors an algorithm remembers. */
 const slotsOf: Record<AlgorithmName, number> = { fedavg: 0, fedavgm: 1, fedadam: 2 }
 
-export const defaultRates: Record<AlgorithmName, number> = { fedavg: 1, fedavgm: 0.3, fedadam: 0.03 }
-
 export function initialState(name: AlgorithmName, parameters: Float32Array): ModelState {
   return { parameters, slots: Array.from({ length: slotsOf[name] }, () => new Float32Array(parameters.length)) }
 }

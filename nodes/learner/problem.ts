@@ -1,3 +1,4 @@
+import type { AlgorithmName } from './optimizers.ts'
 import type { Architecture, Examples, Training } from './neural-network.ts'
 
 /** What a network learns, on data that the project makes: the same on every machine. */
@@ -8,6 +9,11 @@ export interface Problem {
   architecture: Architecture
   /** What a member does between two rounds. */
   training: Training
+  /**
+   * The server's learning rate. Above 1, since most of what a member learns here nobody else has seen, and a mean over all
+   * members takes only a part of it over.
+   */
+  rates: Readonly<Record<AlgorithmName, number>>
   /** Of an element of an update, in fixed point. */
   clip: number
   /** Not below anybody's number of examples. */

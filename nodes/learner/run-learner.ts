@@ -1,11 +1,9 @@
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { pino } from 'pino'
-import { readConfig } from '../daemon/config.ts'
+import type { Logger } from 'pino'
 import type { Daemon } from '../daemon/daemon.ts'
-import { LauncherLink } from '../daemon/launcher-link.ts'
 import type { Ordered } from '../daemon/launcher-link.ts'
-import { startDaemon } from '../daemon/run-node.ts'
+import { runNode } from '../daemon/run-node.ts'
+import type { Program } from '../daemon/run-node.ts'
 import { writeNpy } from '../npy.ts'
 import { Learner } from './learner.ts'
 import { problemNamed } from './problems.ts'
@@ -18,49 +16,37 @@ export interface Told {
 }
 
 /** Runs a learning member from its node's file: under a launcher's orders where it was started with an IPC channel. */
-export async function runLearner(file: string): Promise<number> {
-  if (process.send !== undefined) return obey(file, new LauncherLink())
-  const { learner, rounds } = await openLearner(file)
-  const daemon = await startDaemon(file, { application: learner, closed: () => void ask() })
-  const ask = async (): Promise<void> => {
-    const { closedRound } = daemon.status()
-    if (closedRound >= rounds) return
-    await learner.prepare(closedRound + 1)
-    await daemon.want()
-  }
-  await ask()
-  await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
-  await daemon.stop()
-  return 0
+export function runLearner(file: string): Promise<number> {
+  return runNode(file, [], openLearner)
 }
 
-async function openLearner(file: string): Promise<{ learner: Learner; rounds: number }> {
-  const { dataDir: folder, logLevel } = await readConfig(file)
+async function openLearner(folder: string, logger: Logger): Promise<Program> {
   const { recipe, member, rounds } = await readSettings(folder)
   const problem = problemNamed(recipe.problem)
   const data = { own: problem.own(member), heldOut: problem.heldOut(member) }
-  const logger = pino({ level: logLevel, base: undefined }, pino.destination({ fd: process.stdout.fd, sync: true }))
-  const learner = await Learner.open({ recipe, data, folder, seed: trainingSeed(recipe.seed, member), logger })
-  return { learner, rounds }
+  let goOn = (): void => {}
+  const taken = (): void => goOn()
+  const learner = await Learner.open({ recipe, data, folder, seed: trainingSeed(recipe.seed, member), logger, taken })
+  const ask = async (daemon: Daemon): Promise<void> => {
+    const next = daemon.status().closedRound + 1
+    if (next > rounds) return
+    await learner.prepare(next)
+    await daemon.want()
+  }
+  return {
+    application: learner,
+    ordered: (daemon) => ordered(daemon, learner),
+    began: (daemon) => {
+      goOn = () =>
+        void ask(daemon).catch((error: Error) => logger.warn({ reason: error.message }, 'no round was asked for'))
+      goOn()
+    }
+  }
 }
 
 /** What a member's training in a round can be repeated by. */
 export function trainingSeed(seed: string, member: number): (string | number)[] {
   return ['training', seed, member]
-}
-
-async function obey(file: string, link: LauncherLink): Promise<number> {
-  try {
-    await link.permitted()
-    const { learner } = await openLearner(file)
-    const daemon = await startDaemon(file, { ...link.hooks, application: learner })
-    await link.serve(ordered(daemon, learner))
-    await daemon.stop()
-    return 0
-  } catch (error) {
-    link.failed(error as Error)
-    throw error
-  }
 }
 
 /** A launcher that compares sums with what went into them has each member write its vector where the input would lie. */

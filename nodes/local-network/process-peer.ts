@@ -62,7 +62,8 @@ export class ProcessPeer implements MortalPeer {
       task: this.#settings.taskFile,
       listen: this.#settings.listen,
       bootstrap,
-      local: true
+      local: true,
+      api: { listen: 'off' }
     }
     await writeFile(this.#configFile, stringify(config))
     const ready = this.#expect('ready')

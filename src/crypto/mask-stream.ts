@@ -1,6 +1,7 @@
 import { blockBytes, type LaneKernel, type Lanes, type SignedBytes, scalarKernel, simdKernel } from './lane-kernel.ts'
 import { aesCtrKeystream, type Keystream } from './primitives.ts'
 import { Secret } from './secret.ts'
+import { nextTurn } from '../next-turn.ts'
 
 export type { Lanes } from './lane-kernel.ts'
 
@@ -36,18 +37,6 @@ export function laneBytes(bits: number): 2 | 4 {
 /** Zeros: `length` lanes for sums of `bits` bits. */
 export function createLanes(bits: number, length: number): Lanes {
   return laneBytes(bits) === 2 ? new Uint16Array(length) : new Uint32Array(length)
-}
-
-function nextTurn(): Promise<void> {
-  if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve))
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel()
-    port1.onmessage = () => {
-      port1.close()
-      resolve()
-    }
-    port2.postMessage(undefined)
-  })
 }
 
 interface SignedStream {

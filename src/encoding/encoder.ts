@@ -2,6 +2,7 @@ import { createLanes } from '../crypto/mask-stream.ts'
 import type { Lanes } from '../crypto/mask-stream.ts'
 import { randomBytes } from '../crypto/primitives.ts'
 import { InputError } from '../errors.ts'
+import { nextTurn } from '../next-turn.ts'
 import type { PlainEncoding, Task } from '../task/task.ts'
 import { dequantise, draw, largestLevel, quantise } from './fixed-point.ts'
 import { decodePrivately, encodePrivately } from './noise/private-encoding.ts'
@@ -245,8 +246,4 @@ async function eachChunk(
     if (start > 0 && start % pauseElements === 0) await pause()
     work(start, Math.min(start + CHUNK_ELEMENTS, length))
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => (typeof setImmediate === 'function' ? setImmediate(resolve) : setTimeout(resolve)))
 }

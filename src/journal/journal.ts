@@ -1,5 +1,6 @@
 import { SecureAggregationError } from '../errors.ts'
 
+/** One step of a batch. */
 export type JournalOperation = { type: 'put'; key: string; value: Uint8Array } | { type: 'del'; key: string }
 
 /**
@@ -7,7 +8,9 @@ export type JournalOperation = { type: 'put'; key: string; value: Uint8Array } |
  * printable ASCII, so that every implementation sorts them alike.
  */
 export interface Journal {
+  /** A copy of the value; undefined where there is none. */
   get(key: string): Promise<Uint8Array | undefined>
+  /** Takes the place of an earlier value. */
   put(key: string, value: Uint8Array): Promise<void>
   /** All of the operations, in order, or after a crash none of them. */
   batch(operations: JournalOperation[]): Promise<void>
@@ -15,6 +18,7 @@ export interface Journal {
   delete(key: string): Promise<void>
   /** Every key that begins with `prefix` and its value, in key order, as they were when the iteration began. */
   entries(prefix: string): AsyncIterable<[string, Uint8Array]>
+  /** Every later use throws 'JOURNAL_CLOSED', but for another `close`. */
   close(): Promise<void>
 }
 

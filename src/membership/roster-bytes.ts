@@ -20,7 +20,8 @@ const shape = z.strictObject({
   previousHash: z.instanceof(Uint8Array).nullable(),
   members: peers,
   suspended: peers,
-  leastCorrupt: z.int().min(0).max(MOST_PEERS)
+  leastCorrupt: z.int().min(0).max(MOST_PEERS),
+  removed: peers
 })
 
 /** The peer that these 38 bytes name, or undefined where they name none that can be a member. Never throws. */
@@ -34,24 +35,26 @@ export function peerFromBytes(bytes: Uint8Array): Peer | undefined {
   }
 }
 
-export function encodeRoster({ epoch, previousHash, members, suspended, leastCorrupt }: Roster): Uint8Array {
+export function encodeRoster({ epoch, previousHash, members, suspended, leastCorrupt, removed }: Roster): Uint8Array {
   return dagCbor.encode({
     epoch,
     previousHash: previousHash ?? null,
     members: members.map(({ bytes }) => bytes),
     suspended: suspended.map(({ bytes }) => bytes),
-    leastCorrupt
+    leastCorrupt,
+    removed: removed.map(({ bytes }) => bytes)
   })
 }
 
 /** Throws MessageError ('MALFORMED') unless the bytes are what `encodeRoster` gives; who decided it is checked elsewhere. */
 export function decodeRoster(encoded: Uint8Array): Roster {
   try {
-    const { previousHash, members, suspended, ...rest } = shape.parse(dagCbor.decode(encoded))
+    const { previousHash, members, suspended, removed, ...rest } = shape.parse(dagCbor.decode(encoded))
     const roster = createRoster({
       ...rest,
       members: members.map(idOf),
       suspended: suspended.map(idOf),
+      removed: removed.map(idOf),
       previousHash: previousHash ?? undefined
     })
     // The order of members and keys is part of the form.

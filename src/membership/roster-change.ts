@@ -22,6 +22,8 @@ export interface RosterChange {
   suspensions: Uint8Array[]
   /** What proves that they were: decided cuts that leave them out. */
   absences: Uint8Array[]
+  /** Evidence, encoded, one for each member that is taken out for good. */
+  removals: Uint8Array[]
 }
 
 /** A decided cut of a closed round, as the round layer reads it. */
@@ -37,10 +39,18 @@ export interface ChangeRules {
   task: Task
   /** Reads and verifies a decided cut of an epoch. Throws MessageError where it is none. */
   readAbsence(encoded: Uint8Array, roster: Roster): Absence
+  /** Verifies evidence of this epoch or an earlier one; the culprit's peer id. Throws MessageError where it proves nothing. */
+  readRemoval(encoded: Uint8Array): string
 }
 
 /** Leaves room in a message for the votes and headers around it. */
 export const MAX_CHANGE_BYTES = 768 * 1024
+
+/** Two statements of a leader of 128 members take less; larger evidence is not carried, so that a change stays small. */
+export const MAX_REMOVAL_BYTES = 128 * 1024
+
+/** Who was removed stays named for ever; as many as fit into a roster beside its members. */
+const MOST_REMOVED = 2048
 
 const peerBytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === 38, 'not 38 bytes')
 const signature = z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === 64, 'not 64 bytes')
@@ -51,7 +61,8 @@ const shape = z.strictObject({
   leaves: z.array(requestOf('leave')).max(4096),
   returns: z.array(requestOf('return')).max(128),
   suspensions: z.array(peerBytes).max(128),
-  absences: z.array(z.instanceof(Uint8Array)).max(128)
+  absences: z.array(z.instanceof(Uint8Array)).max(128),
+  removals: z.array(z.instanceof(Uint8Array)).max(128)
 })
 
 export function encodeChange(change: RosterChange): Uint8Array {
@@ -91,11 +102,12 @@ export function applyChange(roster: Roster, change: RosterChange, rules: ChangeR
   const left = change.leaves.map((request) => leaver(request, roster, to))
   const returned = change.returns.map((request) => returner(request, roster, to))
   const suspended = absentees(change, roster, rules)
-  const touched = [...joined, ...left, ...returned, ...suspended]
+  const removed = change.removals.map((evidence) => culprit(evidence, roster, rules))
+  const touched = [...joined, ...left, ...returned, ...suspended, ...removed]
   if (touched.length === 0) throw refuse('a change of the roster changes nothing')
   if (new Set(touched).size !== touched.length) throw refuse('a change of the roster names one peer twice')
 
-  const gone = new Set([...left, ...suspended])
+  const gone = new Set([...left, ...suspended, ...removed])
   const resting = roster.suspended.map(({ id }) => id).filter((id) => !gone.has(id) && !returned.includes(id))
   const members = [...roster.members.map(({ id }) => id).filter((id) => !gone.has(id)), ...joined, ...returned]
   const nowSuspended = [...resting, ...suspended]
@@ -108,7 +120,8 @@ export function applyChange(roster: Roster, change: RosterChange, rules: ChangeR
       members,
       previousHash: roster.hash,
       suspended: nowSuspended,
-      leastCorrupt
+      leastCorrupt,
+      removed: [...roster.removed.map(({ id }) => id), ...removed]
     })
   )
 }
@@ -152,6 +165,7 @@ function admitted(request: Request, vouches: Vouch[], roster: Roster, to: Addres
   const id = requester(request, to)
   if (roster.indexOf(id) >= 0) throw refuse(`${id} asks to join, and is a member`, id)
   if (roster.isSuspended(id)) throw refuse(`${id} asks to join, and returns by asking to return`, id)
+  if (roster.isRemoved(id)) throw refuse(`${id} asks to join, and was removed for breaking the protocol`, id)
   const { allow = [], vouches: needed } = task.admission ?? {}
   if (allow.includes(id)) return id
   if (needed === undefined) throw refuse(`${id} asks to join, and the task admits it by nothing`, id)
@@ -177,6 +191,19 @@ function leaver(request: Request, roster: Roster, to: Addressed): string {
 function returner(request: Request, roster: Roster, to: Addressed): string {
   const id = requester(request, to)
   if (!roster.isSuspended(id)) throw refuse(`${id} asks to return, and is not suspended`, id)
+  return id
+}
+
+/** Whoever broke the protocol is taken out whatever it asks; those of an earlier epoch that are still there, too. */
+function culprit(evidence: Uint8Array, roster: Roster, rules: ChangeRules): string {
+  if (evidence.length > MAX_REMOVAL_BYTES)
+    throw refuse(
+      `evidence of ${evidence.length} bytes comes with a change of the roster, and it may have ${MAX_REMOVAL_BYTES}`
+    )
+  if (roster.removed.length >= MOST_REMOVED)
+    throw refuse(`${MOST_REMOVED} peers were removed, and a roster names no more`)
+  const id = rules.readRemoval(evidence)
+  if (roster.indexOf(id) < 0 && !roster.isSuspended(id)) throw refuse(`${id} is to be removed, and is no member`)
   return id
 }
 

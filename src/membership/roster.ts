@@ -25,6 +25,8 @@ export interface RosterFields {
   suspended?: string[]
   /** The f of the roster that they were suspended from: it is not lowered. */
   leastCorrupt?: number
+  /** Peer ids in any order of those that broke the protocol, and are never let in again. */
+  removed?: string[]
 }
 
 /** A peer that may be a member, once or later. */
@@ -83,13 +85,15 @@ function parse(id: string): Peer {
   return { id, bytes, publicKey }
 }
 
-/** Who is suspended, and the f that is kept because of it. */
-export interface Suspension {
+/** Who is no member, and yet named: the suspended, with the f that is kept because of them, and the removed. */
+export interface Outside {
   readonly suspended: readonly Peer[]
   readonly leastCorrupt: number
+  readonly removed: readonly Peer[]
 }
 
-const nobodySuspended: Suspension = Object.freeze({ suspended: Object.freeze([]), leastCorrupt: 0 })
+const nobody: readonly Peer[] = Object.freeze([])
+const nobodyOutside: Outside = Object.freeze({ suspended: nobody, leastCorrupt: 0, removed: nobody })
 
 /** The member list of an epoch (§2, §7). It never changes, and what it hands out is not to be changed. */
 export class Roster {
@@ -99,7 +103,15 @@ export class Roster {
   readonly suspended: readonly Peer[]
   /** What f may not fall below while anybody is suspended (§7). */
   readonly leastCorrupt: number
-  /** `H` over epoch, previous hash, count and members, and where anybody is suspended who and the least f; 32 bytes. */
+  /**
+   * Peers that were taken out by evidence, in the order of members. They are named for ever, so that whoever reads the
+   * chain of rosters, and not only who holds the evidence, refuses them.
+   */
+  readonly removed: readonly Peer[]
+  /**
+   * `H` over epoch, previous hash, count and members, and where anybody is suspended or removed the least f, the count of
+   * the suspended, them and the removed; 32 bytes.
+   */
   readonly hash: Uint8Array
   readonly previousHash?: Uint8Array
   readonly #byId: ReadonlyMap<string, Member>
@@ -109,7 +121,7 @@ export class Roster {
     epoch: number,
     members: readonly Member[],
     previousHash?: Uint8Array,
-    { suspended, leastCorrupt }: Suspension = nobodySuspended
+    { suspended, leastCorrupt, removed }: Outside = nobodyOutside
   ) {
     this.epoch = epoch
     this.members = members
@@ -117,7 +129,9 @@ export class Roster {
     const ids = members.map((member) => member.bytes)
     this.suspended = suspended
     this.leastCorrupt = leastCorrupt
-    const more = suspended.length === 0 ? [] : [leastCorrupt, ...suspended.map(({ bytes }) => bytes)]
+    this.removed = removed
+    const outside = [...suspended, ...removed].map(({ bytes }) => bytes)
+    const more = outside.length === 0 ? [] : [leastCorrupt, suspended.length, ...outside]
     this.hash = H('roster', epoch, previousHash ?? new Uint8Array(0), members.length, ...ids, ...more)
     this.#byId = new Map(members.map((member) => [member.id, member]))
     Object.freeze(this)
@@ -132,6 +146,10 @@ export class Roster {
     return this.suspended.some((peer) => peer.id === id)
   }
 
+  isRemoved(id: string): boolean {
+    return this.removed.some((peer) => peer.id === id)
+  }
+
   byId(id: string): Member | undefined {
     return this.#byId.get(id)
   }
@@ -142,7 +160,7 @@ export class Roster {
  * thresholds (§3). Throws `SecureAggregationError` ('ROSTER_INVALID') where a peer comes twice or cannot be a member.
  */
 export function createRoster(fields: RosterFields): Roster {
-  const { epoch, members, previousHash, suspended = [], leastCorrupt = 0 } = fields
+  const { epoch, members, previousHash, suspended = [], leastCorrupt = 0, removed = [] } = fields
   if (!Number.isSafeInteger(epoch) || epoch < 0) refuse(`an epoch is a whole number from 0, not ${epoch}`)
   if (previousHash !== undefined && previousHash.length !== 32) {
     refuse(`the hash of the previous roster has 32 bytes, not ${previousHash.length}`)
@@ -150,15 +168,16 @@ export function createRoster(fields: RosterFields): Roster {
   if (members.length === 0) refuse('the roster names nobody: list the peer id of every member')
   if (!Number.isSafeInteger(leastCorrupt) || leastCorrupt < 0 || (suspended.length === 0 && leastCorrupt > 0))
     refuse(`the least f of a roster of which ${suspended.length} are suspended cannot be ${leastCorrupt}`)
-  const everyone = [...members.map((id) => ({ id, out: false })), ...suspended.map((id) => ({ id, out: true }))]
-    .map(({ id, out }) => ({ peer: parsePeer(id), out }))
+  const listed = { in: members, resting: suspended, out: removed }
+  const everyone = (['in', 'resting', 'out'] as const)
+    .flatMap((place) => listed[place].map((id) => ({ peer: parsePeer(id), place })))
     .sort((a, b) => compareBytes(a.peer.bytes, b.peer.bytes))
   for (let place = 1; place < everyone.length; place++) {
     const { id } = everyone[place].peer
     if (everyone[place - 1].peer.id === id) refuse(`the roster names ${id} twice: list every member once`, id)
   }
-  const ordered = everyone.filter(({ out }) => !out).map(({ peer }, index) => Object.freeze({ index, ...peer }))
-  const resting = everyone.filter(({ out }) => out).map(({ peer }) => Object.freeze(peer))
-  const suspension = { suspended: Object.freeze(resting), leastCorrupt }
-  return new Roster(epoch, Object.freeze(ordered), previousHash?.slice(), suspension)
+  const those = (at: keyof typeof listed) => everyone.filter(({ place }) => place === at).map(({ peer }) => peer)
+  const ordered = those('in').map((peer, index) => Object.freeze({ index, ...peer }))
+  const outside = { suspended: Object.freeze(those('resting')), leastCorrupt, removed: Object.freeze(those('out')) }
+  return new Roster(epoch, Object.freeze(ordered), previousHash?.slice(), outside)
 }

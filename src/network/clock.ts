@@ -1,3 +1,4 @@
+import { nextTurn } from '../next-turn.ts'
 import type { Clock } from '../round/ports.ts'
 
 /** The machine's own clock; its timers can be called off. */
@@ -17,6 +18,5 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', stop, { once: true })
     })
   },
-  pause: () =>
-    new Promise((resolve) => (typeof setImmediate === 'function' ? setImmediate(resolve) : setTimeout(resolve)))
+  pause: nextTurn
 }

@@ -23,6 +23,7 @@ export interface AnnouncementHandlers {
   deliver?(from: string, bytes: Uint8Array): void
 }
 
+/** What gossip between members needs of a libp2p node. */
 export interface AnnouncementComponents {
   pubsub: GossipSub
   connectionManager: ConnectionManager

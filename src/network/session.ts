@@ -1,59 +1,43 @@
 import type { ComponentLogger, Connection, Logger, PeerId, PrivateKey } from '@libp2p/interface'
+// As libp2p itself ends a wait by a signal, without leaving a listener on it.
+import { raceSignal } from 'race-signal'
 import { randomBytes } from '../crypto/primitives.ts'
 import { createEncoder } from '../encoding/encoder.ts'
-import type { Vector } from '../encoding/encoder.ts'
-import { unpackAdd } from '../encoding/packing.ts'
-import { createLanes } from '../crypto/mask-stream.ts'
-import { MessageError, RoundError } from '../errors.ts'
+import { MessageError, RoundError, TaskError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import type { Evidence } from '../round/evidence.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Member } from '../round/member.ts'
 import type { RoundOutcome } from '../round/outcome.ts'
+import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
 import { Participant } from '../round/participant.ts'
-import type { Observer } from '../round/ports.ts'
+import type { Observer, Phase } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
-import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import type { Task } from '../task/task.ts'
+import { mayConnect } from './admission.ts'
 import { systemClock } from './clock.ts'
+import { Contributions } from './contributions.ts'
+import type { ContributeOptions, Contribution, Input, Sum } from './contributions.ts'
 import { Announcements } from './gossip.ts'
 import type { AnnouncementComponents } from './gossip.ts'
 import { Streams } from './streams.ts'
+import { readSum } from './sums.ts'
 import type { StreamComponents } from './streams.ts'
 
+/** What each task uses of a libp2p node. */
 export interface SessionComponents extends StreamComponents, AnnouncementComponents {
   peerId: PeerId
   privateKey: PrivateKey
   logger: ComponentLogger
 }
 
-export interface Input {
-  vector: Vector
-  /** A whole number from 1 to the task's largest weight; weighted tasks only. */
-  weight?: number
-}
-
 /** Answers a round as it opens: the input, or undefined to hold shares and vote only. */
 export type RoundHandler = (round: {
   round: number
+  /** Aborted when an answer would come too late, and when the node stops. */
   signal: AbortSignal
 }) => Promise<Input | undefined> | Input | undefined
-
-export interface Sum {
-  round: number
-  /** Float64Array, or BigInt64Array for integer tasks. */
-  values: Float64Array | BigInt64Array
-  /** `values` over the total weight. */
-  mean: Float64Array
-  totalWeight: number
-  /** Which part of the included elements lay beyond the clip (fixed point only). */
-  clippedFraction?: number
-  /** Peer ids of the members whose input is in the sum. */
-  included: string[]
-  /** The signed decision that closed the round. */
-  decision: Uint8Array
-}
 
 export interface SessionOptions {
   task: Task
@@ -61,19 +45,13 @@ export interface SessionOptions {
   vectors: VectorStore
   observer: Observer
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
+  /** The application's answer to rounds for which no vector waits. */
+  handler(): RoundHandler | undefined
   opened(round: number): void
   closed(outcome: RoundOutcome): void
   convicted(evidence: Evidence): void
   /** A roster has taken effect. */
   epoch?(roster: Roster): void
-}
-
-/** Peers without any standing that may be connected, where members can vouch. */
-const MOST_STRANGERS = 32
-
-interface Contribution extends Input {
-  settle: PromiseWithResolvers<Sum>
-  round?: number
 }
 
 /** One task on one libp2p node: the member, its protocols and its gossip, and the inputs that wait for a round. */
@@ -84,16 +62,19 @@ export class Session {
   readonly #announcements: Announcements
   readonly #options: SessionOptions
   readonly #log: Logger
-  readonly #contributions: Contribution[] = []
+  readonly #contributions = new Contributions()
   readonly #stop = new AbortController()
-  #handler?: RoundHandler
-  #arrived = Promise.withResolvers<void>()
+  #running = false
   readonly #connections: () => Connection[]
+  /** Where the task has privacy: what this member's vectors have given away so far. */
+  readonly #ledger?: PrivacyLedger
 
   constructor(components: SessionComponents, options: SessionOptions) {
     const { task } = options
     this.task = task
     this.#options = options
+    const privately = privateTerms(task)
+    if (privately !== undefined) this.#ledger = new PrivacyLedger(privately, options.journal)
     this.#connections = () => components.connectionManager.getConnections()
     this.#log = components.logger.forComponent(`secagg:${task.name}`)
     const refused = (error: Error): void => {
@@ -145,7 +126,7 @@ export class Session {
         sign: (bytes) => components.privateKey.sign(bytes),
         journal,
         vectors,
-        observer: { ...observer, refused }
+        observer: { ...observer, refused, phase: (...reached) => this.#reached(...reached) }
       },
       links,
       input: (round, signal, terms) => this.#input(round, signal, terms),
@@ -153,13 +134,14 @@ export class Session {
       opened: (round) => options.opened(round),
       closed: (outcome) => {
         options.closed(outcome)
-        void this.#settle(outcome)
+        void this.#settle(outcome).catch(refused)
       },
       convicted: (evidence) => options.convicted(evidence),
       epoch: (roster) => {
         options.epoch?.(roster)
+        if (!this.participant.hasPlace) this.#contributions.rejectWaiting(this.#noPlace)
         // An input that waited outside is due with the first round inside.
-        if (this.#contributions.length > 0) void this.member.want().catch(refused)
+        if (this.#contributions.size > 0) void this.member.want().catch(refused)
       }
     })
   }
@@ -168,17 +150,23 @@ export class Session {
     await this.#streams.start()
     this.#announcements.start()
     await this.participant.start()
+    this.#running = true
   }
 
   async stop(): Promise<void> {
+    this.#running = false
     this.#stop.abort(new Error('the service has stopped'))
+    this.#contributions.rejectAll(({ round, masked }) =>
+      masked === true ? burned(round!, 'was left when the node stopped') : this.#stopped
+    )
     await this.participant.stop()
     this.#announcements.stop()
     await this.#streams.stop()
-    for (const { settle } of this.#contributions.splice(0))
-      settle.reject(
-        new RoundError('STOPPED', 'the service was stopped before the vector was in a sum', this.member.closedRound + 1)
-      )
+  }
+
+  /** It was stopped, and another one begins where it ended. */
+  get isOver(): boolean {
+    return this.#stop.signal.aborted
   }
 
   /** What this peer is in the epoch in effect; outside the roster it only follows. */
@@ -188,12 +176,8 @@ export class Session {
 
   /** Whether this peer has a reason to be connected: it is a member, now or soon, or may ask to become one. */
   expects(peer: string): boolean {
-    if (this.participant.expects(peer)) return true
-    if (!this.participant.isOpen) return false
-    // Anybody may come to be vouched for, a few at a time.
-    const connected = new Set(this.#connections().map(({ remotePeer }) => remotePeer.toString()))
-    const strangers = [...connected].filter((id) => id !== peer && !this.participant.expects(id))
-    return strangers.length < MOST_STRANGERS
+    const connected = this.#connections().map(({ remotePeer }) => remotePeer.toString())
+    return mayConnect(peer, this.participant, connected)
   }
 
   get traffic(): { sent: number; received: number } {
@@ -205,98 +189,118 @@ export class Session {
     return this.#announcements.subscribers()
   }
 
-  onRound(handler: RoundHandler): void {
-    this.#handler = handler
-  }
-
   /**
    * Hands a vector over for the next round that takes it; asks for a round if none is running.
    *
-   * @throws InputError at once; RoundError BURNED where the round ended without a sum after the vector had been masked
+   * @throws InputError, TaskError NOT_A_MEMBER or RoundError STOPPED at once; RoundError BURNED where the round ended without
+   *   a sum after the vector had been masked; the signal's reason
    */
-  async contribute(input: Input, signal?: AbortSignal): Promise<Sum> {
+  async contribute(input: Input, options: ContributeOptions = {}): Promise<Sum> {
+    const { signal } = options
     signal?.throwIfAborted()
     // Refused at the border; the round encodes it, because masks are laid in place.
-    await createEncoder(this.member.task, 0).check(input.vector, { weight: input.weight })
-    const contribution: Contribution = { ...input, settle: Promise.withResolvers<Sum>() }
-    const abandon = (): void => {
-      const place = this.#contributions.indexOf(contribution)
-      if (place >= 0 && contribution.round === undefined) this.#contributions.splice(place, 1)
-      contribution.settle.reject(signal!.reason as Error)
-    }
-    signal?.addEventListener('abort', abandon, { once: true })
-    this.#contributions.push(contribution)
-    this.#arrived.resolve()
-    this.#arrived = Promise.withResolvers<void>()
-    await this.member.want()
-    return contribution.settle.promise.finally(() => signal?.removeEventListener('abort', abandon))
+    await raceSignal(createEncoder(this.member.task, 0).check(input.vector, { weight: input.weight }), signal)
+    if (!this.#running) throw this.#stopped
+    if (!this.participant.hasPlace) throw this.#noPlace
+    const summed = this.#contributions.add(input, options)
+    void this.member.want().catch((error: Error) => this.#contributions.rejectWaiting(error))
+    return summed
   }
 
   /** The sum of a round that this member has. @throws RoundError where it has none */
-  async sum({ round, epoch, sum, included, decision }: RoundOutcome): Promise<Sum> {
-    if (sum === undefined) throw new RoundError('NOT_INCLUDED', `there is no sum of round ${round} here`, round)
-    const terms = this.participant.terms(epoch)
-    const { laneCount, bits } = terms
-    const lanes = createLanes(bits, laneCount)
-    let offset = 0
-    const chunkBytes = 8 * packedLength(CHUNK_ELEMENTS, bits)
-    for await (const chunk of this.#options.vectors.read(sum, { chunkBytes }))
-      offset += unpackAdd(chunk, bits, lanes, offset)
-    const decoded = await createEncoder(terms, round).decode(lanes, included.length)
-    const { values, totalWeight, clippedFraction } = decoded
-    return {
-      round,
-      values,
-      get mean() {
-        return decoded.mean
-      },
-      totalWeight,
-      clippedFraction,
-      included: included.map((index) => terms.members[index]),
-      decision
-    }
+  async sum(outcome: RoundOutcome): Promise<Sum> {
+    return readSum(outcome, this.participant.terms(outcome.epoch), this.#options.vectors, this.#ledger)
   }
 
-  async #input(round: number, signal: AbortSignal, terms: Task): Promise<RoundInput | undefined> {
-    const input = await this.#chosen(round, signal)
+  async #input(round: number, late: AbortSignal, terms: Task): Promise<RoundInput | undefined> {
+    const handler = this.#options.handler()
+    const one =
+      this.#contributions.take(round) ??
+      (handler === undefined ? await this.#contributions.takeNext(round, late) : undefined)
+    if (one !== undefined && round <= this.member.closedRound) return void this.#giveBack(one, round)
+    this.#tell(one, 'secagg:taken', { round })
+    const input = one ?? (await handler?.({ round, signal: AbortSignal.any([late, this.#stop.signal]) }))
     if (input === undefined) return undefined
-    return { lanes: async () => (await createEncoder(terms, round).encode(input.vector, { weight: input.weight })).lanes }
+    const { vector, weight } = input
+    return {
+      signal: one?.signal,
+      lanes: async () => {
+        await this.#account(round, terms, one)
+        return (await createEncoder(terms, round).encode(vector, { weight })).lanes
+      }
+    }
   }
 
-  async #chosen(round: number, signal: AbortSignal): Promise<Input | undefined> {
-    if (this.#handler !== undefined) return this.#handler({ round, signal })
-    const late = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-    for (;;) {
-      const waiting = this.#contributions.find((contribution) => contribution.round === undefined)
-      if (waiting !== undefined) {
-        waiting.round = round
-        return waiting
+  /** With privacy, what a round may give away is on disk before a vector is encoded for it; or the budget is spent. */
+  async #account(round: number, terms: Task, one: Contribution | undefined): Promise<void> {
+    const privately = privateTerms(terms)
+    if (privately === undefined) return
+    try {
+      await this.#ledger!.enter(round, privately)
+    } catch (error) {
+      if (one !== undefined && error instanceof RoundError) {
+        this.#contributions.remove(one)
+        one.reject(error)
       }
-      if (signal.aborted) return undefined
-      await Promise.race([this.#arrived.promise, late])
+      throw error
     }
+  }
+
+  /** It is in no sum of this round: it waits for the next. */
+  #giveBack(one: Contribution, round: number): void {
+    one.round = undefined
+    one.masked = false
+    this.#tell(one, 'secagg:again', { round })
+  }
+
+  #reached(phase: Phase, round: number, leading: boolean): Promise<void> | void {
+    const one = this.#contributions.of(round)
+    if (one !== undefined && phase === 'mask') one.masked = true
+    this.#tell(one, 'secagg:phase', { round, phase })
+    return this.#options.observer.phase?.(phase, round, leading)
+  }
+
+  /** A listener that throws is the application's own fault, and no reason to leave a round. */
+  #tell(one: Contribution | undefined, ...event: Parameters<Contribution['tell']>): void {
+    try {
+      one?.tell(...event)
+    } catch (error) {
+      this.#log.error('onProgress of a contribution threw - %e', error)
+    }
+  }
+
+  get #stopped(): RoundError {
+    const next = this.member.closedRound + 1
+    return new RoundError('STOPPED', 'the node is not running, and the vector is in no sum: start it first', next)
+  }
+
+  get #noPlace(): TaskError {
+    const sentence = `this node is no member of the task ${this.task.name} and has not asked to become one: join it first`
+    return new TaskError('NOT_A_MEMBER', sentence)
   }
 
   /** Tells whoever contributed what became of it; what was never opened stays for the next round. */
   async #settle(outcome: RoundOutcome): Promise<void> {
-    const place = this.#contributions.findIndex(({ round }) => round === outcome.round)
-    const contribution = this.#contributions[place]
-    if (contribution !== undefined) {
-      if (outcome.input === 'summed') {
-        this.#contributions.splice(place, 1)
-        await this.sum(outcome).then(contribution.settle.resolve, contribution.settle.reject)
-      } else if (outcome.input === 'burned') {
-        this.#contributions.splice(place, 1)
-        const why =
-          outcome.status === 'summed'
-            ? 'was summed, and its sum cannot be had'
-            : `was burned (${outcome.reason ?? 'no reason given'})`
-        const sentence = `round ${outcome.round} ${why}; contributing the same values again can reveal a difference`
-        contribution.settle.reject(new RoundError('BURNED', sentence, outcome.round))
-      } else {
-        contribution.round = undefined
-      }
+    const { round, status, input, epoch } = outcome
+    const privately = privateTerms(this.participant.terms(epoch))
+    if (privately !== undefined) await this.#ledger!.settle(outcome, privately, this.participant.member.me)
+    const one = this.#contributions.of(round)
+    if (one !== undefined && input !== 'summed' && input !== 'burned') {
+      this.#giveBack(one, round)
+    } else if (one !== undefined) {
+      this.#contributions.remove(one)
+      const why =
+        status === 'summed'
+          ? 'was summed, and its sum cannot be had'
+          : `was burned (${outcome.reason ?? 'no reason given'})`
+      if (input === 'burned') one.reject(burned(round, why))
+      else await this.sum(outcome).then(one.resolve, one.reject)
     }
-    if (this.#contributions.length > 0 && !this.#stop.signal.aborted) await this.member.want()
+    if (this.#contributions.size > 0 && this.#running) await this.member.want()
   }
+}
+
+function burned(round: number, why: string): RoundError {
+  const sentence = `round ${round} ${why}; contributing the same values again can reveal a difference`
+  return new RoundError('BURNED', sentence, round)
 }

@@ -5,6 +5,7 @@ import { MAX_MESSAGE_BYTES } from '../round/messages.ts'
 import type { Channel, Frame } from '../round/ports.ts'
 import { Conversation } from './conversation.ts'
 
+/** What streams between members need of a libp2p node. */
 export interface StreamComponents {
   connectionManager: ConnectionManager
   registrar: Registrar

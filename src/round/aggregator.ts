@@ -1,3 +1,4 @@
+import { addMasks } from '../crypto/mask-stream.ts'
 import type { Lanes } from '../crypto/mask-stream.ts'
 import { MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
@@ -10,7 +11,7 @@ import { cutHash, inclusionOf } from './messages.ts'
 import type { Lock, Message, Value } from './messages.ts'
 import type { Round } from './round.ts'
 import type { Shown, Table } from './table.ts'
-import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys } from './transcript.ts'
+import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys, tooFew } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import { masksToRemove, Revealed } from './unmasking.ts'
 import type { Opened } from './unmasking.ts'
@@ -148,11 +149,9 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
     signal
   })
   const inOrder = [...adverts.values()].filter(({ from }) => table.isWelcome(from)).sort((a, b) => a.from - b.from)
-  const contributors = inOrder.filter(({ body }) => body.contributes).length
-  if (contributors < rules.thresholds.nMin)
-    throw new LeaderGaveUp(
-      `${contributors} members came with an input, fewer than the least of ${rules.thresholds.nMin}`
-    )
+  const contributors = inOrder.filter(({ body }) => body.contributes).map(({ from }) => from)
+  const few = tooFew(rules, contributors)
+  if (few !== undefined) throw new LeaderGaveUp(`with an input came ${few}`)
   await round.reach('shares')
   const message = await round.state('KeyBook', {
     view: round.views.current,
@@ -192,10 +191,8 @@ async function gatherShares(
       held.filter(({ from, dealers }) => from !== dealer && dealers.has(dealer)).length >=
         rules.thresholds.acknowledgements
   )
-  if (members.length < rules.thresholds.nMin)
-    throw new LeaderGaveUp(
-      `the shares of ${members.length} members are safely held, fewer than the least of ${rules.thresholds.nMin}`
-    )
+  const few = tooFew(rules, members)
+  if (few !== undefined) throw new LeaderGaveUp(`shares are safely held of ${few}`)
   await round.reach('mask')
   const body = {
     view: round.views.current,
@@ -304,13 +301,20 @@ async function publishSum(
   revealed: Revealed,
   signal: AbortSignal
 ): Promise<Message<'SumHeader'>> {
-  const { ports, rules, shape } = round
+  const { ports, rules, shape, sumShape } = round
   const opened = openAll(round, revealed)
-  const masks = masksToRemove(rules, book, set, decided, opened)
   await round.reach('sum')
   const name = round.publishedName
   const owner = { attemptId: book.attemptId, member: rules.roster.members.length }
-  const root = await maskInto(ports.vectors, name, accumulator, masks, owner, shape, { clock: ports.clock, signal })
+  // Where sums are per group they lie one behind the other, and each but a lone one loses its masks before it is packed.
+  const alone = rules.groups === undefined
+  const pause = () => ports.clock.pause()
+  for (let group = 0; !alone && group < rules.groups!.count; group++) {
+    const lanes = accumulator.subarray(group * shape.elements, (group + 1) * shape.elements)
+    await addMasks(lanes, masksToRemove(rules, book, set, decided, opened, group), { signal, pause })
+  }
+  const masks = alone ? masksToRemove(rules, book, set, decided, opened) : []
+  const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, { clock: ports.clock, signal })
   const header = await round.state('SumHeader', { view: round.views.current, cut: decided.cut, root, ...opened })
   table.broadcast(header)
   table.broadcastVector(name)

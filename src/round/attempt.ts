@@ -11,6 +11,7 @@ import { x25519Agreement, x25519PublicKey } from '../crypto/primitives.ts'
 import { Secret } from '../crypto/secret.ts'
 import { MessageError } from '../errors.ts'
 import { partners } from '../membership/graphs.ts'
+import { sharesMasks } from '../membership/groups.ts'
 import { deal, openDelivery, proofOf, sameBytes, sealDelivery } from './dealing.ts'
 import type { Dealing, HeldShare } from './dealing.ts'
 import type { Ballot, Side } from './ballot.ts'
@@ -166,11 +167,11 @@ export class Attempt {
     return this.#shownBook().contributors.every((dealer) => dealer === this.#me || this.#held.has(dealer))
   }
 
-  /** The masks of this member's vector: its own, and one with each other member of the masking set (§4). */
+  /** The masks of this member's vector: its own, and one with each other member of the masking set, or of its group in it (§4). */
   masks({ adverts }: KeyBook, set: MaskingSet): Mask[] {
-    const { roster } = this.#rules
+    const { roster, groups } = this.#rules
     const self = roster.members[this.#me].bytes
-    const others = set.members.filter((member) => member !== this.#me)
+    const others = set.members.filter((member) => member !== this.#me && sharesMasks(groups, member, this.#me))
     const partners = others.map((member) => ({
       id: roster.members[member].bytes,
       key: adverts.get(member)!.body.maskKey

@@ -60,6 +60,7 @@ export class Chronicle {
   readonly #epochs = new Map<number, Roster>()
   /** Rosters that were shown, by hash (hex): none of them counts before a decision names it. */
   readonly #offered = new Map<string, Roster>()
+  readonly #genesis: Uint8Array
   #closed: Closed
   #succession: Succession
   /** The decision that named the roster that waits. */
@@ -72,8 +73,8 @@ export class Chronicle {
     this.#epochs.set(0, roster)
     this.#succession = { roster }
     const randomness = task.randomness === undefined ? undefined : hexToBytes(task.randomness)
-    const beacon = genesisBeacon(task.idBytes, roster.hash, randomness)
-    this.#closed = { round: 0, decision: null, beacon, deck: initialDeck() }
+    this.#genesis = genesisBeacon(task.idBytes, roster.hash, randomness)
+    this.#closed = { round: 0, decision: null, beacon: this.#genesis, deck: initialDeck() }
   }
 
   get closed(): Closed {
@@ -212,6 +213,13 @@ export class Chronicle {
   async closing(round: number): Promise<Message<'Decision'> | undefined> {
     const encoded = await this.#journal.get(closingRecord(this.#task.id, round))
     return encoded && (decodeMessage(encoded) as Message<'Decision'>)
+  }
+
+  /** B of a late round; undefined where what closed the one before is not here. */
+  async beaconOf(round: number): Promise<Uint8Array | undefined> {
+    if (round === 1) return this.#genesis
+    const before = await this.closing(round - 1)
+    return before && closingValue(before).value.beacon
   }
 
   /** Checks a closing decision of the epoch in effect. Throws MessageError where it is none. */

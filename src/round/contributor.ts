@@ -172,10 +172,12 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
   const { ports, shape, me } = round
   const name = round.maskedName
   if (attempt.header === undefined) {
+    if (round.isCalledOff) return
     const lanes = await round.takeInput()
     const owner = { attemptId: attempt.id, member: me }
     const masks = attempt.masks(attempt.book, set)
     const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, { clock: ports.clock })
+    if (round.isCalledOff) return
     attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {
       attemptId: attempt.id,
       maskingSetHash: set.hash,
@@ -410,7 +412,7 @@ async function checkSum(
   round.views.shown('data')
   await round.reach('sum')
   const { decided } = round
-  if (decided === undefined || decided.attempt.sum !== undefined) return round.drainVector(frames)
+  if (decided === undefined || decided.attempt.sum !== undefined) return round.drainVector(frames, round.sumShape)
   const { attempt, cut, book } = decided
   if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
     throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })

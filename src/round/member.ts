@@ -1,11 +1,12 @@
 import { MessageError } from '../errors.ts'
-import { deal, leaderOrder } from '../membership/deck.ts'
+import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
+import { drawGroups } from '../membership/groups.ts'
+import type { Groups } from '../membership/groups.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import type { RosterChange } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
-import { readAbsence } from './absences.ts'
 import { Ballot } from './ballot.ts'
 import { authenticate, authenticatePeer, checkDecision } from './certificates.ts'
 import { closingValue } from './chain.ts'
@@ -19,6 +20,7 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { RoundOutcome } from './outcome.ts'
+import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
@@ -315,9 +317,10 @@ export class Member {
     if (message.body.commits.agreement !== 'closing') return
     checkDecision(message.body, message, this.#electorate)
     const { deck, beacon } = this.#closed
-    const next = deal(deck, leaderOrder(deck, this.roster, beacon, message.round), this.roster.members.length)
-    await this.#close(message, next)
-    this.#options.closed?.(await this.#outcome(message, undefined, 0))
+    const order = leaderOrder(deck, this.roster, beacon, message.round)
+    await this.#close(message, deal(deck, order, this.roster.members.length))
+    // A peer outside has no part in the round, and nobody gives it the sum.
+    if (this.me >= 0) this.#options.closed?.(await this.#outcome(message, (view) => leaderOfView(order, view)))
     await this.#turnIfOver()
   }
 
@@ -356,7 +359,7 @@ export class Member {
         deck,
         succession: this.#chronicle.succession,
         changes: {
-          rules: { task: this.#options.task, readAbsence: (encoded) => readAbsence(encoded, task, rules.roster) },
+          rules: changeRules(this.#options.task, this.#chronicle),
           keep: (next) => this.#chronicle.keep(next),
           wanted: (isHere) => this.#options.wanted(isHere)
         },
@@ -390,7 +393,7 @@ export class Member {
     await this.#close(decision, deck)
     this.#running = undefined
     round.wipe()
-    this.#options.closed?.(await this.#outcome(decision, round, began))
+    this.#options.closed?.(await this.#outcome(decision, (view) => round.leader(view), { round, began }))
     const ahead = this.#ahead
     this.#ahead = undefined
     if (this.#isOver) await this.#options.turned(ahead)
@@ -406,7 +409,10 @@ export class Member {
     this.#running = undefined
     round.views.end(new Error(`round ${later.round} is closed`))
     round.wipe()
-    const outcome = await this.#outcome(later, round, began)
+    const { task, roster, me } = this
+    const durationMs = this.#ports.clock.now() - began
+    const leader = (view: number): number => round.leader(view)
+    const outcome = outcomeOf(later, { header: undefined, round, leader, roster, me, task, durationMs })
     await round.erase()
     const input = mayHaveMasked(round) ? 'burned' : 'not included'
     this.#options.closed?.({
@@ -414,6 +420,8 @@ export class Member {
       round: round.rules.context.round,
       status: 'burned',
       reason: 'this member was away when the round was closed',
+      dropped: [],
+      missing: [],
       input,
       sum: undefined
     })
@@ -452,7 +460,11 @@ export class Member {
     return this.#chronicle.closed
   }
 
-  async #outcome(decision: Message<'Decision'>, round: Round | undefined, began: number): Promise<RoundOutcome> {
+  async #outcome(
+    decision: Message<'Decision'>,
+    leader: (view: number) => number,
+    { round, began = 0 }: { round?: Round; began?: number } = {}
+  ): Promise<RoundOutcome> {
     const { value, commits } = decision.body
     const { task, roster, me } = this
     const header =
@@ -461,7 +473,15 @@ export class Member {
         : undefined
     // One that was shown another cut, set or book than the rest, and then nothing more, learns of it here.
     if (header !== undefined) round?.saw(header)
-    return outcomeOf(decision, { header, round, roster, me, task, durationMs: this.#ports.clock.now() - began })
+    const durationMs = this.#ports.clock.now() - began
+    const groups = round?.rules.groups ?? (await this.#groupsOf(decision.round))
+    return outcomeOf(decision, { header, round, leader, roster, me, task, groups, durationMs })
+  }
+
+  async #groupsOf(round: number): Promise<Groups | undefined> {
+    const { groups } = this.task
+    const beacon = groups && (await this.#chronicle.beaconOf(round))
+    return beacon && drawGroups(this.roster, { beacon, round, count: groups.count })
   }
 
   #sumHeader(decided: DecidedSum): Promise<Message<'SumHeader'> | undefined> {
@@ -488,6 +508,8 @@ export class Member {
   }
 
   async #toldOfEvidence(): Promise<Uint8Array[]> {
+    // Of a peer outside nobody takes an announcement.
+    if (this.me < 0) return []
     const told: Uint8Array[] = []
     let left = MAX_CATCH_UP_BYTES
     for (const evidence of this.evidence.filter(({ epoch }) => epoch === this.roster.epoch)) {

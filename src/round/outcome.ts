@@ -1,4 +1,5 @@
 import { decodeSet } from '../membership/member-set.ts'
+import type { Groups } from '../membership/groups.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
 import type { Message } from './messages.ts'
@@ -8,25 +9,36 @@ import type { Round } from './round.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
 export interface RoundOutcome {
+  /** Its number, from 1. */
   round: number
   /** Of the roster that the indices are of. */
   epoch: number
   status: 'summed' | 'burned'
+  /** Of a burned round: why it has no sum. */
   reason?: string
   /** Who led the view in which the sum was accepted, or the first view of a burned round. */
   aggregator: number
+  /** How many leaders it took, 1 where the first one did. */
   views: number
+  /** How often fresh keys were made, 1 where the first ones did. */
   attempts: number
+  /** Members whose input is in the sum. */
   included: number[]
+  /** Members that were lost after their shares had been delivered: their masks were removed. */
   dropped: number[]
   /** Members that were out before the masking set. */
   missing: number[]
+  /** The group of each member, where sums are per group. */
+  groups?: readonly number[]
   /** What became of this member's input, if it had one in the round. */
   input: 'summed' | 'not included' | 'burned' | 'none'
   /** Name of the packed sum in the vector store; undefined while it is not here. */
   sum?: string
+  /** Milliseconds in each phase, at this member. */
   phaseMs: Partial<Record<Phase, number>>
+  /** Milliseconds from the opening to the closing, at this member. */
   durationMs: number
+  /** What closed it, signed by a quorum (§6), in canonical bytes. */
   decision: Uint8Array
 }
 
@@ -40,16 +52,19 @@ interface Seen {
   header: Message<'SumHeader'> | undefined
   /** The round, where this member took part in it. */
   round: Round | undefined
+  /** Who leads a view of it. */
+  leader: (view: number) => number
   roster: Roster
   me: number
   task: Task
+  groups?: Groups
   durationMs: number
 }
 
 /** What a closing decision means to this member. */
 export function outcomeOf(
   { round: number, body, encoded }: Message<'Decision'>,
-  { header, round, roster, me, task, durationMs }: Seen
+  { header, round, leader, roster, me, task, groups, durationMs }: Seen
 ): RoundOutcome {
   const { value, reason, commits } = body
   const summed = value.kind === 'summed'
@@ -60,12 +75,14 @@ export function outcomeOf(
     epoch: roster.epoch,
     status: summed ? 'summed' : 'burned',
     ...(summed ? {} : { reason }),
-    aggregator: (summed ? round?.leader(commits.view) : round?.leader(0)) ?? header?.from ?? me,
-    views: (round?.views.current ?? commits.view) + 1,
+    aggregator: leader(summed ? commits.view : 0),
+    // One that was cut off meanwhile may not have begun the view in which the others decided.
+    views: Math.max(round?.views.current ?? 0, commits.view) + 1,
     attempts: (round?.attemptNumber ?? 0) + 1,
     included,
     dropped: summed ? set.filter((member) => !included.includes(member)) : [],
     missing: summed ? roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
+    ...(groups === undefined ? {} : { groups: groups.of }),
     input: included.includes(me) ? 'summed' : inputOf(round, header),
     sum: header === undefined ? undefined : sumName(task.id, number),
     phaseMs: round?.phaseMs() ?? {},

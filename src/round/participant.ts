@@ -6,16 +6,18 @@ import type { RosterChange } from '../membership/roster-change.ts'
 import { parsePeer } from '../membership/roster.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
-import { absentees, readAbsence } from './absences.ts'
+import { absentees } from './absences.ts'
 import { authenticate } from './certificates.ts'
 import { Chronicle } from './chronicle.ts'
 import { Convictions } from './convictions.ts'
+import type { Evidence } from './evidence.ts'
 import { decodeMessage, encodeMessage } from './messages.ts'
 import type { AnyMessage, Message } from './messages.ts'
 import { Member } from './member.ts'
 import type { MemberOptions } from './member.ts'
 import { Petitions } from './petitions.ts'
 import type { Channel, Frame } from './ports.ts'
+import { changeRules, removals } from './removals.ts'
 import type { Ports } from './round.ts'
 
 /** How a peer reaches the others, named by their peer ids: indices are different in every epoch. */
@@ -37,10 +39,11 @@ export interface ParticipantOptions extends Pick<
 }
 
 const outsideRecord = (taskId: string) => `${taskId}/left`
+const vouchedPrefix = (taskId: string) => `${taskId}/vouched/`
 
 /**
  * One peer in one task, from epoch to epoch: a member while the roster has it, else one that follows what the members
- * decide, and asks to be let in where the task may admit it (§7). Whoever has left does not ask again.
+ * decide, and asks to be let in where the task may admit it (§7). Whoever has left, or was removed, does not ask again.
  */
 export class Participant {
   readonly task: Task
@@ -51,6 +54,8 @@ export class Participant {
   readonly #stop = new AbortController()
   #member: Member
   #former?: Member
+  /** Resolved when the member of another epoch has taken over. */
+  #turn = Promise.withResolvers<void>()
   #petitions: Petitions
   /** It has asked to leave, or has left. */
   #leaves = false
@@ -65,7 +70,7 @@ export class Participant {
     this.#convictions = new Convictions({
       journal: options.ports.journal,
       taskId: options.task.id,
-      tell: (evidence) => this.#member.tellEvidence(evidence)
+      tell: (evidence) => this.#tellEvidence(evidence)
     })
     this.#member = this.#begin()
     this.#petitions = new Petitions(this.task, this.roster)
@@ -88,14 +93,19 @@ export class Participant {
   async start(): Promise<void> {
     await this.chronicle.load()
     await this.#convictions.load()
-    this.#leaves = (await this.#options.ports.journal.get(outsideRecord(this.task.id))) !== undefined
+    const { journal } = this.#options.ports
+    this.#leaves = (await journal.get(outsideRecord(this.task.id))) !== undefined
+    const prefix = vouchedPrefix(this.task.id)
+    for await (const [key] of journal.entries(prefix)) this.#vouchedFor.add(key.slice(prefix.length))
     this.#beginEpoch()
     await this.#member.start()
+    await this.#renewVouches()
     this.#ask()
   }
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'))
+    this.#turn.resolve()
     await Promise.all([this.#member.stop(), this.#former?.stop()])
   }
 
@@ -113,9 +123,10 @@ export class Participant {
     this.#ask()
   }
 
-  /** Vouches for a peer that is to become a member, in each epoch until it is. */
+  /** Vouches for a peer that is to become a member, in each epoch until it is, restarts or not. */
   async vouch(peer: string): Promise<void> {
     parsePeer(peer)
+    await this.#options.ports.journal.put(vouchedPrefix(this.task.id) + peer, new Uint8Array(1))
     this.#vouchedFor.add(peer)
     await this.#renewVouches()
   }
@@ -123,11 +134,22 @@ export class Participant {
   /** Whether this peer has a reason to be connected: a member now or soon, suspended, or one that may be admitted. */
   expects(peer: string): boolean {
     const { roster, pending } = this.chronicle.succession
+    if (this.isBarred(peer)) return false
     return (
       [roster, ...(pending === undefined ? [] : [pending.roster])].some(
         (one) => one.indexOf(peer) >= 0 || one.isSuspended(peer)
       ) || this.task.admission?.allow?.includes(peer) === true
     )
+  }
+
+  /** Whether this peer is a member, or has asked to become one. */
+  get hasPlace(): boolean {
+    return this.#member.me >= 0 || (this.#wish !== undefined && this.#wish !== 'leave')
+  }
+
+  /** Whether this peer was removed for breaking the protocol. */
+  isBarred(peer: string): boolean {
+    return this.roster.isRemoved(peer)
   }
 
   /** Whether anybody may come to ask, for whom members can vouch. */
@@ -141,12 +163,13 @@ export class Participant {
    */
   check(encoded: Uint8Array): boolean {
     const message = decodeMessage(encoded)
-    if (message.epoch > this.roster.epoch) return false
+    const { epoch: now } = this.#member.roster
+    if (message.epoch > now) return false
     const { epoch, round } = message
     const roster = this.chronicle.rosterOf(epoch)!
     if (message.type === 'RosterRequest' || message.type === 'RosterVouch')
-      return epoch < this.roster.epoch || (this.#takePetition(message), true)
-    if (epoch === this.roster.epoch) this.#member.check(encoded)
+      return epoch < now || (this.#takePetition(message), true)
+    if (epoch === now) this.#member.check(encoded)
     else authenticate(message, { task: this.task.idBytes, epoch, round }, roster)
     return true
   }
@@ -155,6 +178,7 @@ export class Participant {
   async hear(peer: string, encoded: Uint8Array): Promise<void> {
     const message = decodeMessage(encoded)
     if (message.epoch > this.roster.epoch) await this.#catchUp(peer)
+    await this.#hasTurned()
     if (message.epoch > this.roster.epoch) return
     // A decision of an epoch that is over is no question: answered by another one, two peers would never stop.
     if (message.epoch < this.roster.epoch) return message.type === 'Decision' ? undefined : this.#tellEnd(peer)
@@ -167,6 +191,7 @@ export class Participant {
   }
 
   async converse(peer: string, channel: Channel): Promise<void> {
+    await this.#hasTurned()
     const from = this.roster.indexOf(peer)
     if (from >= 0) return this.#member.converse(from, channel)
     channel.abort(new MessageError('STRANGER', `${peer} is no member in epoch ${this.roster.epoch}`, { culprit: peer }))
@@ -228,8 +253,16 @@ export class Participant {
     return true
   }
 
+  /** The chain may be an epoch ahead of the member, which still tells how its last round ended: to it, indices are others. */
+  async #hasTurned(): Promise<void> {
+    while (this.#member.roster !== this.roster && !this.#stop.signal.aborted) await this.#turn.promise
+  }
+
   async #turned(ahead?: AnyMessage): Promise<void> {
-    if (!this.#beginEpoch() || this.#stop.signal.aborted) return
+    if (!this.#beginEpoch()) return
+    this.#turn.resolve()
+    this.#turn = Promise.withResolvers()
+    if (this.#stop.signal.aborted) return
     this.#options.epoch?.(this.roster)
     if (ahead?.epoch === this.roster.epoch) await this.#member.open(ahead)
     await this.#renewVouches()
@@ -238,9 +271,16 @@ export class Participant {
 
   async #wanted(isHere: (member: number) => boolean): Promise<RosterChange | undefined> {
     const { task, chronicle } = this
-    const { roster } = this
     const away = await absentees({ task, chronicle, journal: this.#options.ports.journal }, isHere)
-    return this.#petitions.change(away, { task, readAbsence: (encoded) => readAbsence(encoded, task, roster) })
+    const culprits = removals(this.#convictions.all, chronicle)
+    return this.#petitions.change({ ...away, removals: culprits }, changeRules(task, chronicle))
+  }
+
+  /** As a member of the epoch that it is of: in another one, indices name others, and this peer may be outside. */
+  async #tellEvidence(evidence: Evidence): Promise<void> {
+    const teller = [this.#member, this.#former].find((member) => member?.roster.epoch === evidence.epoch)
+    if (teller !== undefined && teller.me >= 0) return teller.tellEvidence(evidence)
+    this.#options.convicted?.(evidence)
   }
 
   #takePetition(message: Message<'RosterRequest'> | Message<'RosterVouch'>): boolean {
@@ -265,6 +305,7 @@ export class Participant {
     if (this.#leaves) return roster.indexOf(id) >= 0 || roster.isSuspended(id) ? 'leave' : undefined
     if (roster.indexOf(id) >= 0) return undefined
     if (roster.isSuspended(id)) return 'return'
+    if (roster.isRemoved(id)) return undefined
     return this.isOpen || task.admission?.allow?.includes(id) === true ? 'join' : undefined
   }
 
@@ -280,7 +321,7 @@ export class Participant {
   async #askAgainAndAgain(): Promise<void> {
     const { ports } = this.#options
     const { signal } = this.#stop
-    while (!signal.aborted && (this.#wish !== undefined || this.#member.me < 0)) {
+    while (!signal.aborted && !this.roster.isRemoved(this.id) && (this.#wish !== undefined || this.#member.me < 0)) {
       if (this.#member.me < 0) await this.#followMembers()
       if (this.#wish !== undefined) await this.#tellWish(this.#wish)
       await ports.clock.sleep(this.task.deadlineMs, signal).catch(() => {})
@@ -315,8 +356,9 @@ export class Participant {
     if (this.#member.me < 0) return
     const { bytes } = parsePeer(this.id)
     for (const peer of [...this.#vouchedFor]) {
-      if (this.roster.indexOf(peer) >= 0) {
+      if (this.roster.indexOf(peer) >= 0 || this.roster.isRemoved(peer)) {
         this.#vouchedFor.delete(peer)
+        await ports.journal.delete(vouchedPrefix(this.task.id) + peer)
         continue
       }
       const body = await signVouch(bytes, parsePeer(peer).bytes, this.#to, ports.sign)

@@ -33,7 +33,10 @@ export class Petitions {
     const { id } = peer
     const inside = this.#roster.indexOf(id) >= 0
     const out = this.#roster.isSuspended(id)
-    const possible = { join: !inside && !out && this.#admissible(id), leave: inside || out, return: out }[action]
+    const removed = this.#roster.isRemoved(id)
+    const possible = { join: !inside && !out && !removed && this.#admissible(id), leave: inside || out, return: out }[
+      action
+    ]
     if (!possible) throw new MessageError('INVALID', `${id} asks to ${action}, which it cannot`, { culprit: id })
     const before = this.#requests.get(id)
     if (before?.action === action || (before === undefined && this.#requests.size >= MOST_REQUESTS)) return false
@@ -54,8 +57,14 @@ export class Petitions {
     return true
   }
 
-  /** The largest change that may be granted, in the order in which it was asked for; undefined where nothing may. */
-  change(away: Pick<RosterChange, 'suspensions' | 'absences'>, rules: ChangeRules): RosterChange | undefined {
+  /**
+   * The largest change that may be granted: whoever broke the protocol first, then what was asked for, in that order;
+   * undefined where nothing may.
+   */
+  change(
+    { removals, ...away }: Pick<RosterChange, 'suspensions' | 'absences' | 'removals'>,
+    rules: ChangeRules
+  ): RosterChange | undefined {
     const possible = (change: RosterChange): boolean => {
       try {
         applyChange(this.#roster, change, rules)
@@ -64,7 +73,7 @@ export class Petitions {
         return false
       }
     }
-    let change: RosterChange = { joins: [], leaves: [], returns: [], suspensions: [], absences: [] }
+    let change: RosterChange = { joins: [], leaves: [], returns: [], suspensions: [], absences: [], removals: [] }
     let any = false
     const add = (more: Partial<RosterChange>): void => {
       const larger = { ...change, ...more }
@@ -72,6 +81,7 @@ export class Petitions {
       change = larger
       any = true
     }
+    for (const evidence of removals) add({ removals: [...change.removals, evidence] })
     for (const request of this.#requests.values()) {
       if (request.action === 'leave') add({ leaves: [...change.leaves, request] })
       else if (request.action === 'return') add({ returns: [...change.returns, request] })

@@ -42,6 +42,10 @@ export interface Network {
   announce(message: Uint8Array): void
 }
 
+/**
+ * The phases of a round in their order (§4): keys are advertised, shares of them delivered, vectors masked and sent, the
+ * members agree on whose are summed, masks are opened, the sum is published, and the round is closed.
+ */
 export type Phase = 'keys' | 'shares' | 'mask' | 'agree' | 'unmask' | 'sum' | 'close'
 
 /** What an observer of this member's rounds may see; none of it is secret from this member, none of it leaves by itself. */

@@ -26,6 +26,8 @@ const releaseSchema = z.strictObject({
 })
 type Release = z.output<typeof releaseSchema>
 
+type Settled = Pick<RoundOutcome, 'round' | 'input' | 'included' | 'groups'>
+
 /** The task as the members of one roster run it, where it has privacy. */
 export function privateTerms(task: Task): PrivateTask | undefined {
   const { encoding } = task
@@ -54,7 +56,7 @@ export class PrivacyLedger {
    */
   async enter(round: number, terms: PrivateTask): Promise<void> {
     const releases = await this.#load()
-    const contributors = leastContributors(terms.thresholds)
+    const contributors = leastContributors(terms)
     const release = { members: terms.members.length, calibrated: contributors, contributors }
     const { budget, delta } = this.#task.encoding
     if (budget !== undefined) {
@@ -68,11 +70,14 @@ export class PrivacyLedger {
   }
 
   /** What the round has cost, now that it is closed: less than feared where it was summed, nothing where it was not opened. */
-  async settle({ round, input, included }: Pick<RoundOutcome, 'round' | 'input' | 'included'>, terms: PrivateTask) {
+  async settle({ round, input, included, groups }: Settled, terms: PrivateTask, me: number): Promise<void> {
     const releases = await this.#load()
     const release = releases.get(round)
     if (release === undefined) return
-    if (input === 'summed') await this.#write(round, { ...release, contributors: included.length - terms.thresholds.f })
+    if (input === 'summed') {
+      const together = groups === undefined ? included : included.filter((member) => groups[member] === groups[me])
+      await this.#write(round, { ...release, contributors: together.length - terms.thresholds.f })
+    }
     if (input !== 'not included') return
     releases.delete(round)
     await this.#journal.delete(this.#key(round))

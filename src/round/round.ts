@@ -8,6 +8,7 @@ import { burnedBeacon } from '../membership/beacon.ts'
 import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
 import type { Succession } from '../membership/succession.ts'
+import { drawGroups } from '../membership/groups.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import type { Task } from '../task/task.ts'
 import { Attempt } from './attempt.ts'
@@ -25,7 +26,7 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
 import { readEmbedded, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
-import { receiveVector } from './vectors.ts'
+import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
@@ -46,6 +47,8 @@ export interface Ports {
 export interface RoundInput {
   /** Encodes it, into lanes of their own each time: masks are laid in place. @throws InputError */
   lanes(): Promise<Lanes>
+  /** Aborted when the application calls it off. Nothing of it has left before it is masked; then the round keeps it. */
+  signal?: AbortSignal
 }
 
 export interface RoundOptions {
@@ -97,7 +100,9 @@ export class Round {
   readonly next: NextRoster
   /** `burned` with the roster unchanged, as every member computes it. */
   readonly burned: Extract<Value, { kind: 'burned' }>
+  /** Of a member's vector, and of the sum: as many behind each other as there are groups. */
   readonly shape: VectorShape
+  readonly sumShape: VectorShape
   readonly views: Views
   /** The attempt that this member has been shown. */
   running?: Attempt
@@ -124,7 +129,10 @@ export class Round {
     const { task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why } = options
     const { roster, context } = rules
     this.task = task
-    this.rules = rules
+    const { groups } = task
+    const { round } = context
+    this.rules =
+      groups === undefined ? rules : { ...rules, groups: drawGroups(roster, { beacon, round, count: groups.count }) }
     this.me = me
     this.beacon = beacon
     this.contextHash = contextHash
@@ -141,6 +149,7 @@ export class Round {
     })
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
     this.shape = { elements: task.laneCount, bits: task.bits }
+    this.sumShape = sumShapeOf(task)
     this.#input = input
     this.#convictions = options.convictions
     this.#witness = new Witness(rules)
@@ -289,10 +298,18 @@ export class Round {
       this.#lanes = await offered?.lanes()
       return offered !== undefined
     })
-    return this.#hasInput.catch((error: Error) => {
-      this.ports.observer.refused?.(error)
-      return false
-    })
+    return this.#hasInput.then(
+      (has) => has && !this.isCalledOff,
+      (error: Error) => {
+        this.ports.observer.refused?.(error)
+        return false
+      }
+    )
+  }
+
+  /** The application has called its input off, and what is not masked yet stays here. */
+  get isCalledOff(): boolean {
+    return this.#offered?.signal?.aborted === true
   }
 
   /** The input's lanes, to be masked in place: they are the round's now. */
@@ -410,13 +427,13 @@ export class Round {
   async storeSum(header: Message<'SumHeader'>, frames: AsyncIterator<Frame>): Promise<void> {
     const { cut, root } = header.body
     const owner = { attemptId: cut.attemptId, member: this.rules.roster.members.length, root }
-    await receiveVector(frames, this.ports.vectors, this.sumName, owner, this.shape, { sync: true })
+    await receiveVector(frames, this.ports.vectors, this.sumName, owner, this.sumShape, { sync: true })
     await this.ports.journal.put(this.sumKey, header.encoded)
   }
 
   /** Reads a vector that nobody needs to its end, so that the conversation can go on. */
-  async drainVector(frames: AsyncIterator<Frame>): Promise<void> {
-    const expected = packedLength(this.shape.elements, this.shape.bits)
+  async drainVector(frames: AsyncIterator<Frame>, { elements, bits } = this.shape): Promise<void> {
+    const expected = packedLength(elements, bits)
     for (let received = 0; received < expected;) {
       const next = await frames.next()
       if (next.done === true || next.value.kind !== 'data' || next.value.payload.length === 0)

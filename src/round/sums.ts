@@ -8,7 +8,7 @@ import { cutHash, decodeMessage } from './messages.ts'
 import type { Message } from './messages.ts'
 import { sumKey, sumName } from './round.ts'
 import type { Ports } from './round.ts'
-import { receiveVector } from './vectors.ts'
+import { receiveVector, sumShapeOf } from './vectors.ts'
 
 /** Sums that were decided, from this member's own disk or from whoever has them. */
 
@@ -72,8 +72,7 @@ async function fetchSum(
   )
     throw new MessageError('INVALID', `member ${member} was asked for a sum and sent another`, { culprit })
   const owner = { attemptId: header.body.cut.attemptId, member: roster.members.length, root }
-  const { laneCount: elements, bits } = task
-  await receiveVector(frames, ports.vectors, sumName(task.id, round), owner, { elements, bits }, { sync: true })
+  await receiveVector(frames, ports.vectors, sumName(task.id, round), owner, sumShapeOf(task), { sync: true })
   await ports.journal.put(sumKey(task.id, round), header.encoded)
   return header
 }

@@ -6,8 +6,8 @@ import { LeaderGaveUp } from './faults.ts'
 import { decodeMessage, inclusionOf } from './messages.ts'
 import type { Body, Lock, Message } from './messages.ts'
 import type { Round } from './round.ts'
-import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet } from './transcript.ts'
-import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
+import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, tooFew } from './transcript.ts'
+import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 
 /** Where a later leader carries the round on (§6): the furthest point that enough of the members share that came to it. */
 export type Point =
@@ -49,14 +49,18 @@ export function furthestPoint(round: Round): Point {
     if (cut === undefined) throw new LeaderGaveUp('nobody who came to this view was shown the cut that is locked')
     return { at: 'cut', cut, lock, ...offers.sets.get(bytesToHex(cut.cut.maskingSetHash))! }
   }
-  const { nMin, quorum } = rules.thresholds
+  const { quorum } = rules.thresholds
   const joins = [...views.joins()]
   const able = joins.filter(([, { sitsOut }]) => !sitsOut).map(([member]) => member)
-  const point = able.length < quorum ? undefined : beforeTheCut(nMin, able, offers)
+  const point = able.length < quorum ? undefined : beforeTheCut(rules, able, offers)
   if (point !== undefined) return point
   // Those that sit this attempt out (S5) prepare no cut of it, and take part in the next.
-  if (joins.length >= nMin) return { at: 'retry' }
-  throw new LeaderGaveUp(`${joins.length} members came to this view, fewer than the least of ${nMin} for a sum`)
+  const few = tooFew(
+    rules,
+    joins.map(([member]) => member)
+  )
+  if (few === undefined) return { at: 'retry' }
+  throw new LeaderGaveUp(`to this view came ${few} for a sum`)
 }
 
 /**
@@ -79,22 +83,32 @@ export function checkClosable({ rules, views, firstView, decided, sumsProposed }
 }
 
 /** Members that have masked can be included under their masking set only; the others may still follow any (S2). */
-function beforeTheCut(nMin: number, present: number[], { books, sets, masked, custody }: Offers): Point | undefined {
+function beforeTheCut(
+  rules: RoundRules,
+  present: number[],
+  { books, sets, masked, custody }: Offers
+): Point | undefined {
   const free = present.filter((member) => !masked.has(member))
   let best: { at: 'mask'; book: KeyBook; set: MaskingSet } | undefined
-  let most = nMin - 1
+  let most = 0
   for (const [hash, { book, set }] of sets) {
     const able = set.members.filter(
       (member) => masked.get(member) === hash || custody.get(member) === hash || free.includes(member)
     )
-    if (able.length <= most) continue
+    if (able.length <= most || tooFew(rules, able) !== undefined) continue
     most = able.length
     best = { at: 'mask', book, set }
   }
   if (best !== undefined) return best
   for (const book of books.values())
-    if (book.contributors.filter((member) => free.includes(member)).length >= nMin) return { at: 'shares', book }
-  return free.length >= nMin ? { at: 'keys' } : undefined
+    if (
+      tooFew(
+        rules,
+        book.contributors.filter((member) => free.includes(member))
+      ) === undefined
+    )
+      return { at: 'shares', book }
+  return tooFew(rules, free) === undefined ? { at: 'keys' } : undefined
 }
 
 function readOffers(round: Round): Offers {

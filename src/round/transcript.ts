@@ -4,6 +4,7 @@ import { compareBytes } from '../crypto/key-agreement.ts'
 import { isLowOrderKey } from '../crypto/low-order.ts'
 import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
+import type { Groups } from '../membership/groups.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Thresholds } from '../task/thresholds.ts'
@@ -18,6 +19,8 @@ export interface RoundRules {
   context: RoundContext
   roster: Roster
   thresholds: Thresholds
+  /** Where sums are per group. */
+  groups?: Groups
 }
 
 /** `roundId = H(taskId, epoch, rosterHash, round, contextHash)`. 32 bytes. */
@@ -32,6 +35,11 @@ export function roundIdOf(
 /** `attemptId = H(roundId, attempt)`. 32 bytes. */
 export function attemptIdOf(roundId: Uint8Array, attempt: number): Uint8Array {
   return H('attempt', roundId, attempt)
+}
+
+/** Why these members are too few for a sum, for people; undefined where they are enough. */
+export function tooFew({ thresholds: { nMin } }: RoundRules, members: number[]): string | undefined {
+  return members.length < nMin ? `${members.length} members, fewer than the least of ${nMin}` : undefined
 }
 
 /** All adverts of an attempt, in roster order. */
@@ -147,11 +155,8 @@ export function readKeyBook(message: Message<'KeyBook'>, attemptId: Uint8Array, 
 }
 
 /** A subset of the book's contributors, no smaller than this member's own `nMin` (§4). */
-export function readMaskingSet(
-  message: Message<'MaskingSet'>,
-  book: KeyBook,
-  { roster, thresholds }: RoundRules
-): MaskingSet {
+export function readMaskingSet(message: Message<'MaskingSet'>, book: KeyBook, rules: RoundRules): MaskingSet {
+  const { roster } = rules
   const { body, from } = message
   const culprit = roster.members[from].id
   const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit })
@@ -161,8 +166,8 @@ export function readMaskingSet(
   const members = shownBy(culprit, 'a MaskingSet', () => decodeSet(body.members, roster.members.length))
   const stranger = members.find((member) => !book.contributors.includes(member))
   if (stranger !== undefined) throw fault(`a MaskingSet names member ${stranger}, who contributes nothing`)
-  if (members.length < thresholds.nMin)
-    throw fault(`a MaskingSet of ${members.length} is below the least of ${thresholds.nMin}`)
+  const few = tooFew(rules, members)
+  if (few !== undefined) throw fault(`a MaskingSet has ${few}`)
   return { hash: maskingSetHash(body), members, body }
 }
 
@@ -182,7 +187,7 @@ export function readCut(
   rules: RoundRules,
   leader: number
 ): CheckedCut {
-  const { roster, thresholds } = rules
+  const { roster } = rules
   const culprit = roster.members[leader].id
   const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit })
   if (compareBytes(cut.attemptId, book.attemptId) !== 0)
@@ -192,8 +197,8 @@ export function readCut(
   const included = shownBy(culprit, 'a cut', () => decodeSet(cut.included, roster.members.length))
   const invented = included.find((member) => !set.members.includes(member))
   if (invented !== undefined) throw fault(`a cut includes member ${invented}, who is not in the masking set`)
-  if (included.length < thresholds.nMin)
-    throw fault(`a cut includes ${included.length}, below the least of ${thresholds.nMin}`)
+  const few = tooFew(rules, included)
+  if (few !== undefined) throw fault(`a cut includes ${few}`)
   if (headers.length !== included.length)
     throw fault(`a cut includes ${included.length} and comes with ${headers.length} headers`)
   const read = shownBy(culprit, 'a cut', () =>

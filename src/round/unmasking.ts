@@ -5,6 +5,7 @@ import { Secret } from '../crypto/secret.ts'
 import { reconstructSecret } from '../crypto/shamir.ts'
 import { MessageError } from '../errors.ts'
 import { shareSlot } from '../membership/graphs.ts'
+import { sharesMasks } from '../membership/groups.ts'
 import type { Side } from './ballot.ts'
 import { checkProof, sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
@@ -148,19 +149,22 @@ export class Revealed {
 
 /**
  * The masks that the sum of the included vectors still carries, to be taken off (§4):
- * Σ PRG(b_v), and of each dropped w what its included partners laid for it.
+ * Σ PRG(b_v), and of each dropped w what its included partners laid for it; those of one group, where sums are per group.
  */
 export function masksToRemove(
-  { roster }: RoundRules,
+  { roster, groups }: RoundRules,
   book: KeyBook,
   set: MaskingSet,
   { included }: CheckedCut,
-  { seeds, keys }: Opened
+  { seeds, keys }: Opened,
+  group = 0
 ): Mask[] {
-  const own = seeds.map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
-  const ofDropped = keys.flatMap(({ member, secret }) => {
+  const isIn = ({ member }: { member: number }) => groups === undefined || groups.of[member] === group
+  const own = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
+  const ofDropped = keys.filter(isIn).flatMap(({ member, secret }) => {
     const self = roster.members[member].bytes
-    const partners = [...included].map((partner) => ({
+    const inTouch = [...included].filter((partner) => sharesMasks(groups, member, partner))
+    const partners = inTouch.map((partner) => ({
       id: roster.members[partner].bytes,
       key: book.adverts.get(partner)!.body.maskKey
     }))

@@ -7,7 +7,7 @@ import type { Cut, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import type { Shown, Table } from './table.ts'
-import { checkHeader, headersRoot, readEmbedded } from './transcript.ts'
+import { checkHeader, headersRoot, readEmbedded, tooFew } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import { addStored, receiveVector, VectorTooLate } from './vectors.ts'
 
@@ -31,10 +31,10 @@ export async function gatherVectors(
   fixed: CheckedCut | undefined,
   signal: AbortSignal
 ): Promise<Uploads> {
-  const { rules, ports, me, shape } = round
+  const { rules, ports, me, shape, sumShape } = round
   const headers = new Map<number, Message<'MaskedHeader'>>()
   const staged = new Set<number>()
-  const accumulator = createLanes(shape.bits, shape.elements)
+  const accumulator = createLanes(sumShape.bits, sumShape.elements)
   const slots = round.vectorSlots()
   const receipts = new Set<string>()
   const asked = new Map<string, { header: Message<'MaskedHeader'>; release: () => void }>()
@@ -45,7 +45,9 @@ export async function gatherVectors(
   const add = (header: Message<'MaskedHeader'>): Promise<void> =>
     (adding = adding.then(async () => {
       if (!open) return
-      await addStored(ports.vectors, round.uploadName(header.from), accumulator, shape, ports.clock)
+      const start = (rules.groups?.of[header.from] ?? 0) * shape.elements
+      const sum = accumulator.subarray(start, start + shape.elements)
+      await addStored(ports.vectors, round.uploadName(header.from), sum, shape, ports.clock)
       headers.set(header.from, header)
       table.touch()
     }))
@@ -131,10 +133,9 @@ function cutOf(
   set: MaskingSet,
   headers: ReadonlyMap<number, Message<'MaskedHeader'>>
 ): Cut {
-  const { nMin } = rules.thresholds
   const included = [...headers.keys()].sort((a, b) => a - b)
-  if (included.length < nMin)
-    throw new LeaderGaveUp(`${included.length} masked vectors arrived, fewer than the least of ${nMin}`)
+  const few = tooFew(rules, included)
+  if (few !== undefined) throw new LeaderGaveUp(`masked vectors arrived of ${few}`)
   return {
     attemptId: book.attemptId,
     keyBookHash: book.hash,

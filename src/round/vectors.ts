@@ -5,6 +5,7 @@ import { CHUNK_ELEMENTS, pack, packedLength, unpackAdd } from '../encoding/packi
 import { MessageError } from '../errors.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import { sameBytes } from './dealing.ts'
+import type { Task } from '../task/task.ts'
 import type { Clock, Frame } from './ports.ts'
 
 /** Packed vectors on their way: masked, sent, received, added up; chunk by chunk, never a second one in memory. */
@@ -24,6 +25,11 @@ export interface VectorOwner {
 export interface VectorShape {
   elements: number
   bits: number
+}
+
+/** Of a sum: where sums are per group, they lie one behind the other. */
+export function sumShapeOf({ laneCount, bits, groups }: Task): VectorShape {
+  return { elements: laneCount * (groups?.count ?? 1), bits }
 }
 
 const chunkBytes = ({ bits }: VectorShape): number => packedLength(CHUNK_ELEMENTS, bits)

@@ -109,6 +109,15 @@ const privacy = z.strictObject({
     .optional()
 })
 
+/** Sums per group and a mean over the groups that leaves the `trim` largest and smallest out, element by element. */
+const groups = z
+  .strictObject({ count: whole(2, 42), trim: whole(0, 20).default(1) })
+  .refine(({ count, trim }) => 2 * trim < count, {
+    path: ['trim'],
+    message:
+      'leaves no group over: it is left out twice, of the largest and of the smallest; lower it or raise groups.count'
+  })
+
 /** Who may join later: peers on the list, and those that enough different members vouch for. Left out, nobody joins. */
 const admission = z
   .strictObject({
@@ -133,6 +142,7 @@ export const taskSchema = z
     length: whole(1, LONGEST_VECTOR),
     encoding: encoding.optional(),
     privacy: privacy.optional(),
+    groups: groups.optional(),
     threat: z.strictObject({ corrupt: fraction.default(1250), dropout: fraction.default(2500) }).prefault({}),
     deadline: seconds.default(10_000),
     randomness: z
@@ -154,9 +164,16 @@ export const taskSchema = z
 /** What a user writes, as YAML, JSON or an object: fractions, seconds, and only what differs from the defaults. */
 export type TaskInput = z.input<typeof taskSchema>
 export type TaskFields = z.output<typeof taskSchema>
+/**
+ * Numbers from −clip to clip in 2^bits steps, beyond which they are clipped; `weighted` is the largest weight, if inputs
+ * have one.
+ */
 export type FixedEncoding = Readonly<z.output<typeof fixed>>
 export type PrivateEncoding = Readonly<{ type: 'skellam' } & z.output<typeof privacy>>
+export type GroupTerms = Readonly<z.output<typeof groups>>
+/** Who may join later (§7): peer ids, and how many members must vouch for another peer. */
 export type Admission = Readonly<{ allow?: readonly string[]; vouches?: number }>
+/** Whole numbers from min to max, both included, summed exactly. */
 export type IntegerEncoding = Readonly<z.output<typeof integer>>
 
 /** Every field name there is, for advice on misspelt ones. */
@@ -165,6 +182,7 @@ export const fieldNames: readonly string[] = [
   ...Object.keys(fixed.shape),
   ...Object.keys(integer.shape),
   ...Object.keys(privacy.shape),
+  ...Object.keys(groups.shape),
   ...Object.keys(admission.shape),
   'corrupt',
   'dropout'

@@ -6,13 +6,14 @@ import { sha256 } from '../crypto/primitives.ts'
 import { paddedLength } from '../encoding/noise/rotation.ts'
 import { packedLength } from '../encoding/packing.ts'
 import { TaskError } from '../errors.ts'
+import { leastOfGroup } from '../membership/groups.ts'
 import { refusal } from './refusal.ts'
 import { fieldNames, taskSchema } from './schema.ts'
-import type { Admission, FixedEncoding, IntegerEncoding, PrivateEncoding, TaskFields } from './schema.ts'
+import type { Admission, FixedEncoding, GroupTerms, IntegerEncoding, PrivateEncoding, TaskFields } from './schema.ts'
 import { thresholds } from './thresholds.ts'
 import type { Threat, Thresholds } from './thresholds.ts'
 
-export type { Admission, FixedEncoding, IntegerEncoding, PrivateEncoding, TaskInput } from './schema.ts'
+export type { Admission, FixedEncoding, GroupTerms, IntegerEncoding, PrivateEncoding, TaskInput } from './schema.ts'
 export type { Threat, Thresholds } from './thresholds.ts'
 
 /** Lanes are 32 bits wide at most (§11). */
@@ -39,6 +40,8 @@ export interface TaskTerms {
   readonly deadlineMs: number
   /** R of §7: 32 bytes of public randomness in lower-case hex, where the task names it. */
   readonly randomness?: string
+  /** Where sums are per group, for a mean that a few bad updates cannot move far. */
+  readonly groups?: GroupTerms
   /** Who may join later (§7): peer ids in the order of members, and how many members must vouch for another. */
   readonly admission?: Admission
 }
@@ -65,6 +68,7 @@ export function createTask(input: unknown): Task {
   const terms = termsOf(parsed.data)
   const members = terms.members.length
   const bounds = thresholds({ members, ...terms.threat })
+  checkGroups(terms.groups, bounds)
   const bits = ringBits(terms.encoding, members)
   const idBytes = sha256(canonicalTask(terms))
   const id = bytesToHex(idBytes)
@@ -78,13 +82,28 @@ export function createTask(input: unknown): Task {
  */
 export function taskWithMembers(task: Task, members: readonly string[], leastCorrupt: number): Task {
   const bounds = thresholds({ members: members.length, ...task.threat, leastCorrupt })
+  checkGroups(task.groups, bounds)
   const bits = ringBits(task.encoding, members.length)
   return Object.freeze({ ...task, members: Object.freeze([...members]), thresholds: bounds, bits })
 }
 
+/** Each group must stay large enough whoever goes missing. */
+function checkGroups(groups: GroupTerms | undefined, { members, f, D }: Thresholds): void {
+  if (groups === undefined) return
+  const least = leastOfGroup(f)
+  const smallest = Math.floor(members / groups.count)
+  if (smallest - D >= least) return
+  const most = Math.floor(members / (least + D))
+  const remedy = most < 2 ? 'take more members, or leave groups out' : `lower groups.count to ${most}`
+  throw new TaskError(
+    'THREAT_INFEASIBLE',
+    `with ${members} members in ${groups.count} groups a group of ${smallest} may lose ${D} and keep fewer than ${least}; ${remedy}`
+  )
+}
+
 function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
   const members = fields.members.toSorted((a, b) => compareBytes(memberBytes(a), memberBytes(b)))
-  const { threat, admission, privacy } = fields
+  const { threat, admission, privacy, groups } = fields
   const encoding: Encoding = privacy === undefined ? fields.encoding! : { type: 'skellam', ...privacy }
   return {
     name: fields.name,
@@ -94,6 +113,7 @@ function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
     threat: Object.freeze({ ...threat }),
     deadlineMs: deadline,
     ...(randomness === undefined ? {} : { randomness }),
+    ...(groups === undefined ? {} : { groups: Object.freeze({ ...groups }) }),
     ...(admission === undefined ? {} : { admission: admissionOf(admission) })
   }
 }
@@ -112,7 +132,7 @@ function memberBytes(peerId: string): Uint8Array {
  * multihashes and randomness as bytes. `taskId` is their SHA-256 (§2). Accepts a Task as well.
  */
 export function canonicalTask(terms: TaskTerms): Uint8Array {
-  const { name, length, encoding, threat, deadlineMs, randomness, admission } = terms
+  const { name, length, encoding, threat, deadlineMs, randomness, groups, admission } = terms
   return dagCbor.encode({
     version: 1,
     name,
@@ -123,6 +143,7 @@ export function canonicalTask(terms: TaskTerms): Uint8Array {
     deadlineMs,
     ...(randomness === undefined ? {} : { randomness: hexToBytes(randomness) }),
     // Written only where there is one: a task without keeps its id.
+    ...(groups === undefined ? {} : { groups }),
     ...(admission === undefined
       ? {}
       : { admission: definedOnly({ ...admission, allow: admission.allow?.map(memberBytes) }) })
@@ -175,6 +196,7 @@ function bitLength(value: bigint): number {
  * It follows from the terms alone, so that all members count alike (§6).
  */
 export function dataDeadlineMs(task: Task): number {
-  const packed = task.members.length * packedLength(task.laneCount, task.bits)
+  const longest = task.laneCount * (task.groups?.count ?? 1)
+  const packed = task.members.length * packedLength(longest, task.bits)
   return task.deadlineMs + Math.ceil(packed / bytesPerMs)
 }

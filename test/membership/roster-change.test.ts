@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { MessageError } from '../../src/errors.ts'
 import { decodeRoster, encodeRoster } from '../../src/membership/roster-bytes.ts'
-import { applyChange, decodeChange, encodeChange, taskOf } from '../../src/membership/roster-change.ts'
+import {
+  applyChange,
+  decodeChange,
+  encodeChange,
+  MAX_REMOVAL_BYTES,
+  taskOf
+} from '../../src/membership/roster-change.ts'
 import type { Absence, RosterChange } from '../../src/membership/roster-change.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import type { Roster } from '../../src/membership/roster.ts'
@@ -10,7 +16,7 @@ import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
 import { asks, bytesOf, idOf, vouches } from './identities.ts'
 
-const nothing: RosterChange = { joins: [], leaves: [], returns: [], suspensions: [], absences: [] }
+const nothing: RosterChange = { joins: [], leaves: [], returns: [], suspensions: [], absences: [], removals: [] }
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, at) => from + at)
 
 function taskWith(members: number, more: Partial<TaskInput> = {}): { task: Task; roster: Roster } {
@@ -27,8 +33,15 @@ function readAbsence([aggregator, ...included]: Uint8Array): Absence {
   return { round: 1, aggregator: idOf(aggregator), included: new Set(included.map(idOf)) }
 }
 
+/** Evidence is a byte for its culprit. */
+const against = (culprit: number): Uint8Array => Uint8Array.of(culprit)
+function readRemoval([culprit]: Uint8Array): string {
+  if (culprit > 200) throw new MessageError('INVALID', 'it proves nothing')
+  return idOf(culprit)
+}
+
 const apply = (task: Task, roster: Roster, change: Partial<RosterChange>): Roster =>
-  applyChange(roster, { ...nothing, ...change }, { task, readAbsence })
+  applyChange(roster, { ...nothing, ...change }, { task, readAbsence, readRemoval })
 const idsOf = (roster: Roster): string[] => roster.members.map(({ id }) => id).sort()
 const refused = (sentence: RegExp, culprit?: string) => ({
   name: 'RosterChangeError',
@@ -111,6 +124,38 @@ describe('a change of the roster', () => {
     const { task, roster } = taskWith(3, { encoding, admission: { allow: [idOf(9)] } })
     const request = await asks(9, 'join', task, roster)
     assert.throws(() => apply(task, roster, { joins: [{ request, vouches: [] }] }), refused(/33 bits/))
+  })
+
+  it('removes whoever there is evidence against, suspended or not, and lets it in never again', async () => {
+    const { task, roster } = taskWith(6, { admission: { allow: numbers(6).map(idOf), vouches: 1 } })
+    const absences = [cutBy(0, [0, 1, 2, 3, 4])]
+    const resting = apply(task, roster, { suspensions: [bytesOf(5)], absences })
+    const next = apply(task, resting, { removals: [against(2), against(5)] })
+    assert.deepEqual(idsOf(next), [0, 1, 3, 4].map(idOf).sort())
+    assert.deepEqual([next.isRemoved(idOf(2)), next.isRemoved(idOf(5)), next.isSuspended(idOf(5))], [true, true, false])
+    assert.deepEqual(decodeRoster(encodeRoster(next)).hash, next.hash)
+    for (const culprit of [2, 5]) {
+      const request = await asks(culprit, 'join', task, next)
+      const join = { joins: [{ request, vouches: [await vouches(0, culprit, task, next)] }] }
+      assert.throws(() => apply(task, next, join), refused(/was removed for breaking the protocol/, idOf(culprit)))
+    }
+    const later = apply(task, next, {
+      joins: [{ request: await asks(9, 'join', task, next), vouches: [await vouches(0, 9, task, next)] }]
+    })
+    assert.ok(later.isRemoved(idOf(2)), 'it stays named')
+    const { epoch, previousHash, members } = later
+    const forgotten = createRoster({ epoch, previousHash, members: members.map(({ id }) => id) })
+    assert.notDeepEqual(forgotten.hash, later.hash, 'the hash is over the removed, too')
+  })
+
+  it('removes nobody without evidence that proves something, against a member, and small enough to carry', () => {
+    const { task, roster } = taskWith(5)
+    const remove = (...removals: Uint8Array[]) => apply(task, roster, { removals })
+    assert.throws(() => remove(against(255)), { name: 'MessageError', code: 'INVALID' })
+    assert.throws(() => remove(against(9)), refused(/is to be removed, and is no member/))
+    assert.throws(() => remove(against(2), against(2)), refused(/names one peer twice/))
+    assert.throws(() => remove(new Uint8Array(MAX_REMOVAL_BYTES + 1)), refused(/and it may have 131072/))
+    assert.throws(() => remove(against(0), against(1), against(2)), refused(/leaves 2 members, and it takes 3/))
   })
 
   it('suspends whoever is left out under f+1 different aggregators, and under no fewer', () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import { rosterGater } from '../../src/network/admission.ts'
+import { MOST_STRANGERS, mayConnect, rosterGater } from '../../src/network/admission.ts'
+import { identity } from '../simulation/identities.ts'
+import { Simulation } from '../simulation/network.ts'
 import { Network, openTo, until } from './nodes.ts'
 
 describe('admission by roster', () => {
@@ -66,5 +68,41 @@ describe('admission by roster', () => {
     members.add(bob.peerId.toString())
     await alice.dial(bob.getMultiaddrs())
     assert.equal(alice.getConnections(bob.peerId).length, 1)
+  })
+})
+
+describe('a task', () => {
+  const idOf = async (number: number) => (await identity(number)).id
+  const crowd = Promise.all(Array.from({ length: MOST_STRANGERS }, (_, at) => idOf(100 + at)))
+
+  it('connects its members and whoever is on its list, and no stranger', async () => {
+    const { peers } = await Simulation.create({ members: 4, seed: 1, admission: { allow: [20] } })
+    const { participant } = peers[0]
+    for (const expected of [peers[3].id, await idOf(20)]) assert.ok(mayConnect(expected, participant, await crowd))
+    assert.ok(!mayConnect(await idOf(21), participant, []))
+  })
+
+  it('connects 32 strangers at a time where members can vouch, however often each is connected, and members besides', async () => {
+    const { peers } = await Simulation.create({ members: 4, seed: 1, admission: { vouches: 2, allow: [20] } })
+    const { participant } = peers[0]
+    const strangers = await crowd
+    const connected = [...strangers.slice(1), ...strangers.slice(1), ...peers.map(({ id }) => id), await idOf(20)]
+    assert.ok(mayConnect(strangers[0], participant, connected))
+    assert.ok(!mayConnect(await idOf(21), participant, strangers))
+    assert.ok(mayConnect(strangers[5], participant, strangers), 'one of them may connect again')
+    assert.ok(mayConnect(peers[3].id, participant, strangers))
+  })
+
+  it('connects nobody that was removed from its roster, though members can vouch and it is on the list', async () => {
+    const admission = { vouches: 2, allow: [0, 1, 2, 3, 4, 5, 6] }
+    const threat = { corrupt: 0.2, dropout: 0.2 }
+    const adversaries = [{ who: 1, as: 'DoubleVotes' as const }]
+    const simulation = await Simulation.create({ members: 7, seed: 8, adversaries, threat, admission })
+    const { participant, id } = simulation.peers[0]
+    const culprit = simulation.peers[1].id
+    assert.ok(mayConnect(culprit, participant, [id]))
+    for (let round = 1; round <= 3; round++) await simulation.round(round)
+    assert.ok(participant.roster.isRemoved(culprit))
+    assert.ok(!mayConnect(culprit, participant, [id]))
   })
 })

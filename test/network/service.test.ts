@@ -1,64 +1,11 @@
 import assert from 'node:assert/strict'
-import { noise } from '@chainsafe/libp2p-noise'
-import { gossipsub } from '@chainsafe/libp2p-gossipsub'
-import { generateKeyPair } from '@libp2p/crypto/keys'
-import { identify } from '@libp2p/identify'
-import type { Libp2p } from '@libp2p/interface'
-import { memory } from '@libp2p/memory'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { yamux } from '@libp2p/yamux'
-import { createLibp2p } from 'libp2p'
-import { createTask, InputError, secureAggregation } from '../../src/index.ts'
-import type { EvidenceDetail, SecureAggregation, TaskInput } from '../../src/index.ts'
+import { InputError } from '../../src/index.ts'
+import type { EvidenceDetail, SecureAggregation } from '../../src/index.ts'
 import { encodeEvidence } from '../../src/round/evidence.ts'
 import { encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Body, MessageType } from '../../src/round/messages.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
-
-type Node = Libp2p<{ aggregation: SecureAggregation }>
-
-let networks = 0
-
-/** Nodes as an application makes them, all connected, with the service and nothing else of ours. */
-async function network(members: number, ...terms: Array<Partial<TaskInput> | ((ids: string[]) => Partial<TaskInput>)>) {
-  const number = networks++
-  const keys = await Promise.all(Array.from({ length: members }, () => generateKeyPair('Ed25519')))
-  const ids = keys.map((key) => peerIdFromPrivateKey(key).toString())
-  const tasks = terms.map((more, index) =>
-    createTask({
-      name: `task-${index}`,
-      members: ids,
-      length: 4,
-      encoding: { type: 'integer', max: 100 },
-      ...(typeof more === 'function' ? more(ids) : more)
-    })
-  )
-  const nodes: Node[] = []
-  for (const [index, privateKey] of keys.entries()) {
-    nodes.push(
-      await createLibp2p({
-        privateKey,
-        addresses: { listen: [`/memory/service-${number}-${index}`] },
-        transports: [memory()],
-        connectionEncrypters: [noise()],
-        streamMuxers: [yamux()],
-        services: {
-          identify: identify(),
-          pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }),
-          aggregation: secureAggregation({ tasks })
-        }
-      })
-    )
-  }
-  for (const [index, node] of nodes.entries())
-    for (const other of nodes.slice(0, index)) await node.dial(other.getMultiaddrs())
-  const all = () =>
-    nodes.every((node) =>
-      tasks.every((task) => node.services.aggregation.session(task.id).subscribers().length === members - 1)
-    )
-  while (!all()) await new Promise((resolve) => setTimeout(resolve, 20))
-  return { nodes, tasks, ids, keys, stop: () => Promise.all(nodes.map(async (node) => node.stop())) }
-}
+import { network } from './applications.ts'
 
 describe('the libp2p service', () => {
   it('gives every member the sum of what all contributed, and says who is in it', async () => {
@@ -191,20 +138,6 @@ describe('the libp2p service', () => {
       }
     })
   }
-
-  it('lets a contribution be called off before a round takes it', async () => {
-    const { nodes, tasks, stop } = await network(4, {})
-    try {
-      await assert.rejects(
-        nodes[0].services.aggregation.contribute(tasks[0].id, [1, 1, 1, 1], {
-          signal: AbortSignal.abort(new Error('called off'))
-        }),
-        /called off/
-      )
-    } finally {
-      await stop()
-    }
-  })
 
   it('lets a node on the list join by itself, and one leave, while the rounds go on; sums are exact and say who is in', async () => {
     const { nodes, tasks, ids, stop } = await network(5, (ids) => ({

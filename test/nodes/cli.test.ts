@@ -18,7 +18,7 @@ describe('the command line', () => {
   it('helps, and says for every command what it does', async () => {
     const { code, stdout } = await secagg('--help')
     assert.equal(code, 0)
-    for (const command of ['network', 'word-counts', 'keygen', 'node'])
+    for (const command of ['network', 'word-counts', 'keygen', 'doctor', 'node'])
       assert.match(stdout, new RegExp(`secagg ${command} `))
     const help = await secagg('network', '--help')
     assert.equal(help.code, 0)

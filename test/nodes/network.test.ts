@@ -27,7 +27,7 @@ function assertAllExact({ code, rounds, summary, stderr }: NetworkEnded, members
 }
 
 describe('a network of processes', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   const folder = temporaryFolder()
 
   it('sums integers exactly, and writes the sums', async () => {
@@ -95,15 +95,6 @@ describe('a network of processes', function () {
       if (phase === 'mask') assert.deepEqual(dropped, [gone], where)
     }
     assert.equal(ended.summary?.distinctAggregators, 6)
-  })
-
-  it('sums sixteen members as it sums three', async function () {
-    // On one core of a slow machine sixteen processes take a minute, most of it to start.
-    this.timeout(300_000)
-    for (const peers of [3, 16]) {
-      const ended = await network('--peers', String(peers), '--rounds', '1', '--encoding', 'integer', '--timeout', '20')
-      assertAllExact(ended, peers, 1)
-    }
   })
 
   it('passes vectors of ten million elements, and reports what the aggregator needed', async () => {

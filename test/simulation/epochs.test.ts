@@ -91,6 +91,20 @@ describe('a network whose members come and go', function () {
     assert.ok((await round(simulation, 5)).ids.includes(simulation.peers[known].id))
   })
 
+  it('counts a vouch after the process that gave it was started again, though nobody else had heard of it', async () => {
+    const simulation = await Simulation.create({ members: 4, seed: 9, threat, admission: { vouches: 1 } })
+    const { id } = simulation.peers[await simulation.add(21)]
+    simulation.killAtStep(2, 1)
+    void simulation.peers[2].participant.vouch(id)
+    await pass(simulation, 1000)
+    assert.equal(simulation.peers[2].alive, false, 'it died when the vouch was on its disk, and before it was said')
+    simulation.restart(2)
+    await pass(simulation, 1000)
+    for (let number = 1; number <= 3; number++) await round(simulation, number)
+    await pass(simulation, 30_000)
+    assert.ok(simulation.peers[0].participant.roster.indexOf(id) >= 0)
+  })
+
   it('goes on without a member that leaves, which takes no more part and follows no more', async () => {
     const simulation = await Simulation.create({ members: 5, seed: 3, threat })
     await simulation.peers[3].participant.leave()
@@ -127,6 +141,34 @@ describe('a network whose members come and go', function () {
     await pass(simulation, 30_000)
     agreeOnRoster(simulation)
     assert.ok((await round(simulation, number)).ids.includes(simulation.peers[2].id))
+  })
+
+  it('takes a member out that broke the protocol, and lets it in never again, though it is on the list', async () => {
+    const adversaries = [{ who: 1, as: 'DoubleVotes' as const }]
+    const terms = { threat: { corrupt: 0.2, dropout: 0.2 }, admission: { allow: [0, 1, 2, 3, 4, 5, 6] } }
+    const simulation = await Simulation.create({ members: 7, seed: 8, adversaries, ...terms })
+    const { id } = simulation.peers[1]
+    let number = 1
+    for (; simulation.peers[0].participant.roster.epoch === 0; number++) {
+      assert.ok(number < 4, 'it is decided with the first round and takes effect with the second')
+      await round(simulation, number)
+    }
+    await pass(simulation, 30_000)
+    assert.ok(simulation.peers[0].participant.roster.isRemoved(id))
+    await simulation.peers[1].participant.join()
+    for (const end = number + 3; number < end; number++) {
+      const { ids, epoch } = await round(simulation, number)
+      assert.deepEqual([epoch, ids.length, ids.includes(id)], [1, 6, false])
+    }
+  })
+
+  it('leaves a member in its place that broke the protocol where too few would be left without it', async () => {
+    const adversaries = [{ who: 1, as: 'DoubleVotes' as const }]
+    const terms = { corrupt: 0.2, dropout: 0.2 }
+    const simulation = await Simulation.create({ members: 6, seed: 8, adversaries, threat: terms })
+    for (let number = 1; number <= 3; number++) assert.equal((await round(simulation, number)).epoch, 0)
+    const { evidence, roster } = simulation.peers[0].member
+    assert.deepEqual([evidence.map(({ culprit }) => culprit), roster.members.length], [[1], 6])
   })
 
   it('takes a member back that slept through many epochs: it verifies the chain from the one that it knew', async () => {
@@ -213,20 +255,22 @@ describe('a network whose members come and go', function () {
     const newcomer = simulation.peers[await simulation.add(20)]
     const dealt = deal(initialDeck(), [0, 1, 2, 3], 4)
     const kept: Roster[] = []
-    const readAbsence = (): never => assert.fail('there are no absences')
+    const none = (): never => assert.fail('there are no absences and no evidence')
+    const rules = { task, readAbsence: none, readRemoval: none }
     const next = new NextRoster({
       round: 1,
       succession: chronicle.succession,
       dealt,
-      rules: { task, readAbsence },
+      rules,
       keep: async (roster) => void kept.push(roster),
       wanted: async () => undefined
     })
     const to = { taskId: task.idBytes, rosterHash: chronicle.roster.hash }
     const { bytes } = parsePeer(newcomer.id)
     const request = await signRequest('join', bytes, to, (envelope) => simulation.signAs(4, envelope))
-    const change = { joins: [{ request, vouches: [] }], leaves: [], returns: [], suspensions: [], absences: [] }
-    const roster = applyChange(chronicle.roster, change, { task, readAbsence })
+    const nothing = { leaves: [], returns: [], suspensions: [], absences: [], removals: [] }
+    const change: RosterChange = { joins: [{ request, vouches: [] }], ...nothing }
+    const roster = applyChange(chronicle.roster, change, rules)
     const proposal = (rosterHash: Uint8Array, shown: RosterChange | null): Body<'Proposal'> => ({
       agreement: 'closing',
       view: 0,

@@ -19,4 +19,23 @@ describe('whole rounds against up to f adversaries, with D members that crash, p
       assert.notEqual(first.digest, other.digest)
     }
   })
+
+  it('count the view in which the sum was accepted also for a member that was cut off and never began it', async () => {
+    const { simulation } = await runHostile({
+      members: 7,
+      seed: 20010450,
+      threat: { corrupt: 0.15, dropout: 0.15 },
+      length: 3,
+      delay: 20,
+      loss: 0.3,
+      rounds: 1,
+      adversaries: [{ who: 2, as: 'InventsSurvivors' }],
+      crashes: [{ who: 0, step: 130 }],
+      restart: { afterMs: 100, vectors: true },
+      breaks: [207.4, 76.3, 78.5],
+      partitions: [{ from: 239.57, until: 5239.57, side: [2, 1, 4, 3, 6, 5] }]
+    })
+    const views = simulation.honest.map(({ outcomes }) => outcomes[0].views)
+    assert.deepEqual(views, [2, 2, 2, 2, 2, 2])
+  })
 })

@@ -118,9 +118,11 @@ function endingOf({ status, views, round }: RoundOutcome, { ledger }: Simulation
 
 /** §14, over everything that honest members signed, whatever crashed. */
 function checkInvariants(simulation: Simulation, { rounds }: HostileSchedule): void {
-  const { ledger, shown, task, adversaries } = simulation
-  ledger.check(task.thresholds.quorum, new Set(adversaries.keys()))
-  shown.check(simulation)
+  const { ledger, shown, task } = simulation
+  const { thresholds } = task
+  const adversaries = new Set(simulation.adversaries.keys())
+  ledger.check(thresholds.quorum, adversaries)
+  shown.check({ ledger, thresholds, adversaries, roster: simulation.honest[0].participant.chronicle.rosterOf(0)! })
   checkNobodyBlamed(simulation)
   checkLeaders(simulation, rounds)
 }

@@ -31,20 +31,21 @@ export interface SimulatedTerms {
   threat: { corrupt?: number; dropout?: number }
   /** Who may join later: numbers of identities that are listed, or how many members must vouch. */
   admission?: { allow?: number[]; vouches?: number }
+  groups?: { count: number; trim: number }
 }
 
 const tasks = new Map<string, { task: Task; identities: Identity[] }>()
 
 /** A task of integers up to 1000 with a deadline of ten seconds; its members' identities in roster order. */
-export async function simulatedTask({ members, length, threat, admission }: SimulatedTerms) {
-  const key = JSON.stringify({ members, length, threat, admission })
+export async function simulatedTask({ members, length, threat, admission, groups }: SimulatedTerms) {
+  const key = JSON.stringify({ members, length, threat, admission, groups })
   const before = tasks.get(key)
   if (before !== undefined) return before
   const all = await Promise.all(Array.from({ length: members }, (_, number) => identity(number)))
   const terms = { name: 'simulated', members: all.map(({ id }) => id), length, threat, deadline: 10 }
   const allow = admission?.allow && (await Promise.all(admission.allow.map(identity))).map(({ id }) => id)
   const policy = admission && { admission: { ...(allow && { allow }), vouches: admission.vouches } }
-  const task = createTask({ ...terms, ...policy, encoding: { type: 'integer', max: 1000 } })
+  const task = createTask({ ...terms, ...policy, ...(groups && { groups }), encoding: { type: 'integer', max: 1000 } })
   const made = { task, identities: task.members.map((id) => all.find((one) => one.id === id)!) }
   tasks.set(key, made)
   return made

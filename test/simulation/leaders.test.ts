@@ -14,7 +14,7 @@ describe('whole rounds whose leader dies', function () {
       for (const { outcomes } of living) {
         assert.equal(outcomes.length, rounds)
         for (const { round, status, views, reason, durationMs } of outcomes) {
-          // A leader and a contributor that die after the cut may take a vector with them that is in it (§13).
+          // A leader and a contributor that die after the cut may take a vector with them that is in it (§6).
           const lost = round === 1 && deaths.length > 1 && /are lost/.test(reason ?? '')
           // Where fewer live than the least of a sum, every leader in turn gives up.
           const tooFew = living.length < thresholds.nMin

@@ -8,6 +8,7 @@ interface Entry {
   type: MessageType
   /** Task, epoch and round, hex. */
   context: string
+  epoch?: number
   body: Uint8Array
 }
 
@@ -30,11 +31,26 @@ function fieldsOf(envelope: Uint8Array): Uint8Array[] {
  * Checked against the invariants of §14.
  */
 export class Ledger {
-  readonly #entries: Entry[] = []
+  readonly #entries: Entry[]
 
-  record(member: number, envelope: Uint8Array): void {
+  constructor(entries: Entry[] = []) {
+    this.#entries = entries
+  }
+
+  /** @param indexIn the signer's place in the roster of an epoch, which messages name it by; its number if left out */
+  record(member: number, envelope: Uint8Array, indexIn: (epoch: number) => number = () => member): void {
     const [, type, context, body] = fieldsOf(envelope)
-    this.#entries.push({ member, type: decoder.decode(type) as MessageType, context: bytesToHex(context), body })
+    const fields = fieldsOf(context)
+    // What peers ask about the roster has another context.
+    const epoch = fields.length === 3 ? Number(`0x${bytesToHex(fields[1])}`) : undefined
+    const signer = epoch === undefined ? member : indexIn(epoch)
+    const entry = { member: signer, type: decoder.decode(type) as MessageType, context: bytesToHex(context), body }
+    this.#entries.push({ ...entry, epoch })
+  }
+
+  /** What was signed in one epoch. */
+  ofEpoch(epoch: number): Ledger {
+    return new Ledger(this.#entries.filter((entry) => entry.epoch === epoch))
   }
 
   /** @param corrupt members whose votes count for whatever value may need them */

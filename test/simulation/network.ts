@@ -1,13 +1,16 @@
 import { createEncoder } from '../../src/encoding/encoder.ts'
+import { decodeGroups, total } from '../../src/encoding/groups.ts'
 import type { Decoded } from '../../src/encoding/encoder.ts'
 import { unpack } from '../../src/encoding/packing.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
 import type { Journal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
+import { taskOf } from '../../src/membership/roster-change.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import type { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
+import { sumShapeOf } from '../../src/round/vectors.ts'
 import { Participant } from '../../src/round/participant.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -30,6 +33,7 @@ export interface SimulationOptions {
   threat?: { corrupt?: number; dropout?: number }
   /** Who may join later; see `identities.ts`. */
   admission?: SimulatedTerms['admission']
+  groups?: SimulatedTerms['groups']
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
@@ -58,7 +62,7 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission'>> &
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups'>> &
   Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
@@ -96,6 +100,7 @@ export class Simulation {
   readonly peers: Peer[] = []
   readonly inputs: number[][]
   readonly adversaries: ReadonlyMap<number, Adversary>
+  readonly #laterAdversaries = new Map<number, ReadonlyMap<number, Adversary>>()
   readonly #identities: Identity[]
   readonly #settings: Settings
   readonly #chance: Chance
@@ -114,7 +119,7 @@ export class Simulation {
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
-  static async create({ threat = {}, admission, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({ threat = {}, admission, groups, ...options }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
@@ -136,7 +141,8 @@ export class Simulation {
       members: settings.members,
       length: settings.length,
       threat,
-      admission
+      admission,
+      groups
     })
     return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
   }
@@ -250,11 +256,14 @@ export class Simulation {
     )
   }
 
-  async sum(index: number, { round, sum, included, epoch }: RoundOutcome): Promise<Decoded> {
+  async sum(index: number, { round, sum, included, epoch, groups }: RoundOutcome): Promise<Decoded> {
     const { vectors } = this.peers[index]
     const packed = await vectors.readRange(sum!, 0, (await vectors.size(sum!))!)
-    const { laneCount, bits } = this.terms(epoch)
-    return createEncoder(this.terms(epoch), round).decode(unpack(packed, laneCount, bits), included.length)
+    const task = this.terms(epoch)
+    const { elements, bits } = sumShapeOf(task)
+    const lanes = unpack(packed, elements, bits)
+    if (groups === undefined) return createEncoder(task, round).decode(lanes, included.length)
+    return total(await decodeGroups(task, round, lanes, included, groups))
   }
 
   /** Signs what a corrupt member makes up; not in the ledger. */
@@ -290,7 +299,8 @@ export class Simulation {
         sign: (bytes) => {
           const done = this.#step(index, peer)
           if (done !== undefined) return done
-          if (!this.adversaries.has(index)) this.ledger.record(index, bytes)
+          const inEpoch = (epoch: number): number => peer.participant.chronicle.rosterOf(epoch)?.indexOf(peer.id) ?? -1
+          if (!this.adversaries.has(index)) this.ledger.record(index, bytes, inEpoch)
           return sign(bytes)
         },
         journal: this.#crashing(index, peer, memory),
@@ -377,21 +387,23 @@ export class Simulation {
         const [mine, theirs] = channelPair()
         this.#conversations.set(mine, [me, leader])
         for (const end of [self, there]) end.channels.add(mine)
-        const [member, its] = [this.adversaries.get(me), this.adversaries.get(leader)]
+        const [member, its] = [this.#adversary(me), this.#adversary(leader)]
+        const meThere = this.#indexFor(leader, me)
+        const leaderHere = this.#indexFor(me, leader)
         void there.participant.converse(
           self.id,
           this.#slow(
             theirs,
-            [leader, me],
-            [settings.tamperAsLeader.get(leader), its?.toMember?.(me)],
-            its?.fromMember?.(me)
+            [leader, meThere],
+            [settings.tamperAsLeader.get(leader), its?.toMember?.(meThere)],
+            its?.fromMember?.(meThere)
           )
         )
         return this.#slow(
           mine,
-          [me, leader],
-          [settings.tamper.get(me), member?.toLeader?.(leader)],
-          member?.fromLeader?.(leader)
+          [me, leaderHere],
+          [settings.tamper.get(me), member?.toLeader?.(leaderHere)],
+          member?.fromLeader?.(leaderHere)
         )
       },
       deliver: async (peer: string, message: Uint8Array, signal: AbortSignal): Promise<void> => {
@@ -402,12 +414,13 @@ export class Simulation {
         if (settings.direct < 1 && this.#chance() >= settings.direct) throw unreachable
         if (settings.lostDirect > 0 && this.#chance() < settings.lostDirect) return
         const honest = settings.tamperDelivery.get(me)?.(message) ?? message
-        for (const said of this.adversaries.get(me)?.deliveries?.(honest, to) ?? [honest]) hand(to, said)
+        const said = this.#adversary(me)?.deliveries?.(honest, this.#indexFor(me, to)) ?? [honest]
+        for (const one of said) hand(to, one)
       },
       // What has left spreads, whatever becomes of whoever said it.
       announce: (message: Uint8Array): void => {
         if (this.#step(me, self) !== undefined) return
-        for (const said of this.adversaries.get(me)?.announcements?.(message) ?? [message])
+        for (const said of this.#adversary(me)?.announcements?.(message) ?? [message])
           for (let to = 0; to < this.peers.length; to++) if (to !== me) this.#gossip(me, to, () => hand(to, said))
       },
       ask: async (peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
@@ -444,21 +457,43 @@ export class Simulation {
       if (this.#isApart(one, other) !== undefined) channel.abort(unreachable)
   }
 
-  #corrupt(adversaries: Settings['adversaries']): ReadonlyMap<number, Adversary> {
+  /** By peer; those of a later epoch know its roster, and who of them is in it by which index. */
+  #corrupt(
+    adversaries: Settings['adversaries'],
+    roster = createRoster({ epoch: 0, members: [...this.task.members] })
+  ): ReadonlyMap<number, Adversary> {
     const { clock } = this
-    const { thresholds } = this.task
-    const roster = createRoster({ epoch: 0, members: [...this.task.members] })
+    const { thresholds } = taskOf(this.task, roster)
+    const inside = adversaries
+      .map(({ who, as }) => ({ who, as, me: roster.indexOf(this.#identities[who].id) }))
+      .filter(({ me }) => me >= 0)
     const plot: Plot = {
-      members: adversaries.map(({ who }) => who),
-      sign: (member, bytes) => this.signAs(member, bytes),
+      members: inside.map(({ me }) => me),
+      sign: (member, bytes) => this.signAs(this.#indexOf(roster.members[member].id), bytes),
       votes: new Map()
     }
     return new Map(
-      adversaries.map(({ who, as }) => {
+      inside.map(({ who, as, me }) => {
         const draw = chance(Math.floor(this.#chance() * 2 ** 32))
-        return [who, new behaviours[as]({ me: who, roster, thresholds, clock, chance: draw, plot })]
+        return [who, new behaviours[as]({ me, roster, thresholds, clock, chance: draw, plot })]
       })
     )
+  }
+
+  /** How a peer misbehaves in the epoch that it is in; undefined where it is honest, or outside. */
+  #adversary(index: number): Adversary | undefined {
+    if (!this.adversaries.has(index)) return undefined
+    const { roster } = this.peers[index].participant
+    if (roster.epoch === 0) return this.adversaries.get(index)
+    const known = this.#laterAdversaries.get(roster.epoch) ?? this.#corrupt(this.#settings.adversaries, roster)
+    this.#laterAdversaries.set(roster.epoch, known)
+    return known.get(index)
+  }
+
+  /** The index of one peer in the roster that another one knows. */
+  #indexFor(knower: number, peer: number): number {
+    const { roster } = this.peers[knower].participant
+    return roster.epoch === 0 ? peer : roster.indexOf(this.#identities[peer].id)
   }
 
   /** A channel whose frames take their time on the way out. */

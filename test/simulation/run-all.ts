@@ -1,3 +1,4 @@
+import { drawEpochs, runEpochs } from './epochs-hostile.ts'
 import { drawHostile, mustBeSummed, runHostile } from './hostile.ts'
 import type { Ending } from './hostile.ts'
 import { drawSchedule, runSchedule } from './schedule.ts'
@@ -46,6 +47,14 @@ export async function runHostiles(from: number, count: number): Promise<Map<stri
         throw new Error(`the first round was burned: ${simulation.honest[0].outcomes[0].reason}`)
       return endings
     })
+  })
+}
+
+/** Runs in which members come and go as well; counts how the rounds ended and how the rosters changed. */
+export async function runComings(from: number, count: number): Promise<Map<string, number>> {
+  return eachSeed('with comings and goings', from, count, async (seed) => {
+    const schedule = drawEpochs(seed)
+    return reported(seed, 'with comings and goings', schedule, async () => (await runEpochs(schedule)).endings)
   })
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { H } from '../../src/crypto/hash.ts'
 import { MessageError, TaskError } from '../../src/errors.ts'
-import { deal, initialDeck, leaderOrder } from '../../src/membership/deck.ts'
+import { carryOver, deal, initialDeck, leaderOrder } from '../../src/membership/deck.ts'
 import { genesisBeacon } from '../../src/membership/beacon.ts'
 import { decodeMessage, valueHash } from '../../src/round/messages.ts'
 import type { Message } from '../../src/round/messages.ts'
@@ -171,7 +171,8 @@ export function checkNobodyConvicted({ peers }: Simulation): void {
 export function checkLeaders({ task, honest }: Simulation, rounds: number): void {
   const witness = honest.find(({ outcomes }) => outcomes.length === rounds)
   if (witness === undefined) return
-  const { roster } = witness.member
+  const { chronicle } = witness.participant
+  let roster = chronicle.rosterOf(0)!
   const firsts: number[] = []
   let deck = initialDeck()
   let beacon = genesisBeacon(task.idBytes, roster.hash)
@@ -179,6 +180,12 @@ export function checkLeaders({ task, honest }: Simulation, rounds: number): void
     const outcome: RoundOutcome = witness.outcomes.find((outcome) => outcome.round === round)!
     const value = closingOf(outcome)
     assert.ok(value.kind === 'summed' || value.kind === 'burned')
+    const inEffect = chronicle.rosterOf(outcome.epoch)!
+    if (inEffect !== roster) {
+      deck = carryOver(deck, roster, inEffect)
+      firsts.length = 0
+    }
+    roster = inEffect
     const order = leaderOrder(deck, roster, beacon, round)
     if (outcome.status === 'burned' || outcome.views === 1) assert.equal(outcome.aggregator, order[0])
     const cycle = firsts.slice(firsts.length - (firsts.length % roster.members.length))

@@ -7,7 +7,19 @@ import type { AnyMessage, Body, Message } from '../../src/round/messages.ts'
 import type { Frame } from '../../src/round/ports.ts'
 import { isSignedBy } from '../../src/round/signatures.ts'
 import { headersRoot, maskingSetHash } from '../../src/round/transcript.ts'
-import type { Simulation } from './network.ts'
+import type { Roster } from '../../src/membership/roster.ts'
+import type { Thresholds } from '../../src/task/thresholds.ts'
+import type { Ledger } from './ledger.ts'
+
+/** One epoch of a run. */
+export interface EpochSeen {
+  /** What was signed in it. */
+  ledger: Ledger
+  roster: Roster
+  thresholds: Thresholds
+  /** Roster indices. */
+  adversaries: ReadonlySet<number>
+}
 
 /** The cuts and masking sets that any leader of a simulation ever showed to anyone; corrupt leaders too. */
 export class ShownCuts {
@@ -31,17 +43,17 @@ export class ShownCuts {
   }
 
   /** Every decided cut meets §5, and no honest input is in two of one round. */
-  check({ ledger, task, adversaries, peers }: Simulation): void {
-    const { quorum, nMin, f } = task.thresholds
+  check({ ledger, thresholds, adversaries, roster }: EpochSeen): void {
+    const { quorum, nMin, f } = thresholds
     const included = new Map<string, string>()
-    for (const [agreement, value] of ledger.decided(quorum, new Set(adversaries.keys()))) {
+    for (const [agreement, value] of ledger.decided(quorum, adversaries)) {
       const proposal = this.#cuts.get(value)
       if (proposal === undefined) continue
       const cut = proposal.body.cut!
-      const members = decodeSet(cut.included, peers.length)
+      const members = decodeSet(cut.included, roster.members.length)
       const set = this.#sets.get(bytesToHex(cut.maskingSetHash))
       assert.ok(set !== undefined, 'a cut was decided under a masking set that nobody was shown')
-      const masking = decodeSet(set.members, peers.length)
+      const masking = decodeSet(set.members, roster.members.length)
       assert.ok(members.length >= nMin, `a cut of ${members.length} was decided`)
       assert.ok(
         members.every((member) => masking.includes(member)),
@@ -50,7 +62,7 @@ export class ShownCuts {
       const honest = members.filter((member) => !adversaries.has(member))
       assert.ok(honest.length >= nMin - f, `a cut with ${honest.length} honest inputs was decided`)
       assert.ok(belong(proposal), 'a cut was decided whose headers are not under its root')
-      checkHeaders(proposal, members, honest, { ledger, peers })
+      checkHeaders(proposal, members, honest, { ledger, roster })
       const round = agreement.split('/')[0]
       for (const member of honest) {
         const key = `${round}/${member}`
@@ -71,10 +83,9 @@ function checkHeaders(
   proposal: Message<'Proposal'>,
   members: number[],
   honest: number[],
-  { ledger, peers }: Pick<Simulation, 'ledger' | 'peers'>
+  { ledger, roster }: Pick<EpochSeen, 'ledger' | 'roster'>
 ): void {
   const { headers, cut } = proposal.body
-  const { roster } = peers[0].member
   const read = headers.map((header) => decodeMessage(header) as Message<'MaskedHeader'>)
   assert.deepEqual(
     read.map(({ from }) => from),

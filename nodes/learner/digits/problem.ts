@@ -14,6 +14,7 @@ export const digits: Problem = {
   members: 128,
   architecture: { inputs: SIDE * SIDE, hidden: 24, outputs: KINDS },
   training: { epochs: 1, batch: 20, rate: 0.15 },
+  rates: { fedavg: 1.5, fedavgm: 0.4, fedadam: 0.02 },
   clip: 1,
   largestWeight: 128,
   own: (member) => drawings(member, EACH, 'own'),

@@ -23,6 +23,7 @@ export const words: Problem = {
   members: WRITERS,
   architecture,
   training: { epochs: 2, batch: 32, rate: 0.8 },
+  rates: { fedavg: 1.6, fedavgm: 0.4, fedadam: 0.05 },
   clip: 2,
   largestWeight: 4096,
   own: (member) => examplesOf(write(member, writer(member).sentences, 'own')),

@@ -1,5 +1,6 @@
 import { createLanes } from '../../crypto/mask-stream.ts'
 import type { Lanes } from '../../crypto/mask-stream.ts'
+import { leastOfGroup } from '../../membership/groups.ts'
 import type { PrivateEncoding, Task } from '../../task/task.ts'
 import { notFinite, readChunk } from '../vector.ts'
 import type { Vector } from '../vector.ts'
@@ -16,13 +17,14 @@ import { skellam, uniforms } from './skellam.ts'
 export type PrivateTask = Task & { readonly encoding: PrivateEncoding }
 
 /** Of one member's noise, in units of the values: enough in all when only nMin − f honest members contribute. */
-export function noiseDeviation({ encoding, thresholds }: PrivateTask): number {
-  return (encoding.noiseMultiplier * encoding.clip) / Math.sqrt(leastContributors(thresholds))
+export function noiseDeviation(task: PrivateTask): number {
+  const { encoding } = task
+  return (encoding.noiseMultiplier * encoding.clip) / Math.sqrt(leastContributors(task))
 }
 
-/** nMin − f: what a round is sure to have of honest contributors. */
-export function leastContributors({ nMin, f }: Task['thresholds']): number {
-  return nMin - f
+/** nMin − f: what a sum is sure to have of honest contributors; the same of a group, where sums are per group. */
+export function leastContributors({ thresholds: { nMin, f }, groups }: Task): number {
+  return (groups === undefined ? nMin : leastOfGroup(f)) - f
 }
 
 export function taskSensitivity(task: PrivateTask): Sensitivity {

@@ -53,7 +53,7 @@ describe('vectors with differential privacy (§12)', () => {
 
   it('are calibrated so that nMin − f honest contributors alone give the noise multiplier', () => {
     const task = privateTask(8, 100, { clip: 3, noiseMultiplier: 1.5 })
-    assert.ok(Math.abs(noiseDeviation(task) * Math.sqrt(leastContributors(task.thresholds)) - 4.5) < 1e-12)
+    assert.ok(Math.abs(noiseDeviation(task) * Math.sqrt(leastContributors(task)) - 4.5) < 1e-12)
   })
 
   it('never exceed the norm that the accountant counts with, before noise', async () => {

@@ -1,0 +1,101 @@
+import { encodeSet } from '../../src/membership/member-set.ts'
+import { HEADER_LENGTH, MAX_DATA } from '../../src/network/frames.ts'
+import { encodeMessage } from '../../src/round/messages.ts'
+import type { Body, Certificate, MessageType } from '../../src/round/messages.ts'
+import { packedLength } from '../../src/encoding/packing.ts'
+import type { Task } from '../../src/task/task.ts'
+
+/** What an undisturbed round costs a member in frame bytes: real messages with empty content, encoded and counted. */
+export interface RoundBytes {
+  /** A member that does not lead. */
+  member: { sent: number; received: number }
+  leader: { sent: number; received: number }
+  /** One packed vector. */
+  vector: number
+}
+
+export function roundBytes(task: Task): RoundBytes {
+  const n = task.members.length
+  const vector = packedLength(task.laneCount, task.bits)
+  const stream = vector + HEADER_LENGTH * Math.ceil(vector / MAX_DATA)
+  const { up, down, direct } = controlBytes(n, task.thresholds.quorum)
+  const others = n - 1
+  const shares = others * direct
+  // The leader's own vector goes to the next in order before it counts.
+  return {
+    vector,
+    member: { sent: up + shares + stream, received: down + shares + stream },
+    leader: { sent: others * (down + stream) + shares + stream, received: others * (up + stream) + shares }
+  }
+}
+
+/** Control messages: of a member to its leader, of a leader to a member, and of a member to each other one. */
+function controlBytes(n: number, quorum: number): { up: number; down: number; direct: number } {
+  const hash = new Uint8Array(32)
+  const signature = new Uint8Array(64)
+  const context = { task: hash, epoch: 0, round: 1 }
+  const everyone = Array.from({ length: n }, (_, index) => index)
+  const members = encodeSet(everyone, n)
+  const message = <T extends MessageType>(type: T, body: Body<T>): Uint8Array =>
+    encodeMessage(type, context, n - 1, body, type === 'ShareDelivery' ? undefined : signature).encoded
+  const frame = (encoded: Uint8Array): number => encoded.length + HEADER_LENGTH
+  const total = (messages: Uint8Array[]): number => messages.reduce((sum, encoded) => sum + frame(encoded), 0)
+
+  const attemptId = hash
+  const certificate: Certificate = {
+    agreement: 'closing',
+    view: 0,
+    value: hash,
+    root: hash,
+    signers: members,
+    signatures: new Uint8Array(64 * quorum)
+  }
+  const cut = { attemptId, keyBookHash: hash, maskingSetHash: hash, included: members, headersRoot: hash }
+  const included = { kind: 'cut', cutHash: hash } as const
+  const closing = { kind: 'summed', cutHash: hash, beacon: hash, rosterHash: hash, deckHash: hash } as const
+  const header = message('MaskedHeader', { attemptId, maskingSetHash: hash, root: hash })
+  const advert = message('KeyAdvert', {
+    attemptId,
+    contributes: true,
+    maskKey: hash,
+    sealKey: hash,
+    seedCommitment: hash
+  })
+  const vote = { agreement: 'closing', view: 0, value: hash, root: hash } as const
+  const proposal = { agreement: 'closing', view: 0, lock: null, change: null, reason: '' } as const
+  const decision = message('Decision', { value: closing, commits: certificate, reason: '' })
+  const why = message('Want', {})
+  const up = [
+    message('Join', { view: 0, why, locks: [], decisions: [], shown: [], masked: null, sitsOut: false, custody: [] }),
+    advert,
+    message('ShareRoot', { attemptId, root: hash }),
+    message('Ready', { attemptId, keyBookHash: hash, dealers: members }),
+    header,
+    message('Vector', { attemptId, member: 0 }),
+    ...[vote, vote].flatMap((body) => [message('Prepare', body), message('Commit', body)]),
+    message('Reveal', { attemptId, cutHash: hash, seed: hash, keyShares: [], seedShares: [] })
+  ]
+  const down = [
+    message('RoundPlan', { view: 0, attempt: 0, retries: [], contextHash: hash, length: 1, previous: decision }),
+    message('KeyBook', { view: 0, attemptId, adverts: everyone.map(() => advert) }),
+    message('MaskingSet', { view: 0, attemptId, keyBookHash: hash, members, readyHash: hash }),
+    message('VectorRequest', { attemptId, member: 0 }),
+    message('Proposal', { ...proposal, value: included, cut, headers: everyone.map(() => header) }),
+    message('Lock', { value: included, certificate }),
+    decision,
+    message('SumHeader', {
+      view: 0,
+      cut,
+      root: hash,
+      seeds: everyone.map((member) => ({ member, secret: hash })),
+      keys: []
+    }),
+    message('Proposal', { ...proposal, value: closing, cut: null, headers: [] }),
+    message('Lock', { value: closing, certificate }),
+    decision
+  ]
+  // Two shares, their path and the signed root, sealed (src/round/dealing.ts).
+  const sealed = new Uint8Array(330 + 35 * Math.ceil(Math.log2(n)))
+  const delivery = message('ShareDelivery', { attemptId, dealer: 0, holder: 1, sealed })
+  return { up: total(up), down: total(down), direct: total([delivery]) }
+}

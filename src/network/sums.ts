@@ -1,0 +1,90 @@
+import { createLanes } from '../crypto/mask-stream.ts'
+import type { Lanes } from '../crypto/mask-stream.ts'
+import { createEncoder } from '../encoding/encoder.ts'
+import type { Decoded } from '../encoding/encoder.ts'
+import { decodeGroups, total, trimmedMean } from '../encoding/groups.ts'
+import { CHUNK_ELEMENTS, packedLength, unpackAdd } from '../encoding/packing.ts'
+import { RoundError } from '../errors.ts'
+import type { VectorStore } from '../journal/vector-store.ts'
+import type { RoundOutcome } from '../round/outcome.ts'
+import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
+import { sumShapeOf } from '../round/vectors.ts'
+import type { VectorShape } from '../round/vectors.ts'
+import type { Task } from '../task/task.ts'
+import type { Sum } from './contributions.ts'
+
+/** A sum as the application has it, from the packed one on disk. @throws RoundError where there is none */
+export async function readSum(
+  { round, sum, included, decision, groups }: RoundOutcome,
+  terms: Task,
+  vectors: VectorStore,
+  ledger: PrivacyLedger | undefined
+): Promise<Sum> {
+  if (sum === undefined) throw new RoundError('NOT_INCLUDED', `there is no sum of round ${round} here`, round)
+  const lanes = await readLanes(vectors, sum, sumShapeOf(terms))
+  const peers = (members: number[]): string[] => members.map((index) => terms.members[index])
+  const named = {
+    round,
+    included: peers(included),
+    decision,
+    ...(await privacyOf(terms, leastTogether(included, groups), ledger))
+  }
+  if (terms.groups === undefined || groups === undefined)
+    return withMean(named, await createEncoder(terms, round).decode(lanes, included.length))
+  const decoded = await decodeGroups(terms, round, lanes, included, groups)
+  const { trim } = terms.groups
+  let robust: Float64Array | undefined
+  return Object.defineProperty(
+    withMean(
+      { ...named, groups: decoded.map((group) => withMean({ included: peers(group.members) }, group)) },
+      total(decoded)
+    ),
+    'trimmedMean',
+    {
+      enumerable: true,
+      get: () =>
+        (robust ??= trimmedMean(
+          decoded.map(({ mean }) => mean),
+          trim
+        ))
+    }
+  )
+}
+
+/** Adds the figures of a sum; the mean is computed only when it is read. */
+function withMean<T extends object>(
+  named: T,
+  decoded: Decoded
+): T & Pick<Decoded, 'values' | 'mean' | 'totalWeight' | 'clippedFraction'> {
+  const { values, totalWeight, clippedFraction } = decoded
+  const figures = { values, totalWeight, ...(clippedFraction === undefined ? {} : { clippedFraction }) }
+  const mean = { enumerable: true, get: () => decoded.mean }
+  return Object.defineProperty({ ...named, ...figures }, 'mean', mean) as T & Decoded
+}
+
+async function readLanes(vectors: VectorStore, name: string, { elements, bits }: VectorShape): Promise<Lanes> {
+  const lanes = createLanes(bits, elements)
+  let offset = 0
+  const chunkBytes = 8 * packedLength(CHUNK_ELEMENTS, bits)
+  for await (const chunk of vectors.read(name, { chunkBytes })) offset += unpackAdd(chunk, bits, lanes, offset)
+  return lanes
+}
+
+/** How many members the smallest sum is of. */
+function leastTogether(included: number[], groups: readonly number[] | undefined): number {
+  if (groups === undefined) return included.length
+  const sizes = new Map<number, number>()
+  for (const member of included) sizes.set(groups[member], (sizes.get(groups[member]) ?? 0) + 1)
+  return Math.min(...sizes.values())
+}
+
+async function privacyOf(
+  terms: Task,
+  together: number,
+  ledger: PrivacyLedger | undefined
+): Promise<Pick<Sum, 'privacy'>> {
+  const privately = privateTerms(terms)
+  if (privately === undefined || ledger === undefined) return {}
+  const epsilonOfRound = PrivacyLedger.epsilonOfRound(privately, together)
+  return { privacy: { ...(await ledger.spent()), epsilonOfRound } }
+}

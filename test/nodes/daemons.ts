@@ -1,0 +1,67 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { stringify } from 'yaml'
+import { Daemon } from '../../nodes/daemon/daemon.ts'
+import type { DaemonOptions, DaemonOutcome } from '../../nodes/daemon/daemon.ts'
+import { createIdentity } from '../../nodes/daemon/identity.ts'
+import { writeNpy } from '../../nodes/npy.ts'
+import { createTask } from '../../src/task/task.ts'
+import type { Task, TaskInput } from '../../src/task/task.ts'
+
+/** A task of new members, its file, and each member's folder with its identity and an input: member i holds [i + 1, 10]. */
+export interface Members {
+  task: Task
+  taskFile: string
+  ids: string[]
+  folders: string[]
+  inputs: string[]
+}
+
+/** Integers of 0 to 1000, two elements; some of `size` members may be missing, none corrupt. */
+export async function makeMembers(folder: string, size: number, terms: Partial<TaskInput> = {}): Promise<Members> {
+  const folders = Array.from({ length: size }, (_, number) => join(folder, `peer-${number}`))
+  const ids = await Promise.all(folders.map(createIdentity))
+  const written: TaskInput = {
+    name: 'test',
+    members: ids,
+    length: 2,
+    encoding: { type: 'integer', max: 1000 },
+    threat: { corrupt: 0, dropout: 0.25 },
+    ...terms
+  }
+  const taskFile = join(folder, 'task.yaml')
+  await writeFile(taskFile, stringify(written))
+  const inputs = folders.map((own) => join(own, 'input.npy'))
+  await Promise.all(inputs.map((file, number) => writeNpy(file, Int32Array.of(number + 1, 10))))
+  return { task: createTask(written), taskFile, ids, folders, inputs }
+}
+
+/** Daemons of one process that a test started, what they told, and their end. */
+export class Daemons {
+  readonly running: Daemon[] = []
+  readonly outcomes: DaemonOutcome[][] = []
+
+  async start({ task, folders }: Members, number: number, options: Partial<DaemonOptions> = {}): Promise<Daemon> {
+    const outcomes: DaemonOutcome[] = []
+    const daemon = await Daemon.start({
+      dataDir: folders[number],
+      task,
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      bootstrap: [],
+      mdns: false,
+      local: true,
+      logger: pino({ level: 'silent' }),
+      closed: (outcome) => void outcomes.push(outcome),
+      ...options
+    })
+    this.running.push(daemon)
+    this.outcomes.push(outcomes)
+    return daemon
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.running.splice(0).map((daemon) => daemon.stop()))
+    this.outcomes.splice(0)
+  }
+}

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import type { NodeConfigInput } from '../../nodes/daemon/config-schema.ts'
+import { readConfig } from '../../nodes/daemon/config.ts'
+import type { Check } from '../../nodes/doctor/check.ts'
+import { checkNode } from '../../nodes/doctor/node-checks.ts'
+import { roundBytes } from '../../nodes/doctor/round-bytes.ts'
+import { packageFile } from '../../nodes/package-root.ts'
+import { until } from '../network/nodes.ts'
+import { Daemons, makeMembers } from './daemons.ts'
+import type { Members } from './daemons.ts'
+import { secagg, temporaryFolder } from './secagg.ts'
+
+describe('secagg doctor --config', () => {
+  const folder = temporaryFolder()
+  const daemons = new Daemons()
+  let members: Members
+  before(async () => {
+    members = await makeMembers(folder(), 3)
+  })
+  after(() => daemons.stop())
+
+  async function write(number: number, more: Partial<NodeConfigInput> = {}): Promise<string> {
+    const file = join(folder(), `node-${number}.yaml`)
+    const config = { dataDir: members.folders[number], task: members.taskFile, api: { listen: '127.0.0.1:0' }, ...more }
+    await writeFile(file, stringify(config))
+    return file
+  }
+
+  async function checks(number: number, more: Partial<NodeConfigInput> = {}): Promise<Map<string, Check>> {
+    const found = await checkNode(await readConfig(await write(number, more)), true)
+    return new Map(
+      found.map((check) => [check.name.split(' ')[0] + (check.name === 'api token' ? ' token' : ''), check])
+    )
+  }
+
+  it('finds nothing where a start would succeed, reaches who is there, and ends with 0', async () => {
+    const first = await daemons.start(members, 0)
+    const { code, stdout, stderr } = await secagg(
+      'doctor',
+      '--config',
+      await write(1, { bootstrap: [first.addresses[0]] })
+    )
+    assert.equal(code, 0, stdout + stderr)
+    const lines = stdout.trim().split('\n')
+    assert.ok(
+      lines.every((line) => line.startsWith('ok  ')),
+      stdout
+    )
+    assert.match(stdout, /membership +member \d of 3/)
+    assert.match(stdout, /bootstrap \S+ +answers in \d+ ms/)
+  })
+
+  it('fails, with what to do, where a start would fail', async () => {
+    const first = daemons.running[0]
+    const listen = first.addresses.map((address) => address.split('/p2p/')[0])
+    const inUse = await checks(0, { listen })
+    assert.equal(inUse.get('journal')!.status, 'fail')
+    assert.match(inUse.get('journal')!.message, /is in use: end the process/)
+    assert.match(inUse.get('listen')!.message, /is in use; choose another port/)
+
+    const key = join(members.folders[1], 'identity.key')
+    await chmod(key, 0o640)
+    assert.match((await checks(1)).get('identity')!.message, /open to other users \(mode 640\)/)
+    await chmod(key, 0o600)
+
+    const token = join(folder(), 'api.token')
+    await writeFile(token, 'secret-of-the-api', { mode: 0o644 })
+    const exposed = (await checks(1, { api: { listen: '127.0.0.1:0', tokenFile: token } })).get('api token')!
+    assert.equal(exposed.status, 'fail')
+    assert.ok(!exposed.message.includes('secret-of-the-api'))
+
+    const stranger = await makeMembers(join(folder(), 'others'), 3).catch(() => undefined)
+    assert.ok(stranger !== undefined)
+    const file = await write(1, { dataDir: stranger.folders[0], networkKey: 'nothing.key' })
+    const { code, stdout } = await secagg('doctor', '--json', '--offline', '--config', file)
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Check & { type: string; ok?: boolean })
+    const failed = lines.filter(({ status }) => status === 'fail').map(({ name }) => name)
+    assert.deepEqual(failed, ['membership', 'network key'])
+    assert.deepEqual(lines.at(-1), { type: 'summary', ok: false })
+    assert.equal(code, 1)
+  })
+
+  it('warns of peers that do not answer, because a start goes on without them', async () => {
+    const nobody = `/ip4/127.0.0.1/tcp/9/p2p/${members.ids[2]}`
+    const found = await checks(1, { bootstrap: [nobody] })
+    assert.equal(found.get('bootstrap')!.status, 'warn')
+    assert.match(found.get('bootstrap')!.message, /does not answer; check that it runs/)
+  })
+
+  it('tells a wrong file as a failure, and a wrong command line as wrong usage', async () => {
+    const file = join(folder(), 'wrong.yaml')
+    await writeFile(file, 'dataDir: x\ntask: y\nlissten: []\n')
+    const { code, stdout } = await secagg('doctor', '--config', file)
+    assert.equal(code, 1)
+    assert.match(
+      stdout,
+      /^fail {2}config {2}\S+wrong\.yaml: line 3: there is no field "lissten" \(did you mean "listen"\?\)\n$/
+    )
+    assert.equal((await secagg('doctor')).code, 2)
+    assert.equal((await secagg('doctor', '--config', file, '--members', '4')).code, 2)
+  })
+})
+
+describe('secagg doctor --task', () => {
+  const folder = temporaryFolder()
+  const daemons = new Daemons()
+  after(() => daemons.stop())
+  const example = packageFile('config/task.yaml')
+
+  it('tells what the task asks of its members, for any number of them', async () => {
+    const { code, stdout } = await secagg('doctor', '--task', example, '--members', '100', '--json')
+    assert.equal(code, 0)
+    const [report] = stdout.split('\n').map((line) => (line === '' ? {} : JSON.parse(line)) as Record<string, unknown>)
+    assert.deepEqual(report.thresholds, {
+      members: 100,
+      f: 12,
+      D: 25,
+      quorum: 57,
+      nMin: 75,
+      threshold: 26,
+      acknowledgements: 62
+    })
+    assert.equal(report.degree, 99)
+    assert.deepEqual(report.bits, { element: 16, ring: 23, most: 32 })
+    assert.ok((report.maskMs as number) > 0)
+    const people = await secagg('doctor', '--task', example)
+    assert.match(people.stdout, /^ok {4}leader +sends .* and receives .* a round/m)
+  })
+
+  it('says what is infeasible and why, and what would do', async () => {
+    const file = join(folder(), 'task.yaml')
+    const task = await readFile(example, 'utf8')
+    await writeFile(file, task.replace('corrupt: 0.125', 'corrupt: 0.4'))
+    const threat = await secagg('doctor', '--task', file, '--members', '10')
+    assert.equal(threat.code, 1)
+    assert.match(threat.stdout, /^fail {2}task {2}with 10 members, .*needs 3·4 \+ 2·2 < 10, but it is 16; lower/)
+    await writeFile(file, task.replace('bits: 16', 'bits: 31'))
+    const bits = await secagg('doctor', '--task', file, '--json')
+    assert.equal(bits.code, 1)
+    assert.match(bits.stdout, /need 33 bits, more than 32; lower encoding\.bits to 30/)
+  })
+
+  it('counts the bytes of a round as they are: at most a quarter more than a real one took', async () => {
+    const members = await makeMembers(folder(), 4)
+    const memory = (number: number) => ({ memory: true, listen: [`/memory/doctor-${process.pid}-${number}`] })
+    const first = await daemons.start(members, 0, memory(0))
+    for (const number of [1, 2, 3])
+      await daemons.start(members, number, { ...memory(number), bootstrap: first.addresses })
+    const all = daemons.running
+    await until(() => all.every((daemon) => daemon.status().subscribed.length === 3), 'all are connected', 40_000)
+    await Promise.all(all.map((daemon, number) => daemon.stage(1, members.inputs[number])))
+    await first.want()
+    await until(() => daemons.outcomes.every(({ length }) => length === 1), 'the round is closed', 40_000)
+    const outcomes = daemons.outcomes.map(([outcome]) => outcome)
+    const told = roundBytes(members.task)
+    const leads = outcomes[0].aggregator
+    outcomes.forEach(({ bytesSent, bytesReceived }, number) => {
+      const index = members.task.members.indexOf(members.ids[number])
+      const expected = index === leads ? told.leader : told.member
+      // The next in order receives the leader's own vector as well; with two elements that is little.
+      for (const ratio of [expected.sent / bytesSent, expected.received / bytesReceived])
+        assert.ok(ratio > 0.75 && ratio < 1.25, `${index === leads ? 'leader' : 'member'}: ${ratio}`)
+    })
+  })
+})
