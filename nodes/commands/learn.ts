@@ -9,7 +9,7 @@ const text = (describe: string, defaultDescription?: string) =>
   ({ type: 'string', requiresArg: true, describe, defaultDescription }) as const
 
 /** In this round one member is killed while it masks. */
-const KILLED_IN = 4
+const KILLED_IN = 3
 
 export const learnCommand: Command = {
   name: 'learn',

@@ -31,6 +31,7 @@ export async function typePredictions(
   rows: readonly Prediction[],
   alone: number
 ): Promise<void> {
+  const room = (stream.columns ?? 80) - 6
   const width = Math.max(...rows.map(({ typed, together }) => typed.length + together.length)) + 1
   stream.write(`\n  ${'you type … and all together go on'.padEnd(width)}   … and peer-${alone} alone\n`)
   stream.write(`  ${'─'.repeat(width)}   ${'─'.repeat(24)}\n`)
@@ -40,8 +41,12 @@ export async function typePredictions(
       stream.write(letter)
       if (stream.isTTY) await sleep(TYPED_MS)
     }
-    stream.write(`   ${single}\n`)
+    stream.write(`   ${cut(single, room - width)}\n`)
   }
+}
+
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, Math.max(0, length - 1))}…`
 }
 
 function bold({ isTTY }: NodeJS.WriteStream, text: string): string {

@@ -30,7 +30,7 @@ export async function learn({ run, out, json }: LearnOptions): Promise<number> {
     round: (report) => {
       view?.round(report)
       for (const number of report.killed)
-        view?.note(`peer-${number} was killed while it masked its update; it is started again and fetches the model`)
+        view?.note(`peer-${number} was killed while it masked its update, and is started again`)
       if (json) printJson(report)
     },
     warn: (text) => view?.note(text)
@@ -93,7 +93,7 @@ function conclusion(run: LearningRun, { reports }: Learned): string {
   const percent = (part: number): string => `${(100 * part).toFixed(0)}%`
   const sums =
     epsilon === undefined
-      ? `All ${right} of ${rounds} sums equal plain averaging within rounding`
+      ? `${right} of ${rounds} sums equal plain averaging within rounding`
       : `ε reached by each member: ${epsilon.toFixed(1)} at δ = ${run.privacy!.delta}`
   return `
   Together ${percent(together)} of the predictions are right, peer-${run.alone} alone ${percent(alone)}.
