@@ -19,5 +19,33 @@ export default tseslint.config(
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }]
     }
   },
-  { files: ['**/*.js'], languageOptions: { globals: { process: 'readonly', console: 'readonly' } } }
+  { files: ['**/*.js'], languageOptions: { globals: { process: 'readonly', console: 'readonly' } } },
+  {
+    files: ['nodes/daemon/dashboard/page/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          ...[
+            'addEventListener',
+            'atob',
+            'AbortController',
+            'CSS',
+            'devicePixelRatio',
+            'dispatchEvent',
+            'document',
+            'Event'
+          ],
+          ...['fetch', 'FormData', 'getComputedStyle', 'history', 'localStorage', 'location', 'matchMedia'],
+          ...[
+            'removeEventListener',
+            'ResizeObserver',
+            'sessionStorage',
+            'setTimeout',
+            'TextDecoderStream',
+            'URLSearchParams'
+          ]
+        ].map((name) => [name, 'readonly'])
+      )
+    }
+  }
 )

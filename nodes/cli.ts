@@ -3,11 +3,14 @@ import yargs from 'yargs'
 import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
 import type { Command, Typed } from './commands/command.ts'
+import { contributeCommand } from './commands/contribute.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { learnCommand, learnerCommand } from './commands/learn.ts'
 import { networkCommand } from './commands/network.ts'
 import { nodeCommand } from './commands/node.ts'
+import { roundsCommand } from './commands/rounds.ts'
+import { sumCommand } from './commands/sum.ts'
 import { wordCountsCommand } from './commands/word-counts.ts'
 import { packageFile } from './package-root.ts'
 import { nearest } from './suggestion.ts'
@@ -20,6 +23,9 @@ const commands: Command[] = [
   keygenCommand,
   doctorCommand,
   nodeCommand,
+  contributeCommand,
+  roundsCommand,
+  sumCommand,
   learnerCommand
 ]
 const common = {
@@ -60,10 +66,17 @@ async function parse(args: string[]): Promise<number> {
         : error
     })
   for (const command of commands) {
+    const { argument } = command
+    const usage = argument === undefined ? command.name : `${command.name} <${argument.name}>`
     parser = parser.command(
-      command.name,
+      usage,
       command.summary,
-      (own) => own.usage(`secagg ${command.name}\n\n${command.summary}`).options(command.options),
+      (own) => {
+        const described = own.usage(`secagg ${usage}\n\n${command.summary}`).options(command.options)
+        return argument === undefined
+          ? described
+          : described.positional(argument.name, { type: 'string', describe: argument.describe })
+      },
       async (typed) => {
         if (typed._.length > 1)
           throw new UsageError(`${command.name} takes no argument "${typed._[1]}"; see secagg ${command.name} --help`)
@@ -92,6 +105,9 @@ function advise(message: string, args: string[]): string {
     const lacks = missing[1].startsWith('Missing') ? `needs --${missing[2]}` : `needs a value after --${missing[2]}`
     return `${args[0]} ${lacks}; see secagg ${args[0]} --help`
   }
+  const argument = commands.find(({ name }) => name === args[0])?.argument
+  if (argument !== undefined && message.startsWith('Not enough non-option arguments'))
+    return `${args[0]} needs <${argument.name}>: ${argument.describe}; see secagg ${args[0]} --help`
   const unknown = /^Unknown (argument|command)s?: (.*?)(,|$)/.exec(message)?.[2]
   if (unknown === undefined) return `${oneLine(message)}; see secagg --help`
   const command = commands.find(({ name }) => name === args[0])

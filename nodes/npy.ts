@@ -25,6 +25,8 @@ export interface NpyArray {
 const accepted = 'one-dimensional little-endian int32, uint32, int64, float32 or float64'
 const magic = Buffer.from('\x93NUMPY', 'latin1')
 const maxHeaderBytes = 65_536
+/** What can stand before the elements. */
+export const MAX_PREAMBLE_BYTES = maxHeaderBytes + 12
 const alignment = 64
 const pieceBytes = 1_048_576
 
@@ -32,8 +34,13 @@ function refuse(path: string, what: string, cause?: unknown): never {
   throw new InputError('INPUT_FILE', `${path} ${what}`, { cause })
 }
 
+/** A file, or bytes that stand for one. */
+interface Source {
+  read(into: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>
+}
+
 /** Fills `bytes` from the file, or refuses a file that ends before. */
-async function fill(handle: FileHandle, path: string, bytes: Uint8Array, position: number): Promise<void> {
+async function fill(handle: Source, path: string, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const { bytesRead } = await handle.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done)
     if (bytesRead === 0) refuse(path, 'is truncated: write it again')
@@ -47,7 +54,7 @@ interface Preamble {
   offset: number
 }
 
-async function readPreamble(handle: FileHandle, path: string, size: number): Promise<Preamble> {
+async function readPreamble(handle: Source, path: string, size: number): Promise<Preamble> {
   const start = Buffer.alloc(12)
   await fill(handle, path, start.subarray(0, Math.min(size, start.length)), 0)
   if (!start.subarray(0, magic.length).equals(magic)) refuse(path, 'is not a .npy file: save it with numpy.save')
@@ -97,7 +104,7 @@ function parseHeader(path: string, header: string): { descr: Descr; count: numbe
   return { descr: type as Descr, count: Number(count) }
 }
 
-async function readFrom(handle: FileHandle, path: string, size: number): Promise<NpyArray> {
+async function readFrom(handle: Source, path: string, size: number): Promise<NpyArray> {
   const { header, offset } = await readPreamble(handle, path, size)
   const { descr, count } = parseHeader(path, header)
   const promised = count * arrays[descr].BYTES_PER_ELEMENT
@@ -130,6 +137,18 @@ export async function readNpy(path: string): Promise<NpyArray> {
   }
 }
 
+/** The vector of a .npy file that is in memory already; `name` is what faults are told of. Throws as `readNpy` does. */
+export function decodeNpy(bytes: Uint8Array, name: string): Promise<NpyArray> {
+  const source: Source = {
+    async read(into, offset, length, position) {
+      const part = bytes.subarray(position, position + length)
+      into.set(part, offset)
+      return { bytesRead: part.length }
+    }
+  }
+  return readFrom(source, name, bytes.length)
+}
+
 async function checkRegular(path: string): Promise<{ size: number }> {
   const found = await stat(path)
   // Opening a pipe would wait for its other end, and a rename would put a file in the place of a device.
@@ -143,8 +162,8 @@ function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** The preamble as numpy writes it: elements begin at a multiple of 64 bytes. */
-function preamble(values: NpyValues): Buffer {
+/** What stands before the elements, as numpy writes it: they begin at a multiple of 64 bytes. */
+export function npyPreamble(values: NpyValues): Buffer {
   const descr = (Object.keys(arrays) as Descr[]).find((type) => values instanceof arrays[type])
   const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${values.length},), }`
   const length = Math.ceil((magic.length + 4 + header.length + 1) / alignment) * alignment
@@ -158,7 +177,7 @@ function preamble(values: NpyValues): Buffer {
 }
 
 async function writeTo(handle: FileHandle, values: NpyValues): Promise<void> {
-  await handle.appendFile(preamble(values))
+  await handle.appendFile(npyPreamble(values))
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   for (let at = 0; at < bytes.length; at += pieceBytes) await handle.appendFile(bytes.subarray(at, at + pieceBytes))
 }

@@ -5,6 +5,8 @@ export type Typed = Record<string, string | string[] | boolean | undefined>
 
 export interface Command {
   name: string
+  /** The one word that stands behind the command's name, where it takes one. */
+  argument?: { name: string; describe: string }
   summary: string
   options: Record<string, Options>
   /** @returns the exit code: 0 on success, 1 on failure. Throws UsageError for wrong usage. */

@@ -41,6 +41,8 @@ export const networkOptions: Record<string, Options> = {
   'in-process': { type: 'boolean', describe: 'all members in one process, over an in-memory transport' },
   timeout: text('phase deadline in seconds', '10'),
   seed: text('generate the same inputs again (keys and masks never follow from it)'),
+  dashboard: { type: 'boolean', describe: 'serve a page on loopback that shows the rounds as they happen' },
+  pause: text('seconds between rounds', '0, with --dashboard 1'),
   data: text('keep the members’ data in this new folder')
 }
 
@@ -74,6 +76,12 @@ export function networkRun(typed: Typed): NetworkRun {
     out: given('out'),
     data: given('data')
   }
+}
+
+/** Milliseconds between rounds: a page is to be read. */
+export function pauseMs(typed: Typed): number {
+  const fallback = typed.dashboard === true ? '1' : '0'
+  return 1000 * decimalNumber('--pause', (typed.pause as string | undefined) ?? fallback, 0, 3600)
 }
 
 type Given = (option: string) => string | undefined

@@ -1,7 +1,10 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NetworkPage } from '../local-network/page.ts'
 import { printJson } from './command.ts'
 import type { Command } from './command.ts'
 import { endOnSignals } from './signals.ts'
-import { networkOptions, networkRun } from './network-options.ts'
+import { networkOptions, networkRun, pauseMs } from './network-options.ts'
 
 export const networkCommand: Command = {
   name: 'network',
@@ -9,20 +12,43 @@ export const networkCommand: Command = {
   options: networkOptions,
   async run(typed) {
     const run = networkRun(typed)
-    endOnSignals()
+    const pause = pauseMs(typed)
+    const endNoMore = endOnSignals()
     const { runNetwork } = await import('../local-network/run.ts')
     const { Table } = await import('./table.ts')
     const json = typed.json === true
-    const table = new Table(json ? process.stderr : process.stdout)
-    const summary = await runNetwork(run, {
-      round: (report) => {
-        table.row(report)
-        if (json) printJson(report)
-      },
-      warn: (text) => void process.stderr.write(`secagg: ${text}\n`)
-    })
+    const people = json ? process.stderr : process.stdout
+    const table = new Table(people)
+    const page = typed.dashboard === true ? await openPage(people, json) : undefined
+    const summary = await runNetwork(
+      { ...run, watch: page?.watch },
+      {
+        started: (task, network) => page?.started(task, network),
+        round: async (report, sumFile) => {
+          table.row(report)
+          if (json) printJson(report)
+          await page?.closed(report, sumFile)
+          if (report.round < run.rounds) await sleep(pause)
+        },
+        warn: (text) => void process.stderr.write(`secagg: ${text}\n`)
+      }
+    )
     table.end(summary)
     if (json) printJson(summary)
+    if (page !== undefined && process.stdout.isTTY) {
+      people.write('\n  The dashboard stays until Ctrl-C.\n')
+      endNoMore()
+      await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+    }
+    await page?.close()
     return summary.exact === summary.rounds ? 0 : 1
   }
+}
+
+async function openPage(people: NodeJS.WriteStream, json: boolean): Promise<NetworkPage> {
+  const { NetworkPage } = await import('../local-network/page.ts')
+  const page = await NetworkPage.open()
+  people.write(`\n  dashboard: ${page.url}\n`)
+  if (json) printJson({ type: 'dashboard', url: page.url })
+  return page
 }

@@ -1,5 +1,6 @@
 import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { z } from 'zod'
+import { defaultRetention } from './archive.ts'
 
 /** The node's file: every field, its default and what editors show of it. Its JSON schema is made of it (scripts/schemas.ts). */
 
@@ -95,6 +96,13 @@ export const configSchema = z.strictObject({
   networkKey: path.optional().describe('The file of the private network’s key, the same for every member.'),
   relay: relay.prefault({}).describe('Ways to members behind routers.'),
   api: api.prefault({}).describe('The control API.'),
+  keepSums: z
+    .number('must be a whole number')
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(10_000, 'must be at most 10000')
+    .default(defaultRetention.keepSums)
+    .describe('Sums of how many of the last rounds are kept, to be fetched.'),
   stopSeconds: seconds(0, 3600)
     .default(30)
     .describe('How long a daemon that is told to end lets the running round go on, in seconds.'),

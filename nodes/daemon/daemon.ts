@@ -6,7 +6,6 @@ import type { ComponentLogger } from '@libp2p/interface'
 import { pEvent } from 'p-event'
 import type { Logger } from 'pino'
 import { unpack } from '../../src/encoding/packing.ts'
-import type { Vector } from '../../src/encoding/encoder.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { InputError, SecureAggregationError } from '../../src/errors.ts'
 import { FileVectorStore } from '../../src/journal/file-vector-store.ts'
@@ -16,15 +15,25 @@ import type { VectorStore } from '../../src/journal/vector-store.ts'
 import { rosterGater } from '../../src/network/admission.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
+import type { Input } from '../../src/network/contributions.ts'
 import type { RoundHandler, Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { readNpy, writeNpy } from '../npy.ts'
+import { RoundArchive } from './archive.ts'
+import type { Retention } from './archive.ts'
+import { Contributions } from './contributions.ts'
+import type { Contribution } from './contributions.ts'
+import { Feed } from './feed.ts'
+import type { FeedEvents } from './feed.ts'
 import { readIdentity } from './identity.ts'
 import { Isolation } from './isolation.ts'
 import { createNode } from './libp2p.ts'
 import type { RelayOptions, SecaggNode } from './libp2p.ts'
+import { outline, OUTLINE_POINTS } from './outline.ts'
+import { closedEvent, recordOf } from './round-record.ts'
+import { RoundWatch } from './round-watch.ts'
 
 export interface DaemonOptions {
   dataDir: string
@@ -36,6 +45,9 @@ export interface DaemonOptions {
   local: boolean
   /** The in-memory transport, for members of one process. */
   memory?: boolean
+  /** Inputs may come at any time, so a round that opens waits a moment for one; left out, only what was staged counts. */
+  awaitsInputs?: boolean
+  retention?: Retention
   /** Addresses at which others reach this member beside those it listens on. */
   announce?: string[]
   /** The key of a private network. */
@@ -81,15 +93,48 @@ export interface DaemonOutcome extends RoundOutcome {
   eventLoopMaxMs: number
 }
 
+/** Where a node stands among the others, itself counted. */
+export interface Standing {
+  /** Its roster index; −1 outside. */
+  me: number
+  epoch: number
+  members: number
+  quorum: number
+  /** Members that are connected, and those that have said how far the rounds have come. */
+  connected: number
+  answered: number
+  closedRound: number
+  runningRound?: number
+}
+
+/** How often members that have not said how far the rounds have come are asked again. */
+const ASK_AGAIN_MS = 1000
+
+/** Closed rounds that the feed of a restarted node begins with. */
+const PAST_ROUNDS_TOLD = 50
+/** Elements. */
+const LONGEST_SUM_TOLD = 2 ** 17
+
 /** One member of one task as a program runs it: identity, journal and vectors under one folder, a libp2p node, the service. */
 export class Daemon {
+  /** What happens here, as it happens. */
+  readonly feed = new Feed()
+  /** The closed rounds and their sums. */
+  readonly archive: RoundArchive
   readonly #options: DaemonOptions
   readonly #node: SecaggNode<{ aggregation: SecureAggregation }>
   readonly #journal: LevelJournal
   readonly #vectors: FileVectorStore
   readonly #isolation: Isolation
-  readonly #inputs = new Map<number, { vector: Vector; weight?: number }>()
-  readonly #outcomes = new Map<number, RoundOutcome>()
+  readonly #watch: RoundWatch
+  readonly #staged = new Map<number, Input>()
+  readonly #contributions: Contributions
+  /** Members that have said how far the rounds have come. */
+  readonly #answered = new Set<string>()
+  readonly #asking = new Set<string>()
+  #askAgain?: NodeJS.Timeout
+  #recorded: Promise<void> = Promise.resolve()
+  #maskingMs?: number
   readonly #delay = monitorEventLoopDelay({ resolution: 5 })
   #traffic = { sent: 0, received: 0 }
   #glimpse?: { member: number; indices: number[]; tell: (round: number, values: number[]) => void }
@@ -99,13 +144,17 @@ export class Daemon {
     node: SecaggNode<{ aggregation: SecureAggregation }>,
     journal: LevelJournal,
     vectors: FileVectorStore,
+    archive: RoundArchive,
     isolation: Isolation
   ) {
     this.#options = options
     this.#node = node
     this.#journal = journal
     this.#vectors = vectors
+    this.archive = archive
     this.#isolation = isolation
+    this.#watch = new RoundWatch(this.feed, this.#session, vectors, () => node.services.links.connected())
+    this.#contributions = new Contributions(() => this.#session.member)
   }
 
   /** @throws SecureAggregationError: no identity, a folder in use, an address in use; TaskError; MessageError STRANGER where this is no member */
@@ -123,10 +172,15 @@ export class Daemon {
     const journal = await LevelJournal.open(join(dataDir, 'journal'))
     try {
       const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
+      const archive = await RoundArchive.open(journal, vectors, task.id, options.retention)
       const started: { daemon?: Daemon } = {}
+      const live = (tell: (daemon: Daemon) => void): void => {
+        if (started.daemon !== undefined) tell(started.daemon)
+      }
       const observer = () => ({
         phase: (phase: Phase, round: number, leading: boolean) => {
           logger.debug({ phase, round, leading }, 'phase')
+          live((daemon) => daemon.#watch.phase(phase, round, leading))
           return options.phase?.(phase, round, leading)
         },
         refused: (error: Error) =>
@@ -139,7 +193,13 @@ export class Daemon {
             'refused'
           ),
         view: (round: number, view: number, why: string) => logger.info({ round, view, why }, 'view changed'),
-        received: (round: number, member: number, name: string) => void started.daemon?.tellGlimpse(round, member, name)
+        masked: (_round: number, elapsedMs: number) => live((daemon) => daemon.#masked(elapsedMs)),
+        received: (round: number, member: number, name: string) => {
+          live((daemon) => {
+            void daemon.#tellGlimpse(round, member, name)
+            daemon.#watch.received(round, member, name)
+          })
+        }
       })
       const aggregation = secureAggregation({
         tasks: [task],
@@ -163,7 +223,7 @@ export class Daemon {
         connectionGater: isolation.gater(admission),
         services: { aggregation }
       })
-      const daemon = new Daemon(options, node, journal, vectors, isolation)
+      const daemon = new Daemon(options, node, journal, vectors, archive, isolation)
       started.daemon = daemon
       await daemon.#listen()
       return daemon
@@ -191,7 +251,73 @@ export class Daemon {
       if (error instanceof InputError) throw new InputError(error.code, `${file}: ${error.message}`, { cause: error })
       throw error
     }
-    this.#inputs.set(round, { vector: values, weight })
+    this.#staged.set(round, { vector: values, weight })
+  }
+
+  get task(): Task {
+    return this.#session.member.task
+  }
+
+  /**
+   * Takes a vector for the round named, or for the next that takes one, and asks for that round. `ended` resolves with the
+   * round that summed it; aborting the signal withdraws it where no round has taken it yet.
+   *
+   * @throws InputError; SecureAggregationError NOT_A_MEMBER, ALREADY_CONTRIBUTED, ROUND_OVER, ROUND_NOT_OPEN
+   */
+  async contribute(
+    input: Input,
+    { round, signal }: { round?: number; signal?: AbortSignal } = {}
+  ): Promise<{ contribution: Contribution; ended: Promise<number> }> {
+    this.roundFor(round)
+    // Refused at the border; the round encodes it, because masks are laid in place.
+    await createEncoder(this.task, 0).check(input.vector, { weight: input.weight })
+    const added = this.#contributions.add(input, round, signal)
+    await this.want()
+    // Before its end is known, what was summed is in the archive.
+    const ended = added.ended.then(async (summed) => this.#recorded.then(() => summed))
+    ended.catch(() => {})
+    return { ...added, ended }
+  }
+
+  /** The round that a contribution made now would be for. @throws as `contribute` does */
+  roundFor(named?: number): number {
+    if (this.#session.member.me < 0)
+      throw new SecureAggregationError(
+        'NOT_A_MEMBER',
+        `this node (${this.id}) is no member of the task ${this.task.name} now; it contributes once it is in the roster`
+      )
+    return this.#contributions.roundFor(named)
+  }
+
+  contribution(id: string): Contribution | undefined {
+    return this.#contributions.get(id)
+  }
+
+  /** Where this node stands among the others. */
+  get standing(): Standing {
+    const { member, participant } = this.#session
+    const { roster } = participant
+    const here = (ids: Iterable<string>) => new Set([...ids, this.id].filter((id) => roster.indexOf(id) >= 0)).size
+    return {
+      me: member.me,
+      epoch: roster.epoch,
+      members: roster.members.length,
+      quorum: member.task.thresholds.quorum,
+      connected: here(this.#node.services.links.connected()),
+      answered: here(this.#answered),
+      closedRound: member.closedRound,
+      runningRound: member.runningRound
+    }
+  }
+
+  /** The roster in effect, and who of it is connected. */
+  get members(): FeedEvents['members'] {
+    return this.#watch.list()
+  }
+
+  /** Frame bytes of this node's protocol streams since it was started. */
+  get traffic(): { sent: number; received: number } {
+    return this.#session.traffic
   }
 
   async want(): Promise<void> {
@@ -215,10 +341,7 @@ export class Daemon {
 
   /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */
   async export(round: number, file: string): Promise<void> {
-    const outcome = this.#outcomes.get(round)
-    if (outcome?.sum === undefined)
-      throw new SecureAggregationError('SUM_MISSING', `there is no sum of round ${round} here`)
-    const { values } = await this.#session.sum(outcome)
+    const { values } = await this.archive.sum(round)
     await writeNpy(file, values)
   }
 
@@ -243,7 +366,10 @@ export class Daemon {
 
   async stop(): Promise<void> {
     this.#delay.disable()
+    clearInterval(this.#askAgain)
+    this.#contributions.stop()
     await this.#node.stop()
+    await this.#recorded
     await this.#journal.close()
   }
 
@@ -252,7 +378,7 @@ export class Daemon {
     return this.#session.expects(peer)
   }
 
-  get #session() {
+  get #session(): Session {
     return this.#node.services.aggregation.session(this.#options.task.id)
   }
 
@@ -272,51 +398,110 @@ export class Daemon {
       this.#options.logger.info({ epoch, members: members.length, suspended: suspended.length }, 'roster changed')
       // Who is suspended comes back by asking, so its connection is kept up as well.
       links.follow([...members, ...suspended])
+      this.#watch.members()
+      this.#wantWhatWaits()
     })
-    aggregation.onRound(task.id, (opened) => this.#inputs.get(opened.round) ?? application?.input(opened))
+    aggregation.onRound(task.id, ({ round, signal }) => {
+      if (application !== undefined) return application.input({ round, signal })
+      const staged = this.#staged.get(round)
+      return staged ?? (this.#options.awaitsInputs === true ? this.#contributions.take(round, signal) : undefined)
+    })
     aggregation.addEventListener('round:open', ({ detail: { round } }) => {
       this.#delay.reset()
       this.#delay.enable()
       this.#traffic = this.#session.traffic
+      this.#maskingMs = undefined
+      this.#watch.opened(round)
       this.#options.logger.info({ round }, 'round opened')
     })
     const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
     aggregation.addEventListener('sum', closed)
     aggregation.addEventListener('round:burned', closed)
-    aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) =>
+    aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) => {
+      this.feed.emit('evidence', { round, kind, culprit })
       this.#options.logger.warn({ round, kind, culprit }, 'a member broke the protocol and leads no more')
-    )
+    })
+    await this.#tellPast()
+    for (const change of ['connection:open', 'connection:close'] as const)
+      this.#node.addEventListener(change, () => this.#watch.members())
+    this.#watch.members()
     // A member that was away asks whoever it meets first how far the rounds have come.
     this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => void this.#catchUp(peerId.toString()))
+    this.#askAgain = setInterval(() => this.#askTheRest(), ASK_AGAIN_MS)
   }
 
   async #catchUp(peer: string): Promise<void> {
-    if (this.#session.member.roster.indexOf(peer) < 0) return
-    await this.#session.participant
-      .catchUp(peer)
-      .then(() => this.#options.application?.caughtUp())
-      .catch((error: Error) => this.#options.logger.debug({ peer, reason: error.message }, 'could not catch up'))
+    if (this.#session.member.roster.indexOf(peer) < 0 || this.#asking.has(peer)) return
+    this.#asking.add(peer)
+    try {
+      await this.#session.participant.catchUp(peer)
+      this.#answered.add(peer)
+      this.#options.application?.caughtUp()
+    } catch (error) {
+      this.#options.logger.debug({ peer, reason: (error as Error).message }, 'could not catch up')
+    } finally {
+      this.#asking.delete(peer)
+    }
+  }
+
+  /** Who was met before this node listened, or did not answer, is asked again. */
+  #askTheRest(): void {
+    for (const peer of this.#node.services.links.connected()) if (!this.#answered.has(peer)) void this.#catchUp(peer)
+  }
+
+  /** A node that was restarted tells its past from its journal. */
+  async #tellPast(): Promise<void> {
+    for (const record of (await this.archive.list(PAST_ROUNDS_TOLD)).reverse())
+      this.feed.emit('round:closed', closedEvent(record))
+  }
+
+  #masked(elapsedMs: number): void {
+    this.#maskingMs = (this.#maskingMs ?? 0) + elapsedMs
+  }
+
+  #wantWhatWaits(): void {
+    if (!this.#contributions.waiting || this.#session.member.me < 0) return
+    void this.want().catch((error: Error) =>
+      this.#options.logger.warn({ reason: error.message }, 'could not ask for a round')
+    )
   }
 
   #closed(outcome: RoundOutcome): void {
-    this.#outcomes.set(outcome.round, outcome)
-    this.#inputs.delete(outcome.round)
+    this.#staged.delete(outcome.round)
     this.#options.application?.closed(outcome)
     const { sent, received } = this.#session.traffic
-    const eventLoopMaxMs = this.#delay.max / 1e6
-    this.#delay.disable()
-    const { round, status, reason, views, durationMs } = outcome
-    this.#options.logger.info({ round, status, reason, views, durationMs: Math.round(durationMs) }, 'round closed')
-    this.#options.closed?.({
-      ...outcome,
+    const measured = {
       bytesSent: sent - this.#traffic.sent,
       bytesReceived: received - this.#traffic.received,
       maxRssBytes: process.resourceUsage().maxRSS * 1024,
-      eventLoopMaxMs
-    })
+      eventLoopMaxMs: this.#delay.max / 1e6
+    }
+    this.#delay.disable()
+    const { round, status, reason, views, durationMs } = outcome
+    this.#options.logger.info({ round, status, reason, views, durationMs: Math.round(durationMs) }, 'round closed')
+    const terms = this.#session.participant.terms(outcome.epoch)
+    const record = recordOf(outcome, terms, { ...measured, maskingMs: this.#maskingMs })
+    this.#recorded = this.#recorded
+      .then(() => this.archive.add(record, terms, outcome.sum !== undefined))
+      .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
+      .then(() => {
+        this.feed.emit('round:closed', closedEvent(record))
+        if (outcome.sum !== undefined) void this.#tellSum(round).catch(() => {})
+        if (outcome.input !== 'none') this.feed.emit('input', { round, status: outcome.input })
+        this.#options.closed?.({ ...outcome, ...measured })
+      })
+    this.#contributions.closed(outcome)
+    this.#wantWhatWaits()
   }
 
-  private async tellGlimpse(round: number, member: number, name: string): Promise<void> {
+  /** A long sum is not read for a page that may not be open. */
+  async #tellSum(round: number): Promise<void> {
+    if (this.task.length > LONGEST_SUM_TOLD) return
+    const { values } = await this.archive.sum(round)
+    this.feed.emit('sum', { round, length: values.length, values: outline(values, OUTLINE_POINTS) })
+  }
+
+  async #tellGlimpse(round: number, member: number, name: string): Promise<void> {
     const glimpse = this.#glimpse
     if (glimpse === undefined || glimpse.member !== member) return
     const { laneCount, bits } = this.#session.member.task

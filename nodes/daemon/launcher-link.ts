@@ -1,11 +1,14 @@
 import type { Phase } from '../../src/round/ports.ts'
 import type { Daemon, DaemonOptions } from './daemon.ts'
-import { toNodeSchema } from './launcher-messages.ts'
+import { happenings, toNodeSchema } from './launcher-messages.ts'
 import type { ToLauncher, ToNode } from './launcher-messages.ts'
 import { reportedOutcome } from './reported-outcome.ts'
 
 /** What a launcher can ask of a node. */
-export type Ordered = Pick<Daemon, 'id' | 'addresses' | 'stage' | 'want' | 'isolate' | 'status' | 'export' | 'glimpse'>
+export type Ordered = Pick<
+  Daemon,
+  'id' | 'addresses' | 'feed' | 'stage' | 'want' | 'isolate' | 'status' | 'export' | 'glimpse'
+>
 
 const place = (phase: Phase, round: number): string => `${phase}:${round}`
 
@@ -83,6 +86,8 @@ export class LauncherLink {
       case 'export':
         await daemon.export(message.round, message.file)
         return this.#send({ type: 'exported', round: message.round })
+      case 'feed':
+        return happenings(daemon.feed, (event) => this.#send({ type: 'feed', event }))
       case 'glimpse': {
         const { member, indices } = message
         return daemon.glimpse(member, indices, (round, values) =>

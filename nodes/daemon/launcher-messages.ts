@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Feed } from './feed.ts'
 
 /** What a launcher and the nodes it started say to each other over Node's IPC channel: plain JSON, checked on both sides. */
 
@@ -22,6 +23,8 @@ export const toNodeSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('status') }),
   z.strictObject({ type: z.literal('export'), round, file: z.string() }),
   z.strictObject({ type: z.literal('glimpse'), member, indices: z.array(z.int().min(0)) }),
+  /** To tell from now on what happens in rounds, for a page. */
+  z.strictObject({ type: z.literal('feed') }),
   z.strictObject({ type: z.literal('stop') })
 ])
 
@@ -56,6 +59,27 @@ const status = z.object({
   runningRound: round.optional()
 })
 
+/** Of the feed (feed.ts) what a launcher does not know by itself. */
+const happening = z.discriminatedUnion('name', [
+  z.strictObject({ name: z.literal('round:open'), data: z.object({ round, order: z.array(member) }) }),
+  z.strictObject({
+    name: z.literal('round:phase'),
+    data: z.object({ round, phase, view: z.int().min(0), leader: member, leading: z.boolean(), atMs: milliseconds })
+  }),
+  z.strictObject({
+    name: z.literal('vector'),
+    data: z.object({ round, member, bytes: z.int().min(0), preview: z.base64() })
+  }),
+  z.strictObject({
+    name: z.literal('progress'),
+    data: z.object({ round, received: z.array(member), of: z.int().min(0), preview: z.base64() })
+  }),
+  z.strictObject({
+    name: z.literal('evidence'),
+    data: z.object({ round, kind: z.string(), culprit: z.string() })
+  })
+])
+
 export const toLauncherSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ready'), id: z.string(), addresses: z.array(z.string()).min(1) }),
   z.strictObject({ type: z.literal('staged'), round }),
@@ -65,6 +89,7 @@ export const toLauncherSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('status'), status }),
   z.strictObject({ type: z.literal('exported'), round }),
   z.strictObject({ type: z.literal('glimpse'), round, member, values: z.array(z.number()) }),
+  z.strictObject({ type: z.literal('feed'), event: happening }),
   z.strictObject({ type: z.literal('failed'), message: z.string() })
 ])
 
@@ -72,4 +97,23 @@ export type ToNode = z.infer<typeof toNodeSchema>
 export type ToLauncher = z.infer<typeof toLauncherSchema>
 export type ReportedOutcome = z.infer<typeof outcome>
 export type ReportedStatus = z.infer<typeof status>
+export type Happening = z.infer<typeof happening>
 export type Hold = z.infer<typeof hold>
+
+/** Calls back with what of a feed is told to launchers. */
+export function happenings(feed: Feed, tell: (event: Happening) => void): void {
+  feed.listen((event) => {
+    switch (event.name) {
+      case 'round:open':
+      case 'round:phase':
+      case 'vector':
+      case 'progress':
+      case 'evidence':
+        return tell({ name: event.name, data: event.data } as Happening)
+      case 'members':
+      case 'round:closed':
+      case 'sum':
+      case 'input':
+    }
+  })
+}

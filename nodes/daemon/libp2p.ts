@@ -1,21 +1,18 @@
-import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { dcutr } from '@libp2p/dcutr'
 import { identify } from '@libp2p/identify'
-import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { memory } from '@libp2p/memory'
 import { ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
-import { yamux } from '@libp2p/yamux'
 import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { SecureAggregationError } from '../../src/errors.ts'
-import { MAX_ANNOUNCEMENT } from '../../src/network/gossip.ts'
 import { Links } from '../../src/network/links.ts'
+import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
 import { Reservations } from './reservations.ts'
 import type { ReservationComponents } from './reservations.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
@@ -26,8 +23,6 @@ import type { Ping } from '@libp2p/ping'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Libp2pOptions, ServiceFactoryMap } from 'libp2p'
 
-const KIB = 1 << 10
-const MIB = 1 << 20
 /** Twice the members of the largest roster. */
 const MOST_RELAYED = 256
 
@@ -95,7 +90,7 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
     ping: ping(),
     // Where a gater says who may connect, many peers of one address are members behind one router or relay.
     pubsub: gossip(options.local === true || gated),
-    dht: peerRouting(),
+    dht: peerRouting({ clientMode: false }),
     ...(options.memory === true ? {} : behindRouters(options, relays)),
     links: (components: ConstructorParameters<typeof Links>[0]) => new Links(components, { bootstrap: known })
   }
@@ -128,18 +123,6 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
 }
 
 /**
- * A paused stream may still be sent a whole window, and one that is just being resumed a second one: the read buffer
- * must hold both, or the stream is reset. 1 MiB a round trip is 10 MiB/s at 100 ms.
- */
-function multiplexer(): ReturnType<typeof yamux> {
-  return yamux({
-    maxInboundStreams: 1_024,
-    maxOutboundStreams: 1_024,
-    streamOptions: { maxStreamWindowSize: MIB, maxReadBufferLength: 8 * MIB }
-  })
-}
-
-/**
  * Ways to members behind routers. Streams of the protocol, of gossip and of peer routing do not run over a connection that
  * its relay limits, by libp2p's default: a relay of strangers (128 KiB, 2 minutes) serves to punch a hole, and what passes
  * through it is nothing of a round. A relay that is a member sets no limits, and what it relays is a connection like any other.
@@ -160,38 +143,6 @@ function behindRouters({ relay, local }: Pick<NodeOptions, 'relay' | 'local'>, r
     }),
     ...(local !== true && { dcutr: dcutr() })
   }
-}
-
-/**
- * Announcements only: what is larger than one, with its envelope, is refused on receipt. Peers of one address lose
- * score from the eleventh on, which empties the mesh of such a network without a word.
- */
-function gossip(oneAddress: boolean): ReturnType<typeof gossipsub> {
-  return gossipsub({
-    globalSignaturePolicy: 'StrictSign',
-    allowPublishToZeroTopicPeers: true,
-    maxInboundDataLength: MAX_ANNOUNCEMENT + 16 * KIB,
-    scoreParams: oneAddress ? { IPColocationFactorWeight: 0 } : {}
-  })
-}
-
-/**
- * Kademlia under a protocol name of our own, so that it never meets the public network, and with private addresses,
- * which the default mapper would leave out. By default a search waits for the first self-query, which may itself wait
- * for a dial that waits for that search: until a timeout frees them, nobody is found. So searches do not wait here;
- * while no peer is known they fail at once, and `Links` repeats them. Three paths, not ten: in a small network ten ask
- * everybody for everybody.
- */
-function peerRouting(): ReturnType<typeof kadDHT> {
-  return kadDHT({
-    protocol: '/secagg/kad/1.0.0',
-    peerInfoMapper: passthroughMapper,
-    clientMode: false,
-    allowQueryWithZeroPeers: true,
-    alpha: 3,
-    disjointPaths: 3,
-    querySelfInterval: 60_000
-  })
 }
 
 /** libp2p's defaults are 5 connections a second from one address, 10 pending and 300 in all. */

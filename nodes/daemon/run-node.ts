@@ -1,4 +1,7 @@
 import { constants } from 'node:os'
+import { startApi } from './api/server.ts'
+import type { RunningApi } from './api/server.ts'
+import { defaultRetention } from './archive.ts'
 import { readConfig, readTask } from './config.ts'
 import { Daemon } from './daemon.ts'
 import type { Application, DaemonOptions } from './daemon.ts'
@@ -24,8 +27,8 @@ type OpenProgram = (folder: string, logger: Logger) => Promise<Program>
 
 interface Running {
   program?: Program
-
   daemon: Daemon
+  api?: RunningApi
   logs: Logs
   stopSeconds: number
 }
@@ -38,7 +41,7 @@ export async function runNode(
 ): Promise<number> {
   const told = toldToEnd()
   if (process.send !== undefined) return obey({ file, overrides, program }, new LauncherLink(), told)
-  const running = await start({ file, overrides, program })
+  const running = await start({ file, overrides, program }, 'alone')
   running.program?.began(running.daemon)
   await told
   await finish(running)
@@ -68,31 +71,42 @@ async function obey(what: Start, link: LauncherLink, told: Promise<void>): Promi
 
 async function start(
   { file, overrides, program: open }: Start,
-  hooks: Pick<DaemonOptions, 'phase' | 'closed'> = {}
+  hooks: 'alone' | Pick<DaemonOptions, 'phase' | 'closed'>
 ): Promise<Running> {
-  const { task, networkKey, stopSeconds, ...config } = await readConfig(file, overrides)
+  const { task, networkKey, stopSeconds, keepSums, api, ...config } = await readConfig(file, overrides)
+  // A launcher hands the inputs over itself.
+  const serves = hooks === 'alone' && api.listen !== 'off'
   const logs = openLogs(config)
   const program = await open?.(config.dataDir, logs.round)
   const daemon = await Daemon.start({
     ...config,
-    ...hooks,
+    ...(hooks !== 'alone' && hooks),
     application: program?.application,
+    awaitsInputs: serves && program === undefined,
+    retention: { ...defaultRetention, keepSums },
     task: await readTask(task),
     ...(networkKey !== undefined && { networkKey: await readNetworkKey(networkKey) }),
     logger: logs.round,
     componentLogger: logs.components
   })
   logs.network.info({ id: daemon.id, addresses: daemon.addresses }, 'started')
-  return { program, daemon, logs, stopSeconds }
+  if (!serves) return { program, daemon, logs, stopSeconds }
+  try {
+    return { program, daemon, api: await startApi(daemon, api, logs.api), logs, stopSeconds }
+  } catch (error) {
+    await daemon.stop()
+    throw error
+  }
 }
 
 /** Lets a round that is running close, but no longer than the file allows; the others go on without this member then. */
-async function finish({ daemon, logs, stopSeconds }: Running): Promise<void> {
+async function finish({ daemon, api, logs, stopSeconds }: Running): Promise<void> {
   const { runningRound } = daemon.status()
   if (runningRound !== undefined) {
     logs.round.info({ round: runningRound, seconds: stopSeconds }, 'told to end: waiting for the round to close')
     if (!(await daemon.roundClosed(stopSeconds * 1000))) logs.round.warn({ round: runningRound }, 'round abandoned')
   }
+  await api?.close()
   await daemon.stop()
   logs.network.info('ended')
 }

@@ -54,6 +54,7 @@ function ordered(daemon: Daemon, learner: Learner): Ordered {
   return {
     id: daemon.id,
     addresses: daemon.addresses,
+    feed: daemon.feed,
     stage: async (round, file) => {
       const { vector, score, weight } = await learner.prepare(round)
       await writeNpy(file, vector)

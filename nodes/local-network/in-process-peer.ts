@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import { readTask } from '../daemon/config.ts'
 import { Daemon } from '../daemon/daemon.ts'
+import { happenings } from '../daemon/launcher-messages.ts'
 import { reportedOutcome } from '../daemon/reported-outcome.ts'
 import type { ReportedStatus } from '../daemon/launcher-messages.ts'
 import type { Peer, PeerEvents, PeerSettings } from './peer.ts'
@@ -58,6 +59,10 @@ export class InProcessPeer implements Peer {
 
   glimpse(member: number, indices: number[]): void {
     this.#daemon.glimpse(member, indices, (round, values) => this.#events.glimpse({ round, member, values }))
+  }
+
+  feed(): void {
+    happenings(this.#daemon.feed, (event) => this.#events.happened(event))
   }
 
   stop(): Promise<void> {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SecureAggregationError } from '../../src/errors.ts'
 import type { Task } from '../../src/task/task.ts'
 import { dataDeadlineMs } from '../../src/task/task.ts'
-import type { Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
+import type { Happening, Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
 import { lackingForRound } from './assembly.ts'
 import { killText, PendingKills } from './kills.ts'
 import type { Kill, Suspension } from './kills.ts'
@@ -39,6 +39,10 @@ export interface NetworkOptions {
 export interface Watch {
   phase?(number: number, reached: Hold & { leading: boolean }): void
   outcome?(number: number, outcome: ReportedOutcome): void
+  /** What the feeds of the members tell of rounds; members inside are roster indices. */
+  happened?(event: Happening): void
+  /** Who runs has changed. */
+  running?(numbers: number[]): void
 }
 
 /** What the aggregators are to tell of one member's masked vector. */
@@ -52,7 +56,6 @@ export interface Glimpse {
 export class LocalNetwork {
   readonly #options: NetworkOptions
   readonly #kills: PendingKills
-  /** By roster index (§4: ordered by peer id), the member's number. */
   readonly #numbers: number[]
   /** Those that run. */
   readonly #peers = new Map<number, Peer>()
@@ -73,6 +76,11 @@ export class LocalNetwork {
     this.#kills = new PendingKills(options.kills)
     this.#numbers = options.task.members.map((id) => options.ids.indexOf(id))
     this.#failure.promise.catch(() => {})
+  }
+
+  /** By roster index (§4: ordered by peer id), the member's number. */
+  get numbers(): readonly number[] {
+    return this.#numbers
   }
 
   /** What is being waited for, for people. */
@@ -145,6 +153,7 @@ export class LocalNetwork {
     if (peer === undefined || this.#peers.get(number) !== peer) return
     this.#peers.delete(number)
     this.#suspended.add(number)
+    this.#tellRunning()
     peer.suspend(how)
     this.#round?.lost(number)
   }
@@ -155,6 +164,7 @@ export class LocalNetwork {
     if (peer === undefined || !this.#suspended.delete(number)) return
     peer.resume()
     this.#peers.set(number, peer)
+    this.#tellRunning()
   }
 
   get suspended(): number[] {
@@ -200,7 +210,13 @@ export class LocalNetwork {
     this.#addresses.set(number, peer.addresses[0].split('/p2p/')[0])
     const { glimpse, task } = this.#options
     if (glimpse !== undefined) peer.glimpse(task.members.indexOf(this.#options.ids[glimpse.member]), glimpse.indices)
+    if (this.#options.watch?.happened !== undefined) peer.feed()
+    this.#tellRunning()
     return peer
+  }
+
+  #tellRunning(): void {
+    this.#options.watch?.running?.([...this.#peers.keys()])
   }
 
   #events(number: number): PeerEvents {
@@ -208,6 +224,7 @@ export class LocalNetwork {
       phase: (reached) => this.#reached(number, reached),
       outcome: (outcome) => this.#closed(number, outcome),
       glimpse: ({ round, values }) => this.#options.glimpse?.tell({ round, aggregator: number, values }),
+      happened: (event) => this.#options.watch?.happened?.(event),
       failed: (why) => {
         if (!this.#ended) this.#failure.reject(new SecureAggregationError('PEER_ENDED', why))
       }
@@ -236,6 +253,7 @@ export class LocalNetwork {
     this.#suspended.delete(number)
     if (this.#options.restart) this.#restarting.add(number)
     this.#killed.add(peer)
+    this.#tellRunning()
     this.#round?.killed(number)
     await peer.kill()
     if (!this.#options.restart || this.#ended) return this.#checkQuorum()

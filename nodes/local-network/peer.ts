@@ -1,4 +1,4 @@
-import type { Hold, ReportedOutcome, ReportedStatus } from '../daemon/launcher-messages.ts'
+import type { Happening, Hold, ReportedOutcome, ReportedStatus } from '../daemon/launcher-messages.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Suspension } from './kills.ts'
 
@@ -7,6 +7,8 @@ export interface PeerEvents {
   phase(reached: { phase: Phase; round: number; leading: boolean }): void
   outcome(outcome: ReportedOutcome): void
   glimpse(received: { round: number; member: number; values: number[] }): void
+  /** Once `feed` was called. */
+  happened(event: Happening): void
   /** It ended, or cannot go on, although nobody told it to. */
   failed(why: string): void
 }
@@ -24,6 +26,8 @@ export interface Peer {
   export(round: number, file: string): Promise<void>
   /** From now on it tells what it receives of one member, by roster index, whenever it is the aggregator. */
   glimpse(member: number, indices: number[]): void
+  /** From now on it tells what happens in rounds. */
+  feed(): void
   stop(): Promise<void>
 }
 

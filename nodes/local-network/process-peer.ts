@@ -124,6 +124,10 @@ export class ProcessPeer implements MortalPeer {
     this.#send({ type: 'glimpse', member, indices })
   }
 
+  feed(): void {
+    this.#send({ type: 'feed' })
+  }
+
   async stop(): Promise<void> {
     this.#ending = true
     this.#child.kill('SIGCONT')
@@ -160,6 +164,8 @@ export class ProcessPeer implements MortalPeer {
         return this.#events.outcome(message.outcome)
       case 'glimpse':
         return this.#events.glimpse(message)
+      case 'feed':
+        return this.#events.happened(message.event)
       case 'failed':
         return this.#events.failed(`peer-${this.#settings.number} failed: ${message.message}`)
       case 'refused':

@@ -44,7 +44,7 @@ export interface NetworkRun {
 
 /** Who is told of it, as it happens. */
 export interface Audience {
-  started?(task: Task, network: LocalNetwork): void
+  started?(task: Task, network: LocalNetwork): Promise<void> | void
   round(report: RoundReport, sumFile: string | undefined): Promise<void> | void
   warn: (text: string) => void
   /** Whether people are told on stderr what is being waited for; so unless false. */
@@ -75,7 +75,7 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
     })
     try {
       await waiting(network, audience, network.start())
-      audience.started?.(task, network)
+      await audience.started?.(task, network)
       return await runRounds(run, { network, task, ids, inputs, folder: folder.path }, audience)
     } finally {
       await network.stop()

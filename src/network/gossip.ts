@@ -113,8 +113,9 @@ export class Announcements {
 
   /** gossipsub drops a stream that comes before it was told of the peer, so it is told before the peer is identified. */
   #introduce(connection: Connection): void {
-    const { remotePeer, status } = connection
-    if (status !== 'open' || !this.#handlers.isMember(remotePeer.toString())) return
+    const { remotePeer, status, limits } = connection
+    // A connection through a relay carries no gossip.
+    if (status !== 'open' || limits !== undefined || !this.#handlers.isMember(remotePeer.toString())) return
     const { pubsub, registrar } = this.#components
     const topologies = new Set(pubsub.protocols.flatMap((protocol) => registrar.getTopologies(protocol)))
     for (const topology of topologies) void topology.onConnect?.(remotePeer, connection)
@@ -137,7 +138,7 @@ export class Announcements {
       if (streamsInbound.get(peer)?.rawStream.status !== 'open')
         for (const stream of streams)
           if (stream.direction === 'inbound') stream.abort(new Error('nobody reads this stream; open another'))
-      this.#introduce(connections[0])
+      this.#introduce(connections.find(({ limits }) => limits === undefined) ?? connections[0])
     }
   }
 

@@ -1,6 +1,15 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CODE_P2P } from '@multiformats/multiaddr'
-import type { ComponentLogger, Libp2pEvents, Logger, PeerId, PeerInfo, PeerRouting, Startable } from '@libp2p/interface'
+import type {
+  ComponentLogger,
+  Connection,
+  Libp2pEvents,
+  Logger,
+  PeerId,
+  PeerInfo,
+  PeerRouting,
+  Startable
+} from '@libp2p/interface'
 import type { ConnectionManager } from '@libp2p/interface-internal'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { TypedEventTarget } from 'main-event'
@@ -82,8 +91,8 @@ export class Links implements Startable {
   afterStart(): void {
     if (this.#stopping !== undefined) return
     this.#stopping = new AbortController()
-    this.#components.events.addEventListener('peer:connect', this.#onConnect)
-    this.#components.events.addEventListener('peer:disconnect', this.#onDisconnect)
+    this.#components.events.addEventListener('connection:open', this.#onConnect)
+    this.#components.events.addEventListener('connection:close', this.#onDisconnect)
     this.#components.events.addEventListener('peer:discovery', this.#onDiscovery)
     this.#update()
   }
@@ -92,8 +101,8 @@ export class Links implements Startable {
   stop(): void {
     this.#stopping?.abort()
     this.#stopping = undefined
-    this.#components.events.removeEventListener('peer:connect', this.#onConnect)
-    this.#components.events.removeEventListener('peer:disconnect', this.#onDisconnect)
+    this.#components.events.removeEventListener('connection:open', this.#onConnect)
+    this.#components.events.removeEventListener('connection:close', this.#onDisconnect)
     this.#components.events.removeEventListener('peer:discovery', this.#onDiscovery)
     for (const id of [...this.#links.keys()]) this.#drop(id)
   }
@@ -123,20 +132,21 @@ export class Links implements Startable {
       if (wanted.every((id) => this.#isConnected(id))) resolve()
     }
     const abort = (): void => reject(signal?.reason as Error)
-    events.addEventListener('peer:connect', check)
+    events.addEventListener('connection:open', check)
     signal?.addEventListener('abort', abort)
     try {
       await promise
     } finally {
-      events.removeEventListener('peer:connect', check)
+      events.removeEventListener('connection:open', check)
       signal?.removeEventListener('abort', abort)
     }
   }
 
+  /** A connection through a relay is for arranging a direct one (WebRTC, hole punching) and carries nothing of a round. */
   #isConnected(id: string): boolean {
     return this.#components.connectionManager
       .getConnections(peerIdFromString(id))
-      .some(({ status }) => status === 'open')
+      .some(({ status, limits }) => status === 'open' && limits === undefined)
   }
 
   #isWanted(id: string): boolean {
@@ -215,18 +225,18 @@ export class Links implements Startable {
     return multiaddrs.length === 0 ? peer : multiaddrs.map((address) => withPeer(address, peer))
   }
 
-  readonly #onConnect = (event: CustomEvent<PeerId>): void => {
-    const link = this.#links.get(event.detail.toString())
-    if (link === undefined) return
+  readonly #onConnect = ({ detail }: CustomEvent<Connection>): void => {
+    const link = this.#links.get(detail.remotePeer.toString())
+    if (link === undefined || detail.limits !== undefined) return
     clearTimeout(link.timer)
     link.since = performance.now()
   }
 
   /** A connection that broke at once was refused by the other side's gater: that counts as a failure, too. */
-  readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
-    const id = event.detail.toString()
+  readonly #onDisconnect = ({ detail }: CustomEvent<Connection>): void => {
+    const id = detail.remotePeer.toString()
     const link = this.#links.get(id)
-    if (link === undefined) return
+    if (link === undefined || detail.limits !== undefined || this.#isConnected(id)) return
     const brief = link.since === undefined || performance.now() - link.since < this.#maxDelay
     link.failures = brief ? link.failures + 1 : 0
     this.#schedule(id, link)

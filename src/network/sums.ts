@@ -15,40 +15,39 @@ import type { Sum } from './contributions.ts'
 
 /** A sum as the application has it, from the packed one on disk. @throws RoundError where there is none */
 export async function readSum(
-  { round, sum, included, decision, groups }: RoundOutcome,
+  outcome: RoundOutcome,
   terms: Task,
   vectors: VectorStore,
   ledger: PrivacyLedger | undefined
 ): Promise<Sum> {
+  const { round, sum, included, decision, groups } = outcome
   if (sum === undefined) throw new RoundError('NOT_INCLUDED', `there is no sum of round ${round} here`, round)
-  const lanes = await readLanes(vectors, sum, sumShapeOf(terms))
+  const decoded = await decodeSum({ round, included, groups }, sum, terms, vectors)
+  const privacy = await privacyOf(terms, leastTogether(included, groups), ledger)
+  return Object.defineProperties({ decision, ...privacy } as Sum, Object.getOwnPropertyDescriptors(decoded))
+}
+
+/** What is in a stored sum: `name` in the vector store. `terms` are those of the round's epoch. */
+export async function decodeSum(
+  { round, included, groups }: Pick<RoundOutcome, 'round' | 'included' | 'groups'>,
+  name: string,
+  terms: Task,
+  vectors: VectorStore
+): Promise<Omit<Sum, 'decision' | 'privacy'>> {
+  const lanes = await readLanes(vectors, name, sumShapeOf(terms))
   const peers = (members: number[]): string[] => members.map((index) => terms.members[index])
-  const named = {
-    round,
-    included: peers(included),
-    decision,
-    ...(await privacyOf(terms, leastTogether(included, groups), ledger))
-  }
+  const named = { round, included: peers(included) }
   if (terms.groups === undefined || groups === undefined)
     return withMean(named, await createEncoder(terms, round).decode(lanes, included.length))
   const decoded = await decodeGroups(terms, round, lanes, included, groups)
+  const means = () => decoded.map(({ mean }) => mean)
   const { trim } = terms.groups
   let robust: Float64Array | undefined
-  return Object.defineProperty(
-    withMean(
-      { ...named, groups: decoded.map((group) => withMean({ included: peers(group.members) }, group)) },
-      total(decoded)
-    ),
-    'trimmedMean',
-    {
-      enumerable: true,
-      get: () =>
-        (robust ??= trimmedMean(
-          decoded.map(({ mean }) => mean),
-          trim
-        ))
-    }
-  )
+  const told = decoded.map((group) => withMean({ included: peers(group.members) }, group))
+  return Object.defineProperty(withMean({ ...named, groups: told }, total(decoded)), 'trimmedMean', {
+    enumerable: true,
+    get: () => (robust ??= trimmedMean(means(), trim))
+  })
 }
 
 /** Adds the figures of a sum; the mean is computed only when it is read. */

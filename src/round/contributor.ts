@@ -175,8 +175,10 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
     if (round.isCalledOff) return
     const lanes = await round.takeInput()
     const owner = { attemptId: attempt.id, member: me }
+    const began = ports.clock.now()
     const masks = attempt.masks(attempt.book, set)
     const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, { clock: ports.clock })
+    ports.observer.masked?.(round.rules.context.round, ports.clock.now() - began)
     if (round.isCalledOff) return
     attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {
       attemptId: attempt.id,

@@ -126,6 +126,11 @@ export class Member {
     return this.#running?.round.rules.context.round
   }
 
+  /** The view that the running round is in, as far as this member knows. */
+  get runningView(): number | undefined {
+    return this.#running?.round.views.current
+  }
+
   /** Takes up where the journal left it: a round that was running goes on (§6, S5). */
   async start(): Promise<void> {
     const begun = await this.#ports.journal.get(ballotKey(this.task.id, this.#closed.round + 1))

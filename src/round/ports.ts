@@ -56,6 +56,8 @@ export interface Observer {
   refused?(error: Error, message?: AnyMessage): void
   /** As the aggregator: a masked vector arrived whole and matches its header. */
   received?(round: number, member: number, name: string): void
+  /** This member's vector has been masked: encoded lanes in, packed vector and root out, in so many milliseconds. */
+  masked?(round: number, elapsedMs: number): void
   /** A new view has begun, and why the last one ended. */
   view?(round: number, view: number, why: string): void
 }

@@ -502,9 +502,9 @@ export function folderOf(taskId: string): string {
   return taskId.slice(0, 16)
 }
 
-/** Where a sum's packed vector lies in the vector store. */
+/** Where a sum's packed vector lies in the vector store; no name is the beginning of another, so that one can be removed. */
 export function sumName(taskId: string, round: number): string {
-  return `${folderOf(taskId)}/sums/${round}`
+  return `${folderOf(taskId)}/sums/${String(round).padStart(15, '0')}`
 }
 
 /** Where a sum's header lies in the journal. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair, privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { rosterGater } from '../../src/network/admission.ts'
@@ -72,6 +73,20 @@ describe('links', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     // Pauses of 200, 400 and 800 ms leave room for about four, and the peer discovery dials once.
     assert.ok(refusals >= 2 && refusals <= 8, `${refusals} dials in 1.5 seconds`)
+  })
+
+  it('do not take a connection that its relay limits for one', async () => {
+    const services = { relay: circuitRelayServer() }
+    const guide = await network.add({ services })
+    const use = guide.getMultiaddrs().map(String)
+    const alice = await network.add({ listen: [], relay: { use } })
+    const bob = await network.add({ bootstrap: use })
+    await until(() => alice.getMultiaddrs().length > 0, 'the relay has reserved a place')
+    bob.services.links.follow([idOf(alice)])
+    await bob.dial(alice.getMultiaddrs())
+    assert.match(openTo(bob, alice)[0], /p2p-circuit/)
+    assert.deepEqual(bob.services.links.connected(), [])
+    await assert.rejects(bob.services.links.waitFor([idOf(alice)], { signal: AbortSignal.timeout(100) }))
   })
 
   it('wait no longer than their signal, and forget members that left', async () => {

@@ -45,6 +45,7 @@ describe('secagg network', () => {
     await usage(/--peers must be a whole number of at least 3, not "2"/, '--peers', '2')
     await usage(/--rounds must be a whole number of at least 1, not "many"/, '--rounds', 'many')
     await usage(/--timeout must be a number from 0\.1 to 3600, not "0"/, '--timeout', '0')
+    await usage(/--pause must be a number from 0 to 3600, not "soon"/, '--dashboard', '--pause', 'soon')
     await usage(/--encoding must be integer or fixed, not "float"/, '--encoding', 'float')
     await usage(/--max has no meaning with --encoding fixed/, '--max', '9')
     await usage(

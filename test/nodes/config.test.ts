@@ -55,6 +55,7 @@ describe('a node’s file', () => {
         requestTimeoutSeconds: 60,
         dashboard: true
       },
+      keepSums: 16,
       stopSeconds: 30,
       logLevel: 'info',
       logLevels: {}

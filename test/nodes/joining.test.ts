@@ -33,6 +33,7 @@ describe('a node whose identity is not among the members of its task', function 
       return new ProcessPeer(settings, {
         phase: () => {},
         glimpse: () => {},
+        happened: () => {},
         outcome: (outcome) => void outcomes[number].set(outcome.round, outcome),
         failed: (why) => void failures.push(why)
       })

@@ -1,0 +1,102 @@
+import { z } from 'zod'
+import type { FastifySchema } from 'fastify'
+import { toldRoundSchema } from '../round-record.ts'
+import { ApiError } from './errors.ts'
+
+/** The shapes of requests and answers: they check the former, and the OpenAPI document is made of both. */
+
+const wholeNumber = (what: string, least = 1) =>
+  z.coerce.number(`${what} must be a whole number`).int(`${what} must be a whole number`).min(least)
+
+export const taskParams = z.object({ task: z.string().describe('the task’s id (hex) or its name') })
+export const roundParams = taskParams.extend({ round: wholeNumber('round') })
+export const contributionParams = taskParams.extend({ id: z.string() })
+export const contributeQuery = z.strictObject({
+  weight: wholeNumber('weight').optional().describe('for weighted tasks; 1 if left out'),
+  round: wholeNumber('round').optional().describe('into this round or none; the next one that takes it if left out'),
+  wait: z.literal('sum', 'wait can only be "sum"').optional().describe('answer when the round is summed, with the sum')
+})
+export const roundsQuery = z.strictObject({
+  limit: wholeNumber('limit').max(1000).default(50),
+  before: wholeNumber('before').optional().describe('only rounds below this number')
+})
+
+export const errorBody = z
+  .object({ error: z.object({ code: z.string(), message: z.string() }) })
+  .describe('what was wrong, and what to do')
+export const contributionBody = z.object({
+  id: z.string(),
+  round: z.int().describe('the round that it is for; one that was not included goes on to the next'),
+  status: z.enum(['waiting', 'taken', 'withdrawn', 'summed', 'not included', 'burned'])
+})
+export const taskBody = z.object({
+  id: z.string(),
+  name: z.string(),
+  length: z.int(),
+  encoding: z.looseObject({ type: z.enum(['fixed', 'integer', 'skellam']) }),
+  deadlineSeconds: z.number(),
+  closedRound: z.int(),
+  runningRound: z.int().nullable()
+})
+export const tasksBody = z.object({ tasks: z.array(taskBody) })
+export const roundsBody = z.object({ runningRound: z.int().nullable(), rounds: z.array(toldRoundSchema) })
+export const roundBody = toldRoundSchema
+export const sumBody = z.object({
+  round: z.int(),
+  status: z.literal('summed'),
+  included: z.array(z.string()).describe('peer ids of the members whose vectors are in the sum'),
+  totalWeight: z.number().describe('the sum divided by it is the mean'),
+  clippedFraction: z.number().optional(),
+  values: z.array(z.number())
+})
+export const membersBody = z.object({
+  task: z.string(),
+  epoch: z.int(),
+  me: z.int().describe('this node’s index; −1 outside the roster'),
+  members: z.array(
+    z.object({
+      index: z.int(),
+      id: z.string(),
+      connected: z.boolean(),
+      state: z.enum(['member', 'suspended', 'leaving'])
+    })
+  )
+})
+export const healthBody = z.object({ status: z.literal('ok') })
+export const readyBody = z.object({ ready: z.boolean(), reason: z.string().optional() }).catchall(z.unknown())
+
+/** What each answer may be refused with, beside what the guard refuses. */
+export const refusals = (...statuses: number[]): Record<number, z.ZodType> =>
+  Object.fromEntries(statuses.map((status) => [status, errorBody]))
+
+type Validate = (value: unknown) => { value: unknown } | { error: Error }
+
+/** Fastify's validator for zod schemas; what only documents (a body that is streamed) passes. */
+export function compileValidator({ schema }: { schema: unknown }): Validate {
+  if (!(schema instanceof z.ZodType)) return (value) => ({ value })
+  return (value) => {
+    const parsed = schema.safeParse(value)
+    if (parsed.success) return { value: parsed.data }
+    const [{ message }] = parsed.error.issues
+    return { error: new ApiError(400, 'INVALID_REQUEST', message) }
+  }
+}
+
+/** The same schemas as JSON Schema, for the OpenAPI document. */
+export function documented(schema: FastifySchema): FastifySchema {
+  return Object.fromEntries(
+    Object.entries(schema).map(([part, value]) => [part, part === 'response' ? eachStatus(value) : asJson(value)])
+  )
+}
+
+function eachStatus(responses: unknown): unknown {
+  return Object.fromEntries(
+    Object.entries(responses as Record<string, unknown>).map(([status, one]) => [status, asJson(one)])
+  )
+}
+
+function asJson(schema: unknown): unknown {
+  if (!(schema instanceof z.ZodType)) return schema
+  const { $schema: _, ...json } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+  return { ...json, description: json.description ?? 'as described' }
+}

@@ -1,0 +1,133 @@
+import { hexToBytes } from '@noble/hashes/utils.js'
+import { SecureAggregationError } from '../../src/errors.ts'
+import type { Journal, JournalOperation } from '../../src/journal/journal.ts'
+import type { VectorStore } from '../../src/journal/vector-store.ts'
+import type { Sum } from '../../src/network/contributions.ts'
+import { decodeSum } from '../../src/network/sums.ts'
+import { sumKey, sumName } from '../../src/round/round.ts'
+import type { Task } from '../../src/task/task.ts'
+import { roundRecordSchema } from './round-record.ts'
+import type { RoundRecord, ToldRound } from './round-record.ts'
+
+/** How much of the past a node keeps. */
+export interface Retention {
+  /** Sums of the last rounds; at least 1. */
+  keepSums: number
+  /** Records of the last rounds; at least as many as sums. */
+  keepRounds: number
+}
+
+export const defaultRetention: Retention = { keepSums: 16, keepRounds: 1000 }
+
+export type ArchivedSum = Omit<Sum, 'decision' | 'privacy'> & { record: ToldRound }
+
+/** What of a task is needed to read a sum, without the daemon and its task file: as the roster of an epoch ran it. */
+type Terms = Pick<
+  Task,
+  'id' | 'name' | 'members' | 'length' | 'encoding' | 'bits' | 'laneCount' | 'thresholds' | 'groups'
+>
+
+const tasksPrefix = 'daemon/'
+const padded = (number: number): string => String(number).padStart(15, '0')
+const roundsPrefix = (taskId: string): string => `${tasksPrefix}${taskId}/round/`
+const recordKey = (taskId: string, round: number): string => roundsPrefix(taskId) + padded(round)
+const termsKey = (taskId: string, epoch: number): string => `${tasksPrefix}${taskId}/terms/${padded(epoch)}`
+const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes))
+
+/** Ids of the tasks that a journal has rounds of. */
+export async function archivedTasks(journal: Journal): Promise<string[]> {
+  const ids = new Set<string>()
+  for await (const [key] of journal.entries(tasksPrefix)) ids.add(key.split('/')[1])
+  return [...ids]
+}
+
+/** The closed rounds of one task and their sums, for as long as they are kept: in the journal and the vector store. */
+export class RoundArchive {
+  readonly #journal: Journal
+  readonly #vectors: VectorStore
+  readonly #taskId: string
+  readonly #retention: Retention
+  /** Numbers of the rounds that there are records and sums of, rising. */
+  #rounds: number[] = []
+  #sums: number[] = []
+  readonly #epochs = new Set<number>()
+
+  private constructor(journal: Journal, vectors: VectorStore, taskId: string, retention: Retention) {
+    this.#journal = journal
+    this.#vectors = vectors
+    this.#taskId = taskId
+    this.#retention = retention
+  }
+
+  static async open(
+    journal: Journal,
+    vectors: VectorStore,
+    taskId: string,
+    retention: Retention = defaultRetention
+  ): Promise<RoundArchive> {
+    const archive = new RoundArchive(journal, vectors, taskId, retention)
+    archive.#rounds = await numbersUnder(journal, roundsPrefix(taskId))
+    archive.#sums = await numbersUnder(journal, sumKey(taskId, 0).slice(0, -padded(0).length))
+    return archive
+  }
+
+  /** Keeps the record of a round that was closed, and forgets what is too old. `terms`: the task of the round's epoch. */
+  async add(record: RoundRecord, terms: Task, hasSum: boolean): Promise<void> {
+    const { round, epoch } = record
+    const operations: JournalOperation[] = [{ type: 'put', key: recordKey(this.#taskId, round), value: json(record) }]
+    if (!this.#epochs.has(epoch)) {
+      const { id, name, members, length, encoding, bits, laneCount, thresholds, groups } = terms
+      const needed: Terms = { id, name, members, length, encoding, bits, laneCount, thresholds, groups }
+      operations.push({ type: 'put', key: termsKey(this.#taskId, epoch), value: json(needed) })
+      this.#epochs.add(epoch)
+    }
+    this.#rounds.push(round)
+    if (hasSum) this.#sums.push(round)
+    const { keepRounds, keepSums } = this.#retention
+    for (const old of this.#rounds.splice(0, this.#rounds.length - keepRounds))
+      operations.push({ type: 'del', key: recordKey(this.#taskId, old) })
+    const oldSums = this.#sums.splice(0, this.#sums.length - keepSums)
+    for (const old of oldSums) operations.push({ type: 'del', key: sumKey(this.#taskId, old) })
+    await this.#journal.batch(operations)
+    for (const old of oldSums) await this.#vectors.remove(sumName(this.#taskId, old))
+  }
+
+  /** The last `limit` rounds below `before`, newest first. */
+  async list(limit: number, before = Infinity): Promise<ToldRound[]> {
+    const wanted = this.#rounds.filter((round) => round < before).slice(-limit)
+    return Promise.all(wanted.reverse().map((round) => this.record(round)))
+  }
+
+  /** Throws SecureAggregationError ROUND_UNKNOWN. */
+  async record(round: number): Promise<ToldRound> {
+    const bytes = await this.#journal.get(recordKey(this.#taskId, round))
+    if (bytes === undefined) {
+      const sentence = `this node has no record of round ${round}: it is not over, was missed, or is too long ago`
+      throw new SecureAggregationError('ROUND_UNKNOWN', sentence)
+    }
+    return { ...roundRecordSchema.parse(parse(bytes)), hasSum: this.#sums.includes(round) }
+  }
+
+  /** Throws SecureAggregationError ROUND_UNKNOWN, SUM_MISSING. */
+  async sum(round: number): Promise<ArchivedSum> {
+    const record = await this.record(round)
+    const written = await this.#journal.get(termsKey(this.#taskId, record.epoch))
+    if (!record.hasSum || written === undefined) throw noSum(record)
+    const terms = parse(written) as Terms
+    const task = { ...terms, idBytes: hexToBytes(terms.id) } as Task
+    const sum = await decodeSum(record, sumName(this.#taskId, round), task, this.#vectors)
+    return Object.defineProperties({ record } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
+  }
+}
+
+function noSum({ round, status, reason }: ToldRound): SecureAggregationError {
+  const why = status === 'burned' ? `it was burned (${reason ?? 'no reason given'})` : 'it is no longer kept'
+  return new SecureAggregationError('SUM_MISSING', `there is no sum of round ${round} here: ${why}`)
+}
+
+async function numbersUnder(journal: Journal, prefix: string): Promise<number[]> {
+  const numbers: number[] = []
+  for await (const [key] of journal.entries(prefix)) numbers.push(Number(key.slice(prefix.length)))
+  return numbers
+}

@@ -1,0 +1,53 @@
+import { gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { yamux } from '@libp2p/yamux'
+import { MAX_ANNOUNCEMENT } from '../src/network/gossip.ts'
+
+/** What daemons and pages set alike, or they would not understand each other. */
+
+const KIB = 1 << 10
+const MIB = 1 << 20
+
+/**
+ * A paused stream may still be sent a whole window, and one that is just being resumed a second one: the read buffer
+ * must hold both, or the stream is reset. 1 MiB a round trip is 10 MiB/s at 100 ms.
+ */
+export function multiplexer(): ReturnType<typeof yamux> {
+  return yamux({
+    maxInboundStreams: 1_024,
+    maxOutboundStreams: 1_024,
+    streamOptions: { maxStreamWindowSize: MIB, maxReadBufferLength: 8 * MIB }
+  })
+}
+
+/**
+ * Announcements only: what is larger than one, with its envelope, is refused on receipt. Peers of one address lose
+ * score from the eleventh on, which empties the mesh of such a network without a word.
+ */
+export function gossip(oneAddress: boolean): ReturnType<typeof gossipsub> {
+  return gossipsub({
+    globalSignaturePolicy: 'StrictSign',
+    allowPublishToZeroTopicPeers: true,
+    maxInboundDataLength: MAX_ANNOUNCEMENT + 16 * KIB,
+    scoreParams: oneAddress ? { IPColocationFactorWeight: 0 } : {}
+  })
+}
+
+/**
+ * Kademlia under a protocol name of our own, so that it never meets the public network, and with private addresses,
+ * which the default mapper would leave out. By default a search waits for the first self-query, which may itself wait
+ * for a dial that waits for that search: until a timeout frees them, nobody is found. So searches do not wait here;
+ * while no peer is known they fail at once, and `Links` repeats them. Three paths, not ten: in a small network ten ask
+ * everybody for everybody. A client asks and is not asked: nobody can dial a page.
+ */
+export function peerRouting(settings: { clientMode: boolean }): ReturnType<typeof kadDHT> {
+  return kadDHT({
+    protocol: '/secagg/kad/1.0.0',
+    peerInfoMapper: passthroughMapper,
+    clientMode: settings.clientMode,
+    allowQueryWithZeroPeers: true,
+    alpha: 3,
+    disjointPaths: 3,
+    querySelfInterval: 60_000
+  })
+}

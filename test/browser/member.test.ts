@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import type { Browser } from 'puppeteer-core'
+import { temporaryFolder } from '../nodes/secagg.ts'
+import { closeChromium, openChromium } from './chromium.ts'
+import type { Library } from './pages-network.ts'
+import { PagesNetwork } from './pages-network.ts'
+import { servePages } from './pages.ts'
+
+describe('members in pages', function () {
+  this.timeout(150_000)
+  const folder = temporaryFolder()
+  let browser: Browser | undefined
+  let site: Awaited<ReturnType<typeof servePages>> | undefined
+  let network: PagesNetwork | undefined
+
+  before(async function () {
+    browser = await openChromium(this)
+    site = await servePages()
+    network = new PagesNetwork(folder())
+    await network.start(browser, site.url, { daemons: 5, pages: 2 }, { relays: true, pageLeadsFirst: true })
+    await network.assembled({ pagesMeet: true })
+  })
+
+  after(async () => {
+    await closeChromium(browser)
+    await network?.stop()
+    await site?.close()
+  })
+
+  it('dial each other by WebRTC, and daemons by WebSocket', async () => {
+    const { visitors, pageIds } = network!
+    for (const [number, { page }] of visitors.entries()) {
+      const other = pageIds[1 - number]
+      const byWebRtc = (other: string): boolean =>
+        member.addresses[other]?.some((way) => way.includes('/webrtc/')) ?? false
+      await page.waitForFunction(byWebRtc, { timeout: 30_000 }, other)
+      const { [other]: _, ...ways } = await page.evaluate(() => member.addresses)
+      assert.equal(Object.keys(ways).length, 5)
+      for (const [way] of Object.values(ways)) assert.match(way, /\/ws\/p2p\//)
+    }
+  })
+
+  it('sum exactly with five daemons, whether a page leads or a daemon does', async () => {
+    const { visitors, pageIds, task } = network!
+    const led: boolean[] = []
+    while (!led.includes(false)) {
+      const round = await network!.open()
+      const outcome = await network!.closed(round)
+      assert.deepEqual(outcome.included, [...task.members.keys()], outcome.reason)
+      led.push(pageIds.includes(task.members[outcome.aggregator]))
+      const sum = network!.expected(outcome.included, round)
+      assert.deepEqual(await network!.sumOfDaemon(1, round), sum)
+      for (const visitor of visitors) assert.deepEqual(await network!.sumOfPage(visitor, round), sum)
+    }
+    assert.equal(led[0], true)
+    assert.deepEqual(
+      visitors.flatMap(({ errors }) => errors),
+      []
+    )
+  })
+
+  it('that are closed before their vector arrives are dropped, and the sum of the others is exact', async () => {
+    const [stays, goes] = network!.visitors
+    const index = network!.task.members.indexOf(network!.pageIds[1])
+    await goes.page.evaluate(() => (globalThis.standsStillAt = 'mask'))
+    const round = await network!.open()
+    const atMask = (round: number): boolean =>
+      events.some((event) => event.type === 'round:phase' && event.round === round && event.phase === 'mask')
+    await goes.page.waitForFunction(atMask, { timeout: 60_000 }, round)
+    await goes.page.close()
+    const outcome = await network!.closed(round)
+    assert.deepEqual(outcome.dropped, [index], outcome.reason)
+    const sum = network!.expected(outcome.included, round)
+    assert.deepEqual(outcome.included.length, 6)
+    assert.deepEqual(await network!.sumOfDaemon(2, round), sum)
+    assert.deepEqual(await network!.sumOfPage(stays, round), sum)
+  })
+
+  it('that are opened again are the same member, know the last round, and take part in the next', async () => {
+    const [, back] = network!.visitors
+    await back.open()
+    await network!.join(back)
+    assert.equal(await back.page.evaluate(() => member.id), network!.pageIds[1])
+    await network!.assembled({ pagesMeet: true })
+    const last = await back.page.evaluate(() => member.closedRound)
+    const round = await network!.open()
+    assert.equal(last, round - 1)
+    const outcome = await network!.closed(round)
+    assert.equal(outcome.included.length, 7, outcome.reason)
+    assert.deepEqual(await network!.sumOfPage(back, round), network!.expected(outcome.included, round))
+  })
+
+  it('run an identity in one tab only', async () => {
+    const [visitor] = network!.visitors
+    const tab = await visitor.context.newPage()
+    await tab.goto(site!.url)
+    const refusal = await tab.evaluate(async () => {
+      const { pageIdentity } = (await import(`${location.origin}/secagg.js`)) as Library
+      return pageIdentity().catch((error: Error & { code: string }) => error.code)
+    })
+    assert.equal(refusal, 'JOURNAL_IN_USE')
+  })
+})

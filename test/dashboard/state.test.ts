@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { pathToFileURL } from 'node:url'
+import type { FeedEvents } from '../../nodes/daemon/feed.ts'
+import { packageFile } from '../../nodes/package-root.ts'
+
+interface State {
+  round?: {
+    round: number
+    leader: number
+    view: number
+    reached: { phase: string }[]
+    received: number[]
+    sum?: object
+  }
+  rounds: { round: number }[]
+  evidence: object[]
+  led: Record<number, number>
+}
+type Event = { [Name in keyof FeedEvents]: { event: Name; data: Partial<FeedEvents[Name]> } }[keyof FeedEvents]
+interface Page {
+  nothing: State
+  take(state: State, event: Event | { event: string; data?: object }): State
+}
+
+describe('what the dashboard knows', () => {
+  let page: Page
+  before(async () => {
+    // The page is plain JavaScript, which has no types.
+    page = (await import(pathToFileURL(packageFile('nodes/daemon/dashboard/page/state.js')).href)) as Page
+  })
+
+  const after = (...events: Event[]): State =>
+    events.reduce<State>((state, event) => page.take(state, event), page.nothing)
+  const open = (round: number): Event => ({ event: 'round:open', data: { round, order: [2, 0, 1] } })
+  const phase = (name: FeedEvents['round:phase']['phase'], view = 0, leader = 2, round = 1): Event => ({
+    event: 'round:phase',
+    data: { round, phase: name, view, leader, atMs: 1 }
+  })
+  const closed = (round: number, aggregator = 2): Event => ({ event: 'round:closed', data: { round, aggregator } })
+
+  it('is that the first in the order leads until somebody takes over', () => {
+    assert.equal(after(open(1)).round!.leader, 2)
+    const { round } = after(open(1), phase('keys'), phase('mask'), phase('mask', 1, 0))
+    assert.deepEqual([round!.leader, round!.view], [0, 1])
+  })
+
+  it('is that a new attempt begins with the keys again', () => {
+    const { round } = after(open(1), phase('keys'), phase('shares'), phase('mask'), phase('keys', 1, 0))
+    assert.deepEqual(
+      round!.reached.map((reached) => reached.phase),
+      ['keys']
+    )
+  })
+
+  it('is of the newest round, whatever is still told of an older one', () => {
+    const { round } = after(open(1), open(2), phase('close'))
+    assert.deepEqual([round!.round, round!.reached], [2, []])
+  })
+
+  it('is each vector, closed round and piece of evidence once', () => {
+    const vector: Event = { event: 'vector', data: { round: 1, member: 4, bytes: 9, preview: '' } }
+    const evidence: Event = { event: 'evidence', data: { round: 1, kind: 'double-vote', culprit: 'x' } }
+    const state = after(open(1), vector, vector, closed(1), closed(1), evidence, evidence)
+    assert.deepEqual(state.round!.received, [4])
+    assert.equal(state.rounds.length, 1)
+    assert.equal(state.evidence.length, 1)
+    assert.deepEqual(state.led, { 2: 1 })
+  })
+
+  it('is the last fifty rounds, and how often each of the members has led', () => {
+    const state = after(...Array.from({ length: 60 }, (_, at) => closed(at + 1, at % 3)))
+    assert.deepEqual([state.rounds.length, state.rounds[0].round], [50, 11])
+    assert.deepEqual(state.led, { 0: 20, 1: 20, 2: 20 })
+  })
+
+  it('is nothing of events that it does not know', () => {
+    assert.equal(page.take(page.nothing, { event: 'unheard of', data: {} }), page.nothing)
+  })
+})

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { archivedTasks, RoundArchive } from '../../nodes/daemon/archive.ts'
+import { recordOf } from '../../nodes/daemon/round-record.ts'
+import { createLanes } from '../../src/crypto/mask-stream.ts'
+import { pack } from '../../src/encoding/packing.ts'
+import { SecureAggregationError } from '../../src/errors.ts'
+import { MemoryJournal } from '../../src/journal/journal.ts'
+import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
+import { sumKey, sumName } from '../../src/round/round.ts'
+import { createTask } from '../../src/task/task.ts'
+import type { Task } from '../../src/task/task.ts'
+
+describe('what a node keeps of closed rounds', () => {
+  const journal = new MemoryJournal()
+  const vectors = new MemoryVectorStore()
+  const retention = { keepSums: 2, keepRounds: 11 }
+  let task: Task
+
+  async function close(archive: RoundArchive, round: number): Promise<void> {
+    const lanes = createLanes(task.bits, task.laneCount).fill(round)
+    const staged = await vectors.stage(sumName(task.id, round))
+    await staged.write(pack(lanes, task.bits))
+    await staged.commit()
+    await journal.put(sumKey(task.id, round), Uint8Array.of(1))
+    const outcome = {
+      ...{ round, epoch: 0, status: 'summed' as const, aggregator: 1, views: 1, attempts: 1, included: [0, 1, 2] },
+      ...{ dropped: [], missing: [], input: 'summed' as const, phaseMs: { keys: 1 }, durationMs: 5 },
+      decision: new Uint8Array()
+    }
+    await archive.add(recordOf(outcome, task, { bytesSent: 1, bytesReceived: 2 }), task, true)
+  }
+
+  const code = (expected: string) => (error: unknown) =>
+    error instanceof SecureAggregationError && error.code === expected
+
+  before(async () => {
+    const keys = await Promise.all([1, 2, 3].map(() => generateKeyPair('Ed25519')))
+    const members = keys.map((key) => peerIdFromPrivateKey(key).toString())
+    task = createTask({ name: 'kept', members, length: 3, encoding: { type: 'integer', max: 100 } })
+    const archive = await RoundArchive.open(journal, vectors, task.id, retention)
+    // Round 1 and rounds 10 to 12 begin alike: removing the one must leave the others.
+    for (let round = 1; round <= 12; round++) await close(archive, round)
+  })
+
+  it('are the last sums and more records, newest first, also when it is opened again', async () => {
+    const archive = await RoundArchive.open(journal, vectors, task.id, retention)
+    const told = await archive.list(100)
+    assert.deepEqual(
+      told.map(({ round }) => round),
+      [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]
+    )
+    assert.deepEqual(
+      told.filter(({ hasSum }) => hasSum).map(({ round }) => round),
+      [12, 11]
+    )
+    assert.deepEqual(
+      (await archive.list(1, 5)).map(({ round }) => round),
+      [4]
+    )
+    const { values, included } = await archive.sum(12)
+    assert.deepEqual([...values], [12n, 12n, 12n])
+    assert.deepEqual(included, task.members)
+    assert.deepEqual(await archivedTasks(journal), [task.id])
+  })
+
+  it('is not what is too long ago: its vector is removed, and whoever asks is told why', async () => {
+    const archive = await RoundArchive.open(journal, vectors, task.id, retention)
+    await assert.rejects(archive.sum(10), code('SUM_MISSING'))
+    assert.equal(await vectors.size(sumName(task.id, 10)), undefined)
+    assert.equal(await journal.get(sumKey(task.id, 10)), undefined)
+    await assert.rejects(archive.record(1), code('ROUND_UNKNOWN'))
+  })
+})

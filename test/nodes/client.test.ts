@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { startApi } from '../../nodes/daemon/api/server.ts'
+import type { RunningApi } from '../../nodes/daemon/api/server.ts'
+import { defaultApiSettings } from '../../nodes/daemon/api/settings.ts'
+import { readNpy, writeNpy } from '../../nodes/npy.ts'
+import { until } from '../network/nodes.ts'
+import { startMembers } from './members.ts'
+import type { Members } from './members.ts'
+import { secagg, startSecagg, temporaryFolder } from './secagg.ts'
+
+const terms = {
+  name: 'votes',
+  length: 4,
+  encoding: { type: 'integer', max: 100 },
+  threat: { corrupt: 0, dropout: 0 },
+  deadline: 8
+} as const
+
+describe('the commands that ask a node', function () {
+  this.timeout(120_000)
+  const folder = temporaryFolder()
+  let members: Members
+  let api: RunningApi
+  let node: string[]
+
+  before(async () => {
+    members = await startMembers(3, terms)
+    const tokenFile = join(members.folders[0], 'api.token')
+    api = await startApi(
+      members.daemons[0],
+      { ...defaultApiSettings, listen: '127.0.0.1:0', tokenFile },
+      pino({ level: 'silent' })
+    )
+    node = ['--node', api.url, '--token-file', tokenFile]
+  })
+  after(async () => {
+    await api.close()
+    await members.stop()
+  })
+
+  /** Hands a file over and waits, while the others contribute ones. */
+  async function contributed(file: string): Promise<Record<string, unknown>> {
+    const ended = secagg('contribute', file, '--wait', '--json', ...node)
+    const others = members.daemons
+      .slice(1)
+      .map((daemon) => daemon.contribute({ vector: new Int32Array(4).fill(1) }).then(({ ended: summed }) => summed))
+    await Promise.all(others)
+    const { code, stdout, stderr } = await ended
+    assert.equal(code, 0, stderr)
+    return JSON.parse(stdout) as Record<string, unknown>
+  }
+
+  const path = (name: string): string => join(folder(), name)
+
+  it('contribute .csv, .npy, .json and raw float32, and write the sum as .npy, .csv and .json', async () => {
+    await writeFile(path('mine.csv'), '1,2\n3,4\n')
+    await writeFile(path('mine.json'), '[5, 6, 7, 8]')
+    await writeNpy(path('mine.npy'), Int32Array.of(9, 10, 11, 12))
+    await writeFile(path('mine.f32'), new Uint8Array(Float32Array.of(13, 14, 15, 16).buffer))
+    for (const [at, name] of ['mine.csv', 'mine.json', 'mine.npy', 'mine.f32'].entries()) {
+      const round = at + 1
+      assert.deepEqual(await contributed(path(name)), {
+        ...{ type: 'contribution', status: 'summed', round, included: 3, totalWeight: 3 }
+      })
+      const { code, stderr } = await secagg('sum', String(round), '--out', path('sum.npy'), ...node)
+      assert.equal(code, 0, stderr)
+      const { dtype, values } = await readNpy(path('sum.npy'))
+      assert.equal(dtype, 'int64')
+      assert.deepEqual(
+        [...values].map(Number),
+        [3, 4, 5, 6].map((value) => value + 4 * at)
+      )
+    }
+    assert.equal((await secagg('sum', '1', '--out', path('sum.csv'), ...node)).code, 0)
+    assert.equal(await readFile(path('sum.csv'), 'utf8'), '3\n4\n5\n6\n')
+    assert.equal((await secagg('sum', '1', '--out', path('sum.json'), ...node)).code, 0)
+    assert.deepEqual(JSON.parse(await readFile(path('sum.json'), 'utf8')), {
+      ...{ round: 1, totalWeight: 3, included: 3, values: [3, 4, 5, 6] }
+    })
+  })
+
+  it('list the rounds, and go on with each that is closed', async () => {
+    const following = startSecagg('rounds', '--follow', '--json', ...node)
+    let told = ''
+    following.child.stdout!.on('data', (text: string) => (told += text))
+    await until(() => told.includes('"round":4'), 'what is past is told', 30_000)
+    await contributed(path('mine.csv'))
+    await until(() => told.includes('"round":5'), 'round 5 is told', 30_000)
+    following.child.kill()
+    await following.ended
+    const { stdout } = await secagg('rounds', '--limit', '2', ...node)
+    assert.match(stdout, /^ round {2}status.*\n {5}4 {2}summed.*\n {5}5 {2}summed.*\n$/)
+  })
+
+  it('say in one line what is wrong', async () => {
+    const one = async (code: number, sentence: RegExp, ...args: string[]): Promise<void> => {
+      const ended = await secagg(...args)
+      assert.equal(ended.code, code, ended.stderr)
+      assert.match(ended.stderr, sentence)
+      assert.match(ended.stderr, /^secagg: [^\n]+\n$/)
+    }
+    await writeFile(path('short.csv'), '1,2')
+    await one(1, /refuses: .*2 elements and the task 4/, 'contribute', path('short.csv'), ...node)
+    await one(1, /no such file/, 'contribute', path('nothing.npy'), ...node)
+    await one(2, /needs <file>/, 'contribute', ...node)
+    await one(2, /--token-file/, 'rounds')
+    await one(1, /no record of round 99/, 'sum', '99', '--out', path('x.npy'), ...node)
+    await one(2, /must end in \.npy/, 'sum', '1', '--out', path('x.txt'), ...node)
+    const nobody = ['--node', 'http://127.0.0.1:4', ...node.slice(2)]
+    await one(1, /cannot be reached: nothing answers there/, 'rounds', ...nobody)
+    await one(1, /is running; ask it with --node/, 'rounds', '--data', members.folders[0])
+  })
+
+  it('read what a stopped node kept, and a started one has it again', async () => {
+    await members.daemons[2].stop()
+    const { stdout } = await secagg('rounds', '--json', '--data', members.folders[2])
+    const rounds = stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { round: number }).round)
+    assert.deepEqual(rounds, [1, 2, 3, 4, 5])
+    assert.equal((await secagg('sum', '2', '--out', path('kept.csv'), '--data', members.folders[2])).code, 0)
+    assert.equal(await readFile(path('kept.csv'), 'utf8'), '7\n8\n9\n10\n')
+    const again = await members.restart(2)
+    assert.deepEqual([...(await again.archive.sum(2)).values].map(Number), [7, 8, 9, 10])
+  })
+})

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import type { Browser, Page } from 'puppeteer-core'
+import { startApi } from '../../nodes/daemon/api/server.ts'
+import type { RunningApi } from '../../nodes/daemon/api/server.ts'
+import { defaultApiSettings } from '../../nodes/daemon/api/settings.ts'
+import { closeChromium, openChromium } from '../browser/chromium.ts'
+import { startMembers } from './members.ts'
+import type { Members } from './members.ts'
+
+const patience = { timeout: 60_000 }
+
+describe('the dashboard of a daemon', function () {
+  this.timeout(120_000)
+  let browser: Browser | undefined
+  let members: Members | undefined
+  let api: RunningApi | undefined
+  let page: Page
+  const complaints: string[] = []
+
+  before(async function () {
+    browser = await openChromium(this)
+    members = await startMembers(4, { name: 'steps', length: 300, encoding: { type: 'integer', min: 0, max: 100 } })
+    const tokenFile = join(members.folders[0], 'api.token')
+    api = await startApi(
+      members.daemons[0],
+      { ...defaultApiSettings, listen: '127.0.0.1:0', tokenFile },
+      pino({ level: 'silent' })
+    )
+    page = await browser.newPage()
+    page.on('pageerror', (error) => void complaints.push((error as Error).message))
+    await page.goto(`${api.url}/#token=${(await readFile(tokenFile, 'utf8')).trim()}`)
+  })
+  after(async () => {
+    await closeChromium(browser)
+    await api?.close()
+    await members?.stop()
+  })
+
+  const text = (selector: string): Promise<string> => page.$eval(selector, (element) => element.textContent ?? '')
+
+  it('tells which of the members it is', async () => {
+    await page.waitForFunction(`document.querySelectorAll('.node').length === 4`, patience)
+    const labels = await page.$$eval('.node', (nodes) => nodes.map((node) => node.ariaLabel!))
+    const me = members!.task.members.indexOf(members!.daemons[0].id)
+    assert.deepEqual(
+      labels.map((label) => label.includes('this one')),
+      [0, 1, 2, 3].map((index) => index === me)
+    )
+    assert.equal(await text('h1'), 'steps')
+  })
+
+  it('shows every round’s sum, and the masked vectors of those that this member leads', async () => {
+    const me = members!.task.members.indexOf(members!.daemons[0].id)
+    // Everybody leads once in as many rounds as there are members.
+    for (let round = 1; round <= 4; round++) {
+      const given = members!.daemons.map((daemon) => daemon.contribute({ vector: new Int32Array(300).fill(round) }))
+      await Promise.all(given.map(async (contribution) => (await contribution).ended))
+      await page.waitForFunction(`document.querySelectorAll('tbody tr').length === ${round}`, patience)
+      const leader = members!.daemons[0].feed.history().findLast(({ name }) => name === 'round:closed') as {
+        data: { aggregator: number }
+      }
+      await page.waitForSelector('.values polyline', patience)
+      if (leader.data.aggregator === me) await page.waitForSelector('.vectors canvas', patience)
+      else assert.match(await text('.noise-card .hint'), /it alone receives the masked vectors/)
+    }
+    assert.equal(await text('.headline dd'), '4 of 4')
+    assert.deepEqual(complaints, [])
+  })
+
+  it('is no part of what its API document describes', async () => {
+    const { paths } = (await (await fetch(`${api!.url}/openapi.json`, { headers: await bearer() })).json()) as {
+      paths: object
+    }
+    assert.deepEqual(
+      Object.keys(paths).filter((path) => path === '/' || path.startsWith('/dashboard')),
+      []
+    )
+  })
+
+  async function bearer(): Promise<Record<string, string>> {
+    const token = await readFile(join(members!.folders[0], 'api.token'), 'utf8')
+    return { authorization: `Bearer ${token.trim()}` }
+  }
+})

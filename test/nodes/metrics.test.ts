@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { unready } from '../../nodes/daemon/api/health.ts'
+import { startApi } from '../../nodes/daemon/api/server.ts'
+import type { RunningApi } from '../../nodes/daemon/api/server.ts'
+import { defaultApiSettings } from '../../nodes/daemon/api/settings.ts'
+import type { FeedEvent } from '../../nodes/daemon/feed.ts'
+import { packageFile } from '../../nodes/package-root.ts'
+import { until } from '../network/nodes.ts'
+import { startMembers } from './members.ts'
+import type { Members } from './members.ts'
+
+const terms = {
+  name: 'watched',
+  length: 10,
+  encoding: { type: 'integer', max: 100 },
+  threat: { corrupt: 0, dropout: 0 },
+  deadline: 4
+} as const
+
+describe('what a node tells its operator', function () {
+  this.timeout(60_000)
+  let members: Members
+  let api: RunningApi
+
+  before(async () => {
+    members = await startMembers(3, terms)
+    const settings = {
+      ...defaultApiSettings,
+      listen: '127.0.0.1:0',
+      tokenFile: join(members.folders[0], 'api.token')
+    }
+    api = await startApi(members.daemons[0], settings, pino({ level: 'silent' }))
+    await Promise.all(
+      members.daemons.map(async (daemon) => {
+        const { ended } = await daemon.contribute({ vector: new Int32Array(10).fill(1) })
+        await ended
+      })
+    )
+  })
+  after(async () => {
+    await api.close()
+    await members.stop()
+  })
+
+  const metrics = async (): Promise<string> => (await fetch(`${api.url}/metrics`)).text()
+
+  it('has metrics, without a token, of rounds, members, phases, bytes, masking and the event loop', async () => {
+    await until(() => members.daemons[0].feed.history().some(({ name }) => name === 'input'), 'the round is told')
+    const text = await metrics()
+    const wanted = [
+      'secagg_rounds_total{outcome="summed",reason=""} 1',
+      'secagg_members{state="connected"} 3',
+      'secagg_phase_seconds_count{phase="mask"} 1',
+      'secagg_round_seconds_count 1',
+      'secagg_masking_seconds_count 1',
+      'secagg_inputs_total{outcome="summed"} 1',
+      'secagg_closed_round 1'
+    ]
+    for (const line of wanted) assert.ok(text.includes(`${line}\n`), `${line} in\n${text}`)
+    for (const name of ['secagg_sent_bytes_total', 'secagg_received_bytes_total'])
+      assert.match(text, new RegExp(`^${name} [1-9]\\d+$`, 'm'))
+    assert.match(text, /^secagg_event_loop_delay_seconds\{quantile="0\.99"\} \S+$/m)
+    assert.match(text, /^process_resident_memory_bytes \d+$/m)
+  })
+
+  it('has every metric that the Grafana dashboard shows', async () => {
+    const dashboard = await readFile(packageFile('config/grafana-dashboard.json'), 'utf8')
+    const shown = new Set(dashboard.match(/\b(secagg|process)_[a-z_]+/g))
+    assert.ok(shown.size > 10)
+    const text = await metrics()
+    // One of evidence alone has no series before the first proof.
+    for (const name of shown) assert.match(text, new RegExp(`^(# TYPE ${name} |${name}[{ ])`, 'm'))
+  })
+
+  it('tells in its feed who leads, which phases passed and how the round ended', () => {
+    const events = members.daemons.flatMap(({ feed }) => feed.history())
+    const of = <Name extends FeedEvent['name']>(name: Name) =>
+      events.filter((event): event is Extract<FeedEvent, { name: Name }> => event.name === name)
+    const [opened] = of('round:open')
+    assert.deepEqual([...opened.data.order].sort(), [0, 1, 2])
+    const phases = of('round:phase').map(({ data }) => data)
+    assert.ok(phases.every(({ leader, view }) => leader === opened.data.order[view]))
+    for (const phase of ['keys', 'shares', 'mask', 'agree', 'unmask', 'sum', 'close'])
+      assert.ok(
+        phases.some((reached) => reached.phase === phase && reached.leading),
+        phase
+      )
+    assert.deepEqual(new Set(of('vector').map(({ data }) => data.member)), new Set([0, 1, 2]))
+    const last = of('progress').at(-1)!.data
+    assert.deepEqual([...last.received].sort(), [0, 1, 2])
+    assert.ok(Buffer.from(last.preview, 'base64').length > 8)
+    assert.ok(of('round:closed').every(({ data }) => data.status === 'summed' && data.included.length === 3))
+  })
+
+  it('streams the feed as server-sent events, from where a client left off', async () => {
+    const token = (await readFile(join(members.folders[0], 'api.token'), 'utf8')).trim()
+    const read = async (headers: Record<string, string>, upTo: RegExp): Promise<string> => {
+      const response = await fetch(`${api.url}/v1/events`, {
+        headers: { authorization: `Bearer ${token}`, ...headers }
+      })
+      assert.equal(response.headers.get('content-type'), 'text/event-stream')
+      let text = ''
+      for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+        text += chunk
+        if (upTo.test(text)) break
+      }
+      return text
+    }
+    const all = await read({}, /event: input\ndata: \{"round":1,"status":"summed"\}\n\n/)
+    const [, closed] = /id: (\d+)\nevent: round:closed\n/.exec(all)!
+    const rest = await read({ 'last-event-id': closed }, /event: input\n.*\n\n/)
+    assert.doesNotMatch(rest, /round:closed/)
+  })
+
+  it('describes its API in a document that names every path', async () => {
+    const token = (await readFile(join(members.folders[0], 'api.token'), 'utf8')).trim()
+    const response = await fetch(`${api.url}/openapi.json`, { headers: { authorization: `Bearer ${token}` } })
+    const { openapi, paths } = (await response.json()) as { openapi: string; paths: Record<string, unknown> }
+    assert.equal(openapi, '3.1.0')
+    assert.deepEqual(
+      Object.keys(paths)
+        .filter((path) => path.startsWith('/v1/'))
+        .sort(),
+      [
+        '/v1/events',
+        '/v1/tasks',
+        '/v1/tasks/{task}/contributions',
+        '/v1/tasks/{task}/contributions/{id}',
+        '/v1/tasks/{task}/members',
+        '/v1/tasks/{task}/rounds',
+        '/v1/tasks/{task}/rounds/{round}',
+        '/v1/tasks/{task}/rounds/{round}/sum'
+      ]
+    )
+    const post = (paths['/v1/tasks/{task}/contributions'] as { post: { requestBody: { content: object } } }).post
+    assert.deepEqual(Object.keys(post.requestBody.content), [
+      'application/octet-stream',
+      'application/x-npy',
+      'application/json'
+    ])
+  })
+
+  it('is healthy, and ready only while a quorum is connected', async () => {
+    assert.equal((await fetch(`${api.url}/healthz`)).status, 200)
+    const ready = await fetch(`${api.url}/readyz`)
+    assert.equal(ready.status, 200, await ready.text())
+    await members.daemons[2].stop()
+    await until(() => unready(members.daemons[0]) !== undefined, 'the loss is noticed')
+    const response = await fetch(`${api.url}/readyz`)
+    assert.equal(response.status, 503)
+    const { reason } = (await response.json()) as { reason: string }
+    assert.match(reason, /connected to 2 members, itself counted, fewer than a quorum of 3/)
+  })
+})
