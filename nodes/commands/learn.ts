@@ -1,3 +1,4 @@
+import { SecureAggregationError } from '../../src/errors.ts'
 import type { LearningRun } from '../learner/learning-network.ts'
 import { UsageError } from '../usage-error.ts'
 import { nearest } from '../suggestion.ts'
@@ -24,7 +25,7 @@ export const learnCommand: Command = {
   },
   async run(typed) {
     endOnSignals()
-    const run = await learningRun(typed)
+    const run = await withLibraries(() => learningRun(typed))
     const { learn } = await import('../learner/program.ts')
     return learn({ run, out: typed.out as string | undefined, json: typed.json === true })
   }
@@ -36,8 +37,19 @@ export const learnerCommand: Command = {
   summary: 'Runs one learning member as a daemon: a node’s file, and learner.json in its folder.',
   options: { config: { ...text('the node’s file (YAML)'), demandOption: true } },
   async run({ config }) {
-    const { runLearner } = await import('../learner/run-learner.ts')
+    const { runLearner } = await withLibraries(() => import('../learner/run-learner.ts'))
     return runLearner(config as string)
+  }
+}
+
+/** TensorFlow.js is a development dependency: an application that embeds the library has no use for it. */
+async function withLibraries<T>(load: () => Promise<T>): Promise<T> {
+  try {
+    return await load()
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    const sentence = 'learning needs TensorFlow.js; npm install @tensorflow/tfjs-core @tensorflow/tfjs-backend-cpu'
+    throw new SecureAggregationError('LIBRARY_MISSING', sentence, { cause })
   }
 }
 

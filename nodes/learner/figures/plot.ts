@@ -40,7 +40,11 @@ export async function plotLines({ title, x, y, points, series, percent = false }
         title: null
       }
     },
-    config: { font: 'sans-serif', axis: { labelFontSize: 11, titleFontSize: 12 }, legend: { labelFontSize: 12 } }
+    config: {
+      font: 'sans-serif',
+      axis: { labelFontSize: 11, titleFontSize: 12 },
+      legend: { labelFontSize: 12, labelLimit: 0 }
+    }
   }
   return new View(parse(compile(spec).spec), { renderer: 'none' }).toSVG()
 }

@@ -33,7 +33,7 @@ const figures: Record<string, () => Promise<Record<string, string>>> = {
     return { 'privacy.md': markdown(['noise multiplier z', 'ε at δ = 1e-5', 'digits right'], table) }
   },
   speed: async () => {
-    const rows = await speedTable([8, 16, 32], 5, tell)
+    const rows = await speedTable([8, 16, 32], 3, tell)
     const kb = (bytes: number): string => `${Math.round(bytes / 1000)} kB`
     const table = rows.map((row) => [
       String(row.members),
