@@ -23,8 +23,12 @@ export type { Observer, Phase } from './round/ports.ts'
 export { createTask } from './task/task.ts'
 export type {
   Admission,
+  Encoding,
   FixedEncoding,
+  GroupTerms,
   IntegerEncoding,
+  PlainEncoding,
+  PrivateEncoding,
   Task,
   TaskInput,
   TaskTerms,

@@ -169,8 +169,23 @@ export type TaskFields = z.output<typeof taskSchema>
  * have one.
  */
 export type FixedEncoding = Readonly<z.output<typeof fixed>>
-export type PrivateEncoding = Readonly<{ type: 'skellam' } & z.output<typeof privacy>>
-export type GroupTerms = Readonly<z.output<typeof groups>>
+/**
+ * Differential privacy (§12): vectors are clipped to the L2 norm `clip`, and the noise of nMin − f members together has
+ * the deviation `noiseMultiplier · clip`. `bits` are those of a ring element, `budget` the ε that no member goes beyond.
+ */
+export type PrivateEncoding = Readonly<{
+  type: 'skellam'
+  clip: number
+  noiseMultiplier: number
+  delta: number
+  bits: number
+  budget?: number
+}>
+/** Sums per group (§13): how many groups, and how many are left out at both ends of the trimmed mean. */
+export interface GroupTerms {
+  readonly count: number
+  readonly trim: number
+}
 /** Who may join later (§7): peer ids, and how many members must vouch for another peer. */
 export type Admission = Readonly<{ allow?: readonly string[]; vouches?: number }>
 /** Whole numbers from min to max, both included, summed exactly. */

@@ -24,6 +24,7 @@ const bytesPerMs = (8 * 2 ** 20) / 1000
 
 /** How vectors become ring elements: `privacy` of what a user writes is the encoding 'skellam' (§12). */
 export type Encoding = PlainEncoding | PrivateEncoding
+/** Without noise: sums are exact, or within the steps of fixed point. */
 export type PlainEncoding = FixedEncoding | IntegerEncoding
 
 /** What the members agree on, written out: every default filled in, in the units of the protocol. */

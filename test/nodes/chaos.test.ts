@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import type { LocalNetwork } from '../../nodes/local-network/network.ts'
 import { runNetwork } from '../../nodes/local-network/run.ts'
@@ -11,6 +13,8 @@ import { processesOf, temporaryFolder } from './secagg.ts'
 
 /** `SECAGG_CHAOS_ROUNDS=200` runs more than a test run has time for, `SECAGG_CHAOS_SEED=word` others. */
 const rounds = Number(process.env.SECAGG_CHAOS_ROUNDS ?? 4)
+/** `SECAGG_SOAK_ROUNDS=500`: so many rounds with a kill now and then, for what grows slowly. */
+const soakRounds = Number(process.env.SECAGG_SOAK_ROUNDS ?? 0)
 const seed = process.env.SECAGG_CHAOS_SEED ?? 'chaos'
 const peers = 8
 const deadlineMs = 2_000
@@ -41,6 +45,13 @@ function draw(uniform: () => number): Fault[] {
   })).sort((a, b) => a.after - b.after)
 }
 
+/** A kill in every fourth round. */
+function drawKill(uniform: () => number): Fault[] {
+  return draw(uniform)
+    .slice(0, uniform() < 0.25 ? 1 : 0)
+    .map((fault) => ({ ...fault, how: 'killed' }))
+}
+
 /** Strikes members of a running network, as drawn, and keeps what all of them report. */
 class Chaos {
   members!: LocalNetwork
@@ -51,11 +62,19 @@ class Chaos {
   readonly struck: Record<string, number> = {}
   readonly #uniform = reproducible('chaos', seed)
   readonly #working: Promise<void>[] = []
+  readonly #rounds: number
+  readonly #draw: typeof draw
   #round = 1
-  #pending = draw(this.#uniform)
+  #pending: Fault[]
   #strikes = 0
   #reports = 0
   #leader = 1
+
+  constructor(rounds: number, how: typeof draw) {
+    this.#rounds = rounds
+    this.#draw = how
+    this.#pending = how(this.#uniform)
+  }
 
   readonly watch = {
     phase: (number: number, { round, leading }: { round: number; leading: boolean }): void => {
@@ -80,7 +99,7 @@ class Chaos {
     const strikes = this.#strikes
     this.#round++
     // The last round is left in peace, so that all are back and tell how the others ended.
-    this.#pending = this.#round > rounds ? [] : draw(this.#uniform)
+    this.#pending = this.#round > this.#rounds ? [] : this.#draw(this.#uniform)
     this.#reports = 0
     this.#strikes = 0
     return strikes
@@ -108,58 +127,89 @@ class Chaos {
   }
 }
 
-/** Open files and sockets, and resident bytes, of a process. */
-async function footprint(id: string): Promise<{ handles: number; mebibytes: number }> {
+interface Footprint {
+  handles: number
+  mebibytes: number
+  diskKibibytes: number
+}
+
+/** Open files and sockets, resident memory, and the folder of a process. */
+async function footprint(id: string, folder: string): Promise<Footprint> {
   const resident = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${id}/status`, 'utf8'))
-  return { handles: (await readdir(`/proc/${id}/fd`)).length, mebibytes: Math.round(Number(resident![1]) / 1024) }
+  const { stdout } = await promisify(execFile)('du', ['-sk', folder])
+  return {
+    handles: (await readdir(`/proc/${id}/fd`)).length,
+    mebibytes: Math.round(Number(resident![1]) / 1024),
+    diskKibibytes: parseInt(stdout, 10)
+  }
+}
+
+/** Runs the network under faults, and checks of every round that it ended as it must. */
+async function runUnder(chaos: Chaos, rounds: number, data: string): Promise<Footprint[]> {
+  const reports: RoundReport[] = []
+  const strikes: number[] = []
+  const footprints: Footprint[] = []
+  const run: NetworkRun = {
+    peers,
+    rounds: rounds + 1,
+    encoding: { type: 'integer', min: 0, max: 65_535 },
+    threat: { corrupt: 0.125, dropout: 0.25 },
+    deadline: deadlineMs / 1000,
+    inputs: { length: 100 },
+    kills: [],
+    restart: true,
+    inProcess: false,
+    data,
+    watch: chaos.watch
+  }
+  await runNetwork(run, {
+    started: (_task, network) => void (chaos.members = network),
+    async round(report) {
+      reports.push(report)
+      const folder = join(data, `peer-${survivor}`)
+      const [id] = await processesOf(folder)
+      footprints.push(await footprint(id, folder))
+      strikes.push(chaos.closed())
+    },
+    warn: (text) => assert.fail(text),
+    progress: false
+  })
+  await chaos.over()
+  tell(chaos, reports, footprints)
+  for (const [at, report] of reports.entries()) {
+    const told = chaos.outcomes.get(report.round)!
+    assertEnded(report, strikes[at])
+    assertTold(report, told, (number) => chaos.died.has(`${number}/${report.round}`))
+  }
+  assert.deepEqual(await processesOf(data), [], 'no process is left')
+  return footprints
 }
 
 describe('a network of processes of which any may be killed, stopped or cut off at any moment', function () {
-  this.timeout(120_000 + rounds * 30_000)
+  this.timeout(120_000 + Math.max(rounds, soakRounds) * 30_000)
   const folder = temporaryFolder()
 
   it(`in ${rounds} rounds sums exactly, ends every round in time, and tells every application what became of its input`, async () => {
-    const data = join(folder(), 'chaos')
-    const chaos = new Chaos()
-    const reports: RoundReport[] = []
-    const strikes: number[] = []
-    const footprints: { handles: number; mebibytes: number }[] = []
-    const run: NetworkRun = {
-      peers,
-      rounds: rounds + 1,
-      encoding: { type: 'integer', min: 0, max: 65_535 },
-      threat: { corrupt: 0.125, dropout: 0.25 },
-      deadline: deadlineMs / 1000,
-      inputs: { length: 100 },
-      kills: [],
-      restart: true,
-      inProcess: false,
-      data,
-      watch: chaos.watch
-    }
-    await runNetwork(run, {
-      started: (_task, network) => void (chaos.members = network),
-      async round(report) {
-        reports.push(report)
-        const [id] = await processesOf(join(data, `peer-${survivor}`))
-        footprints.push(await footprint(id))
-        strikes.push(chaos.closed())
-      },
-      warn: (text) => assert.fail(text),
-      progress: false
-    })
-    await chaos.over()
-    tell(chaos, reports, footprints)
+    assertNoGrowth(await runUnder(new Chaos(rounds, draw), rounds, join(folder(), 'chaos')))
+  })
 
-    for (const [at, report] of reports.entries()) {
-      const told = chaos.outcomes.get(report.round)!
-      assertEnded(report, strikes[at])
-      assertTold(report, told, (number) => chaos.died.has(`${number}/${report.round}`))
+  it('after 500 rounds with random kills takes as much memory, as many handles and as much disk as after warming up', async function () {
+    // Half an hour: SECAGG_SOAK_ROUNDS=500.
+    if (soakRounds === 0) this.skip()
+    const footprints = await runUnder(new Chaos(soakRounds, drawKill), soakRounds, join(folder(), 'soak'))
+    const part = Math.floor(footprints.length / 5)
+    for (const of of ['mebibytes', 'handles', 'diskKibibytes'] as const) {
+      const warm = median(footprints.slice(part, 2 * part).map((each) => each[of]))
+      const end = median(footprints.slice(-part).map((each) => each[of]))
+      console.log(`      ${of}: ${warm} after warming up, ${end} at the end`)
+      assert.ok(end <= 1.1 * warm, `${of} grew from ${warm} to ${end}`)
     }
-    assert.deepEqual(await processesOf(data), [], 'no process is left')
-    assertNoGrowth(footprints)
   })
 })
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
+}
 
 /** Exact, or burned with a reason where more than one member was struck; and not later than its views allow. */
 function assertEnded(report: RoundReport, strikes: number): void {
@@ -190,16 +240,16 @@ function assertTold(report: RoundReport, told: Map<number, ReportedOutcome>, die
 }
 
 /** The first quarter is for warming up. */
-function assertNoGrowth(footprints: { handles: number; mebibytes: number }[]): void {
+function assertNoGrowth(footprints: Footprint[]): void {
   const from = footprints.slice(Math.ceil(footprints.length / 4))
   const half = Math.floor(from.length / 2)
-  const most = (of: 'handles' | 'mebibytes', part: typeof from): number => Math.max(...part.map((each) => each[of]))
+  const most = (of: keyof Footprint, part: Footprint[]): number => Math.max(...part.map((each) => each[of]))
   const [before, after] = [from.slice(0, half), from.slice(half)]
   assert.ok(most('handles', after) <= most('handles', before) + 2 * peers, JSON.stringify(footprints))
   assert.ok(most('mebibytes', after) <= most('mebibytes', before) + 64, JSON.stringify(footprints))
 }
 
-function tell({ struck }: Chaos, reports: RoundReport[], footprints: { handles: number; mebibytes: number }[]): void {
+function tell({ struck }: Chaos, reports: RoundReport[], footprints: Footprint[]): void {
   const burned = reports.filter(({ status }) => status === 'burned')
   const [first, last] = [footprints[0], footprints.at(-1)!]
   const line = (text: string): void => console.log(`      ${text}`)

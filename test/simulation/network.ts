@@ -158,14 +158,18 @@ export class Simulation {
 
   /** Runs one round from a want of some member until every honest living member has seen it closed. */
   async round(number: number, limitMs = 3_600_000): Promise<void> {
-    const from = this.honest.filter(({ restarts }) => restarts === 0)
-    void pick(from.length > 0 ? from : this.honest, this.#chance).member.want()
+    // Whoever was taken out of the roster can ask for nothing.
+    const inside = this.honest.filter(({ member }) => member.me >= 0)
+    const from = inside.filter(({ restarts }) => restarts === 0)
+    void pick(from.length > 0 ? from : inside, this.#chance).member.want()
     // Whoever wanted it may have died before a word of it left.
     void this.clock.sleep(500).then(() => {
-      const waiting = this.honest.find((peer) => !hasSeen(peer, number))
+      const waiting = this.honest.find((peer) => peer.member.me >= 0 && !hasSeen(peer, number))
       if (waiting?.member.closedRound === number - 1) void waiting.member.want()
     })
-    const done = () => this.honest.every((peer) => hasSeen(peer, number))
+    // One that was taken out of the roster follows, and is told of no outcome.
+    const done = () =>
+      this.honest.every((peer) => (peer.member.me < 0 ? peer.member.closedRound >= number : hasSeen(peer, number)))
     await this.clock.run(done, this.clock.now() + limitMs)
   }
 
