@@ -6,6 +6,7 @@ import type { Command, Typed } from './commands/command.ts'
 import { contributeCommand } from './commands/contribute.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { keygenCommand } from './commands/keygen.ts'
+import { learnCommand, learnerCommand } from './commands/learn.ts'
 import { networkCommand } from './commands/network.ts'
 import { nodeCommand } from './commands/node.ts'
 import { roundsCommand } from './commands/rounds.ts'
@@ -16,6 +17,7 @@ import { nearest } from './suggestion.ts'
 import { UsageError } from './usage-error.ts'
 
 const commands: Command[] = [
+  learnCommand,
   networkCommand,
   wordCountsCommand,
   keygenCommand,
@@ -23,7 +25,8 @@ const commands: Command[] = [
   nodeCommand,
   contributeCommand,
   roundsCommand,
-  sumCommand
+  sumCommand,
+  learnerCommand
 ]
 const common = {
   json: { type: 'boolean', describe: 'one JSON object a line on stdout, people’s text on stderr' }

@@ -9,12 +9,14 @@ import { unpack } from '../../src/encoding/packing.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { InputError, SecureAggregationError } from '../../src/errors.ts'
 import { FileVectorStore } from '../../src/journal/file-vector-store.ts'
+import type { Journal } from '../../src/journal/journal.ts'
 import { LevelJournal } from '../../src/journal/level-journal.ts'
+import type { VectorStore } from '../../src/journal/vector-store.ts'
 import { rosterGater } from '../../src/network/admission.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
 import type { Input } from '../../src/network/contributions.ts'
-import type { Session } from '../../src/network/session.ts'
+import type { RoundHandler, Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -56,7 +58,29 @@ export interface DaemonOptions {
   /** Awaited before a phase's first message leaves: the round is held meanwhile. */
   phase?: (phase: Phase, round: number, leading: boolean) => Promise<void> | void
   closed?: (outcome: DaemonOutcome) => void
+  /** What answers each round instead of inputs from outside. */
+  application?: Application
   logger: Logger
+}
+
+/** A program on top of a member, which knows by itself what to contribute. */
+export interface Application {
+  /** What the members' updates start from in a round, 32 bytes. */
+  contextHash(round: number): Uint8Array | Promise<Uint8Array>
+  input: RoundHandler
+  /** Told before the node's other peers are met. */
+  started(host: ApplicationHost): Promise<void> | void
+  /** A member has told how far the rounds have come. */
+  caughtUp(): void
+  /** Told of each round that this member saw the end of, in turn, and what became of it. */
+  closed(outcome: RoundOutcome): void
+}
+
+export interface ApplicationHost {
+  readonly node: SecaggNode
+  readonly session: Session
+  readonly journal: Journal
+  readonly vectors: VectorStore
 }
 
 export interface DaemonOutcome extends RoundOutcome {
@@ -177,7 +201,13 @@ export class Daemon {
           })
         }
       })
-      const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
+      const aggregation = secureAggregation({
+        tasks: [task],
+        journal,
+        vectors,
+        observer,
+        contextHash: options.application && ((_, round) => options.application!.contextHash(round))
+      })
       const members = new Set(task.members)
       const admission = rosterGater((peer) => started.daemon?.expects(peer) ?? members.has(peer), {
         // Of an address through a relay the relay is let in as well.
@@ -356,6 +386,13 @@ export class Daemon {
     const { aggregation, links } = this.#node.services
     const { task } = this.#options
     const { roster } = this.#session.participant
+    const { application } = this.#options
+    await application?.started({
+      node: this.#node,
+      session: this.#session,
+      journal: this.#journal,
+      vectors: this.#vectors
+    })
     links.follow([...roster.members, ...roster.suspended].map(({ id }) => id))
     aggregation.addEventListener('roster', ({ detail: { epoch, members, suspended } }) => {
       this.#options.logger.info({ epoch, members: members.length, suspended: suspended.length }, 'roster changed')
@@ -365,6 +402,7 @@ export class Daemon {
       this.#wantWhatWaits()
     })
     aggregation.onRound(task.id, async ({ round, signal }) => {
+      if (application !== undefined) return application.input({ round, signal })
       const staged = this.#staged.get(round)
       if (staged !== undefined || this.#options.awaitsInputs !== true) return staged
       const input = await this.#contributions.take(round, signal)
@@ -400,6 +438,7 @@ export class Daemon {
     try {
       await this.#session.participant.catchUp(peer)
       this.#answered.add(peer)
+      this.#options.application?.caughtUp()
     } catch (error) {
       this.#options.logger.debug({ peer, reason: (error as Error).message }, 'could not catch up')
     } finally {
@@ -431,6 +470,7 @@ export class Daemon {
 
   #closed(outcome: RoundOutcome): void {
     this.#staged.delete(outcome.round)
+    this.#options.application?.closed(outcome)
     const { sent, received } = this.#session.traffic
     const measured = {
       bytesSent: sent - this.#traffic.sent,

@@ -4,6 +4,12 @@ import { happenings, toNodeSchema } from './launcher-messages.ts'
 import type { ToLauncher, ToNode } from './launcher-messages.ts'
 import { reportedOutcome } from './reported-outcome.ts'
 
+/** What a launcher can ask of a node. */
+export type Ordered = Pick<
+  Daemon,
+  'id' | 'addresses' | 'feed' | 'stage' | 'want' | 'isolate' | 'status' | 'export' | 'glimpse'
+>
+
 const place = (phase: Phase, round: number): string => `${phase}:${round}`
 
 /** A node's side of the IPC channel to the launcher that started it. Where that channel ends, so does the process. */
@@ -11,7 +17,7 @@ export class LauncherLink {
   #holds = new Set<string>()
   readonly #held = new Map<string, () => void>()
   readonly #permitted = Promise.withResolvers<void>()
-  readonly #daemon = Promise.withResolvers<Daemon>()
+  readonly #daemon = Promise.withResolvers<Ordered>()
   readonly #stopped = Promise.withResolvers<void>()
 
   constructor() {
@@ -36,7 +42,7 @@ export class LauncherLink {
   }
 
   /** Serves the launcher until it says stop. */
-  async serve(daemon: Daemon): Promise<void> {
+  async serve(daemon: Ordered): Promise<void> {
     this.#send({ type: 'ready', id: daemon.id, addresses: daemon.addresses })
     this.#daemon.resolve(daemon)
     await this.#stopped.promise
@@ -67,7 +73,7 @@ export class LauncherLink {
     }
   }
 
-  async #answer(daemon: Daemon, message: Exclude<ToNode, { type: 'hold' | 'go' | 'stop' }>): Promise<void> {
+  async #answer(daemon: Ordered, message: Exclude<ToNode, { type: 'hold' | 'go' | 'stop' }>): Promise<void> {
     switch (message.type) {
       case 'input':
         return this.#stage(daemon, message)
@@ -91,7 +97,7 @@ export class LauncherLink {
     }
   }
 
-  async #stage(daemon: Daemon, { round, file, weight }: Extract<ToNode, { type: 'input' }>): Promise<void> {
+  async #stage(daemon: Ordered, { round, file, weight }: Extract<ToNode, { type: 'input' }>): Promise<void> {
     try {
       await daemon.stage(round, file, weight)
       this.#send({ type: 'staged', round })

@@ -4,14 +4,29 @@ import type { RunningApi } from './api/server.ts'
 import { defaultRetention } from './archive.ts'
 import { readConfig, readTask } from './config.ts'
 import { Daemon } from './daemon.ts'
-import type { DaemonOptions } from './daemon.ts'
+import type { Application, DaemonOptions } from './daemon.ts'
 import { LauncherLink } from './launcher-link.ts'
+import type { Ordered } from './launcher-link.ts'
+import type { Logger } from 'pino'
 import { openLogs } from './logs.ts'
 import type { Logs } from './logs.ts'
 import { readNetworkKey } from './network-key.ts'
 import type { Override } from './overrides.ts'
 
+/** A program on top of a member. */
+export interface Program {
+  application: Application
+  /** What a launcher orders of the member goes through this. */
+  ordered(daemon: Daemon): Ordered
+  /** It runs, and no launcher says what to do. */
+  began(daemon: Daemon): void
+}
+
+/** Of what lies in the member's folder. */
+type OpenProgram = (folder: string, logger: Logger) => Promise<Program>
+
 interface Running {
+  program?: Program
   daemon: Daemon
   api?: RunningApi
   logs: Logs
@@ -19,25 +34,33 @@ interface Running {
 }
 
 /** Runs a member from its file: under a launcher's orders where the process was started with an IPC channel, else alone. */
-export async function runNode(file: string, overrides: readonly Override[] = []): Promise<number> {
+export async function runNode(
+  file: string,
+  overrides: readonly Override[] = [],
+  program?: OpenProgram
+): Promise<number> {
   const told = toldToEnd()
-  if (process.send !== undefined) return obey(file, overrides, new LauncherLink(), told)
-  const running = await start(file, overrides, 'alone')
+  if (process.send !== undefined) return obey({ file, overrides, program }, new LauncherLink(), told)
+  const running = await start({ file, overrides, program }, 'alone')
+  running.program?.began(running.daemon)
   await told
   await finish(running)
   return 0
 }
 
-async function obey(
-  file: string,
-  overrides: readonly Override[],
-  link: LauncherLink,
-  told: Promise<void>
-): Promise<number> {
+interface Start {
+  file: string
+  overrides: readonly Override[]
+  program?: OpenProgram
+}
+
+async function obey(what: Start, link: LauncherLink, told: Promise<void>): Promise<number> {
   try {
     await link.permitted()
-    const running = await start(file, overrides, link.hooks)
-    const asked = link.serve(running.daemon).then(() => running.daemon.stop())
+    const running = await start(what, link.hooks)
+    const asked = link
+      .serve(running.program?.ordered(running.daemon) ?? running.daemon)
+      .then(() => running.daemon.stop())
     await Promise.race([asked, told.then(() => finish(running))])
     return 0
   } catch (error) {
@@ -47,18 +70,19 @@ async function obey(
 }
 
 async function start(
-  file: string,
-  overrides: readonly Override[],
+  { file, overrides, program: open }: Start,
   hooks: 'alone' | Pick<DaemonOptions, 'phase' | 'closed'>
 ): Promise<Running> {
   const { task, networkKey, stopSeconds, keepSums, api, ...config } = await readConfig(file, overrides)
   // A launcher hands the inputs over itself.
   const serves = hooks === 'alone' && api.listen !== 'off'
   const logs = openLogs(config)
+  const program = await open?.(config.dataDir, logs.round)
   const daemon = await Daemon.start({
     ...config,
     ...(hooks !== 'alone' && hooks),
-    awaitsInputs: serves,
+    application: program?.application,
+    awaitsInputs: serves && program === undefined,
     retention: { ...defaultRetention, keepSums },
     task: await readTask(task),
     ...(networkKey !== undefined && { networkKey: await readNetworkKey(networkKey) }),
@@ -66,9 +90,9 @@ async function start(
     componentLogger: logs.components
   })
   logs.network.info({ id: daemon.id, addresses: daemon.addresses }, 'started')
-  if (!serves) return { daemon, logs, stopSeconds }
+  if (!serves) return { program, daemon, logs, stopSeconds }
   try {
-    return { daemon, api: await startApi(daemon, api, logs.api), logs, stopSeconds }
+    return { program, daemon, api: await startApi(daemon, api, logs.api), logs, stopSeconds }
   } catch (error) {
     await daemon.stop()
     throw error

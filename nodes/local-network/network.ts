@@ -25,6 +25,8 @@ export interface NetworkOptions {
   /** The folder of member N. */
   folder: (number: number) => string
   inProcess: boolean
+  /** The command of secagg that the members' processes run: node, if left out. */
+  command?: string
   kills: readonly Kill[]
   /** Whether a killed member is started again. */
   restart: boolean
@@ -178,11 +180,12 @@ export class LocalNetwork {
 
   /** Prepares a member (its process loads meanwhile) and gives back what lets it run. */
   #launcher(number: number): (bootstrap: string[]) => Promise<Peer> {
-    const { folder, taskFile, inProcess } = this.#options
+    const { folder, taskFile, inProcess, command } = this.#options
     const settings: PeerSettings = {
       number,
       folder: folder(number),
       taskFile,
+      command,
       listen: [this.#addresses.get(number) ?? (inProcess ? `/memory/peer-${number}` : '/ip4/127.0.0.1/tcp/0')],
       bootstrap: []
     }

@@ -49,6 +49,8 @@ export interface PeerSettings {
   folder: string
   /** The file of the task. */
   taskFile: string
+  /** The command of secagg that its process runs: node, if left out. */
+  command?: string
   listen: string[]
   bootstrap: string[]
 }

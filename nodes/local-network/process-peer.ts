@@ -40,7 +40,7 @@ export class ProcessPeer implements MortalPeer {
     this.#settings = settings
     this.#events = events
     const log = openSync(join(settings.folder, 'log.jsonl'), 'a')
-    this.#child = fork(packageFile('nodes/start.js'), ['node', '--config', this.#configFile], {
+    this.#child = fork(packageFile('nodes/start.js'), [settings.command ?? 'node', '--config', this.#configFile], {
       stdio: ['ignore', log, 'pipe', 'ipc'],
       execArgv: []
     })

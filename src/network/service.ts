@@ -37,8 +37,11 @@ export interface SecureAggregationInit {
   journal?: Journal
   /** Where masked vectors and sums lie, packed; in memory if left out. */
   vectors?: VectorStore
-  /** What the members' updates start from in a round, 32 bytes; members of different contexts are never summed together. */
-  contextHash?: (taskId: string, round: number) => Uint8Array
+  /**
+   * What the members' updates start from in a round, 32 bytes; members of different contexts are never summed together. A
+   * round opens here when it is known.
+   */
+  contextHash?: (taskId: string, round: number) => Uint8Array | Promise<Uint8Array>
   /** Sees the phases of this member's rounds, and may hold them: for launchers and dashboards. */
   observer?: (taskId: string) => Observer
 }

@@ -44,7 +44,7 @@ export interface SessionOptions {
   journal: Journal
   vectors: VectorStore
   observer: Observer
-  contextHash?: (round: number) => Uint8Array
+  contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
   /** The application's answer to rounds for which no vector waits. */
   handler(): RoundHandler | undefined
   opened(round: number): void

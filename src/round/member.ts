@@ -45,7 +45,7 @@ export interface MemberOptions {
   links: MemberNetwork
   /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
-  contextHash?: (round: number) => Uint8Array
+  contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
   opened?: (round: number) => void
   closed?: (outcome: RoundOutcome) => void
   /** What is known against members, from epoch to epoch. */
@@ -353,7 +353,7 @@ export class Member {
         me,
         sign
       })
-      const contextHash = this.#options.contextHash?.(why.round) ?? new Uint8Array(32)
+      const contextHash = (await this.#options.contextHash?.(why.round)) ?? new Uint8Array(32)
       const input = (signal: AbortSignal) => this.#options.input(why.round, signal, task)
       const { beacon, deck, decision } = this.#closed
       const round = new Round({

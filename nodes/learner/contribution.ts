@@ -1,0 +1,74 @@
+import type { Task } from '../../src/task/task.ts'
+import { reproducible } from '../local-network/generated-inputs.ts'
+import { evaluate, train } from './neural-network.ts'
+import type { Examples, Score } from './neural-network.ts'
+import type { ModelState } from './optimizers.ts'
+import type { Problem } from './problem.ts'
+import { METRICS } from './recipe.ts'
+
+/** Losses are sent as a part of this, so that they fit beside an update; larger ones count as this much. */
+const LARGEST_LOSS = 16
+
+export interface Contribution {
+  vector: Float32Array
+  /** The number of examples, where the task is weighted. */
+  weight?: number
+  /** Of the model that the round starts from, on this member's own examples; it leaves only in the sum. */
+  score: Score
+}
+
+export interface OwnData {
+  /** To train on. */
+  own: Examples
+  /** To see how good the model is. */
+  heldOut: Examples
+}
+
+/** Trains on a member's own data, and gives what it contributes: its update, then in plain tasks its loss and accuracy. */
+export async function contributionFrom(
+  problem: Problem,
+  { task, state, data, seed }: { task: Task; state: ModelState; data: OwnData; seed: (string | number)[] }
+): Promise<Contribution> {
+  const { architecture, training } = problem
+  const { parameters } = state
+  const score = evaluate(architecture, parameters, data.heldOut)
+  const trained = await train(architecture, parameters, data.own, training, reproducible(...seed))
+  const vector = new Float32Array(task.length)
+  for (let i = 0; i < parameters.length; i++) vector[i] = trained[i] - parameters[i]
+  if (task.encoding.type !== 'fixed') return { vector, score }
+  const { clip } = task.encoding
+  vector[parameters.length] = (clip * Math.min(score.loss, LARGEST_LOSS)) / LARGEST_LOSS
+  vector[parameters.length + 1] = clip * score.accuracy
+  return { vector, score, weight: data.own.count }
+}
+
+/** What a round's sum says of the model that it started from, over the examples of all included members. */
+export interface SummedMetrics {
+  loss: number
+  accuracy: number
+  examples: number
+  /** Which part of the elements lay beyond the clip, where that is known. */
+  clippedFraction?: number
+}
+
+export interface Summed {
+  mean: Float64Array
+  totalWeight: number
+  clippedFraction?: number
+}
+
+/** The mean update, and where the task has them the metrics behind it. */
+export function readSum(task: Task, sum: Summed): { update: Float64Array; metrics?: SummedMetrics } {
+  const { mean, totalWeight, clippedFraction } = sum
+  if (task.encoding.type !== 'fixed') return { update: mean }
+  const { clip } = task.encoding
+  const length = mean.length - METRICS
+  const [loss, accuracy] = mean.subarray(length)
+  const metrics = {
+    loss: (loss / clip) * LARGEST_LOSS,
+    accuracy: accuracy / clip,
+    examples: totalWeight,
+    clippedFraction
+  }
+  return { update: mean.subarray(0, length), metrics }
+}

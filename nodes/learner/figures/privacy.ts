@@ -1,0 +1,27 @@
+import type { Recipe } from '../recipe.ts'
+import { learnTogether } from './simulation.ts'
+
+export interface PrivacyRow {
+  /** None in the last row. */
+  noiseMultiplier?: number
+  epsilon?: number
+  accuracy: number
+}
+
+/** Accuracy on the digits problem against ε at δ = 10⁻⁵, for several noise multipliers. */
+export async function privacyTable(
+  { peers, rounds, clip, multipliers }: { peers: number; rounds: number; clip: number; multipliers: number[] },
+  tell: (text: string) => void
+): Promise<PrivacyRow[]> {
+  const recipe: Recipe = { problem: 'digits', algorithm: { name: 'fedavg', rate: 1 }, seed: 'figures' }
+  const rows: PrivacyRow[] = []
+  for (const noiseMultiplier of multipliers) {
+    tell(`z = ${noiseMultiplier}`)
+    const privacy = { noiseMultiplier, clip, delta: 1e-5 }
+    const { accuracy, epsilon } = await learnTogether({ recipe, peers, rounds, privacy }, 'secure')
+    rows.push({ noiseMultiplier, epsilon, accuracy: accuracy.at(-1)! })
+  }
+  tell('without noise')
+  const { accuracy } = await learnTogether({ recipe, peers, rounds }, 'secure')
+  return [...rows, { accuracy: accuracy.at(-1)! }]
+}

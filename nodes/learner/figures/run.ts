@@ -1,0 +1,92 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { accuracyFigure } from './accuracy.ts'
+import type { AccuracyFigure } from './accuracy.ts'
+import { plotLines } from './plot.ts'
+import { privacyTable } from './privacy.ts'
+import { speedTable } from './speed.ts'
+
+/** `npm run figures [-- NAME …]`: each figure in a minute or two, as SVG and as numbers, into a folder of results. */
+
+const FOLDER = 'results/learning'
+const tell = (text: string): void => void process.stderr.write(`  ${text}\n`)
+
+const figures: Record<string, () => Promise<Record<string, string>>> = {
+  'accuracy-words': () =>
+    accuracy({
+      problem: 'words',
+      peers: 8,
+      rounds: 8,
+      privacy: { noiseMultiplier: 0.1, clip: 2, delta: 1e-5 },
+      alone: [0, 2, 5]
+    }),
+  'accuracy-digits': () =>
+    accuracy({ problem: 'digits', peers: 32, rounds: 20, privacy: { noiseMultiplier: 0.3, clip: 1, delta: 1e-5 } }),
+  privacy: async () => {
+    const shape = { peers: 128, rounds: 12, clip: 1, multipliers: [0.3, 0.6, 1, 2, 4] }
+    const rows = await privacyTable(shape, tell)
+    const table = rows.map(({ noiseMultiplier, epsilon, accuracy: right }) => [
+      String(noiseMultiplier ?? 'no noise'),
+      epsilon?.toFixed(1) ?? '–',
+      percent(right)
+    ])
+    return { 'privacy.md': markdown(['noise multiplier z', 'ε at δ = 1e-5', 'digits right'], table) }
+  },
+  speed: async () => {
+    const rows = await speedTable([8, 16, 32], 3, tell)
+    const kb = (bytes: number): string => `${Math.round(bytes / 1000)} kB`
+    const table = rows.map((row) => [
+      String(row.members),
+      row.seconds.toFixed(2),
+      kb(row.memberSent),
+      kb(row.memberReceived),
+      kb(row.aggregatorSent),
+      kb(row.aggregatorReceived)
+    ])
+    const heads = ['members', 'seconds', 'member sends', 'receives', 'aggregator sends', 'receives']
+    return { 'speed.md': markdown(heads, table), 'speed.svg': await speedPlot(rows) }
+  }
+}
+
+async function accuracy(figure: AccuracyFigure): Promise<Record<string, string>> {
+  const { svg, curves, apart } = await accuracyFigure(figure, tell)
+  const rows = Object.entries(curves).map(([name, values]) => [name, percent(values[0]), percent(values.at(-1)!)])
+  const table = markdown(['', 'before', `after ${figure.rounds} rounds`], rows)
+  const name = `accuracy-${figure.problem}`
+  return { [`${name}.svg`]: svg, [`${name}.md`]: `${table}\nPlain and secure differ by ${percent(apart)} at most.\n` }
+}
+
+function speedPlot(rows: Awaited<ReturnType<typeof speedTable>>): Promise<string> {
+  return plotLines({
+    title: 'A round of the words problem, processes on one machine',
+    x: 'members',
+    y: 'seconds',
+    points: rows.map(({ members, seconds }) => ({ x: members, y: seconds, series: 'a round' })),
+    series: [{ name: 'a round', color: '#0072b2' }]
+  })
+}
+
+function percent(part: number): string {
+  return `${(100 * part).toFixed(1)} %`
+}
+
+function markdown(heads: string[], rows: string[][]): string {
+  const line = (cells: string[]): string => `| ${cells.join(' | ')} |\n`
+  return line(heads) + line(heads.map(() => '---')) + rows.map(line).join('')
+}
+
+const asked = process.argv.slice(2)
+const unknown = asked.find((name) => !(name in figures))
+if (unknown !== undefined) {
+  process.stderr.write(`there is no figure "${unknown}"; name some of ${Object.keys(figures).join(', ')}\n`)
+  process.exit(2)
+}
+await mkdir(FOLDER, { recursive: true })
+for (const name of asked.length > 0 ? asked : Object.keys(figures)) {
+  process.stderr.write(`${name}\n`)
+  for (const [file, text] of Object.entries(await figures[name]())) {
+    await writeFile(join(FOLDER, file), text)
+    if (file.endsWith('.md')) process.stdout.write(`\n${text}\n`)
+  }
+}
+process.exit(0)
