@@ -284,15 +284,16 @@ export class Participant {
   }
 
   #takePetition(message: Message<'RosterRequest'> | Message<'RosterVouch'>): boolean {
-    const context = { task: this.task.idBytes, epoch: this.roster.epoch, round: message.round }
-    authenticate(message, context, this.roster)
+    // Signed within, for this roster: around it nothing is left to choose.
+    if (message.from !== 0) throw new MessageError('MALFORMED', `a ${message.type} names a member beside its signer`)
+    authenticate(message, this.#context, this.roster)
     return message.type === 'RosterRequest'
       ? this.#petitions.takeRequest(message.body)
       : this.#petitions.takeVouch(message.body)
   }
 
   get #context() {
-    return { task: this.task.idBytes, epoch: this.roster.epoch, round: this.chronicle.closed.round + 1 }
+    return { task: this.task.idBytes, epoch: this.roster.epoch, round: 0 }
   }
 
   get #to() {

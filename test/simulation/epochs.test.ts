@@ -248,6 +248,22 @@ describe('a network whose members come and go', function () {
     assert.equal(asker.roster.epoch, 0)
   })
 
+  it('takes a request in one form only: what is not signed of it cannot be changed', async () => {
+    const simulation = await Simulation.create({ members: 4, seed: 7, threat, admission: { allow: [20] } })
+    const { peers, task } = simulation
+    const { id } = peers[await simulation.add(20)]
+    const to = { taskId: task.idBytes, rosterHash: peers[0].participant.roster.hash }
+    const body = await signRequest('join', parsePeer(id).bytes, to, (bytes) => simulation.signAs(4, bytes))
+    const said = (round: number, from: number) =>
+      encodeMessage('RosterRequest', { task: task.idBytes, epoch: 0, round }, from, body).encoded
+    for (const [round, from] of [
+      [1, 0],
+      [0, 1]
+    ])
+      assert.throws(() => peers[0].participant.check(said(round, from)), MessageError)
+    assert.equal(peers[0].participant.check(said(0, 0)), true)
+  })
+
   it('takes a changed roster only with the change that makes it', async () => {
     const simulation = await Simulation.create({ members: 4, seed: 7, threat, admission: { allow: [20] } })
     const { task, peers } = simulation
