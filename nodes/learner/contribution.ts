@@ -35,6 +35,7 @@ export async function contributionFrom(
   const trained = await train(architecture, parameters, data.own, training, reproducible(...seed))
   const vector = new Float32Array(task.length)
   for (let i = 0; i < parameters.length; i++) vector[i] = trained[i] - parameters[i]
+  shorten(vector, problem.norm)
   if (task.encoding.type !== 'fixed') return { vector, score }
   const { clip } = task.encoding
   vector[parameters.length] = (clip * Math.min(score.loss, LARGEST_LOSS)) / LARGEST_LOSS
@@ -57,9 +58,13 @@ export interface Summed {
   clippedFraction?: number
 }
 
-/** The mean update, and where the task has them the metrics behind it. */
-export function readSum(task: Task, sum: Summed): { update: Float64Array; metrics?: SummedMetrics } {
+/**
+ * The mean update, and where the task has them the metrics behind it. No mean of updates that keep to the norm is longer
+ * than it: where one is, somebody did not, and everybody passes that round by.
+ */
+export function readSum(problem: Problem, task: Task, sum: Summed): { update: Float64Array; metrics?: SummedMetrics } {
   const { mean, totalWeight, clippedFraction } = sum
+  // With privacy the noise has a length of its own, and members are clipped one by one.
   if (task.encoding.type !== 'fixed') return { update: mean }
   const { clip } = task.encoding
   const length = mean.length - METRICS
@@ -70,5 +75,21 @@ export function readSum(task: Task, sum: Summed): { update: Float64Array; metric
     examples: totalWeight,
     clippedFraction
   }
-  return { update: mean.subarray(0, length), metrics }
+  const update = mean.subarray(0, length)
+  return { update: normOf(update) > ROUNDED * problem.norm ? new Float64Array(length) : update, metrics }
+}
+
+/** Fixed point may make a vector a little longer. */
+const ROUNDED = 1.02
+
+function shorten(vector: Float32Array, norm: number): void {
+  const found = normOf(vector)
+  if (found > norm) for (let i = 0; i < vector.length; i++) vector[i] *= norm / found
+}
+
+/** The L2 norm, added up in one order, so that every member finds the same. */
+export function normOf(vector: Float32Array | Float64Array): number {
+  let sum = 0
+  for (let i = 0; i < vector.length; i++) sum += vector[i] * vector[i]
+  return Math.sqrt(sum)
 }

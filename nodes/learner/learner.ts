@@ -191,7 +191,7 @@ export class Learner implements Application {
   async #apply(handover: Handover, least: number): Promise<void> {
     const { round, before, terms, sum } = await this.verify(handover)
     if (round < least) return
-    const { update, metrics } = readSum(terms, sum)
+    const { update, metrics } = readSum(problemNamed(this.#options.recipe.problem), terms, sum)
     await this.#hold({
       round,
       settled: Math.max(round, this.#held.settled),

@@ -16,6 +16,8 @@ export interface Problem {
   rates: Readonly<Record<AlgorithmName, number>>
   /** Of an element of an update, in fixed point. */
   clip: number
+  /** The largest L2 norm of an update: longer ones are shortened to it, and a mean that is longer is not believed. */
+  norm: number
   /** Not below anybody's number of examples. */
   largestWeight: number
   /** A member's own examples. */

@@ -16,6 +16,7 @@ export const digits: Problem = {
   training: { epochs: 1, batch: 20, rate: 0.15 },
   rates: { fedavg: 1.5, fedavgm: 0.4, fedadam: 0.02 },
   clip: 1,
+  norm: 1.5,
   largestWeight: 128,
   own: (member) => drawings(member, EACH, 'own'),
   heldOut: (member) => drawings(member, HELD_OUT_EACH, 'held out')

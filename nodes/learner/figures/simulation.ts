@@ -1,13 +1,16 @@
 import { createLanes } from '../../../src/crypto/mask-stream.ts'
 import { createEncoder } from '../../../src/encoding/encoder.ts'
+import { trimmedMean } from '../../../src/encoding/groups.ts'
+import { drawGroups } from '../../../src/membership/groups.ts'
+import { createRoster } from '../../../src/membership/roster.ts'
 import { createTask } from '../../../src/task/task.ts'
 import type { Task } from '../../../src/task/task.ts'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { reproducible } from '../../local-network/generated-inputs.ts'
-import { contributionFrom, readSum } from '../contribution.ts'
+import { contributionFrom, normOf, readSum } from '../contribution.ts'
 import type { Contribution, OwnData } from '../contribution.ts'
-import { evaluate, train } from '../neural-network.ts'
+import { evaluate, parameterCount, train } from '../neural-network.ts'
 import type { Examples } from '../neural-network.ts'
 import { applyMean } from '../optimizers.ts'
 import type { ModelState } from '../optimizers.ts'
@@ -24,6 +27,10 @@ export interface Setting {
   peers: number
   rounds: number
   privacy?: PrivacyTerms
+  /** So many members (the first) send the opposite of what they learned, as large as the norm or the encoding lets them. */
+  poison?: { members: number; within: 'norm' | 'encoding' }
+  /** Means per group, of which the trimmed mean is taken. */
+  groups?: { count: number; trim: number }
 }
 
 export interface Curve {
@@ -48,7 +55,7 @@ export async function simulatedTask({ recipe, peers, privacy }: Setting): Promis
  * The same members, seeds and data in both.
  */
 export async function learnTogether(setting: Setting, how: 'plain' | 'secure'): Promise<Curve> {
-  const { recipe, peers, rounds } = setting
+  const { recipe, peers, rounds, poison, groups } = setting
   const task = await simulatedTask(setting)
   const problem = problemNamed(recipe.problem)
   const members = dataOf(problem, peers)
@@ -61,8 +68,14 @@ export async function learnTogether(setting: Setting, how: 'plain' | 'secure'): 
       contributions.push(
         await contributionFrom(problem, { task, state, data, seed: [...trainingSeed(recipe.seed, member), round] })
       )
-    const mean = how === 'plain' ? plainMean(contributions) : await encodedMean(task, round, contributions)
-    state = applyMean(recipe.algorithm, state, readSum(task, mean).update)
+    for (const { vector } of contributions.slice(0, poison?.members ?? 0)) reverse(vector, problem, poison!.within)
+    const mean =
+      how === 'plain'
+        ? plainMean(contributions)
+        : groups === undefined
+          ? await encodedMean(task, round, contributions)
+          : await robustMean(task, round, contributions, groups)
+    state = applyMean(recipe.algorithm, state, readSum(problem, task, mean).update)
     accuracy.push(evaluate(problem.architecture, state.parameters, test).accuracy)
   }
   const included = Array.from(members.keys())
@@ -112,4 +125,32 @@ async function encodedMean(task: Task, round: number, contributions: Contributio
     for (let i = 0; i < sum.length; i++) sum[i] += lanes[i]
   }
   return encoder.decode(sum, contributions.length)
+}
+
+/** As the service does it: the sum of each group, drawn anew each round, and the trimmed mean over the groups' means. */
+async function robustMean(
+  task: Task,
+  round: number,
+  contributions: Contribution[],
+  { count, trim }: { count: number; trim: number }
+) {
+  const roster = createRoster({ epoch: 0, members: [...task.members] })
+  const { of } = drawGroups(roster, { beacon: new Uint8Array(32), round, count })
+  const groups = Array.from({ length: count }, (_, group) =>
+    contributions.filter((_one, member) => of[member] === group)
+  )
+  const means = await Promise.all(groups.map((members) => encodedMean(task, round, members)))
+  const mean = trimmedMean(
+    means.map((group) => group.mean),
+    trim
+  )
+  return { mean, totalWeight: means.reduce((sum, { totalWeight }) => sum + totalWeight, 0) }
+}
+
+/** The opposite of an update. Nobody sees that a vector is longer than the norm; that an element is beyond the clip cannot be. */
+function reverse(vector: Float32Array, { norm, clip, architecture }: Problem, within: 'norm' | 'encoding'): void {
+  const update = vector.subarray(0, parameterCount(architecture))
+  const factor = norm / normOf(update)
+  for (let i = 0; i < update.length; i++)
+    update[i] = within === 'norm' ? -factor * update[i] : -clip * Math.sign(update[i])
 }

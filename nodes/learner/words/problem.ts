@@ -25,6 +25,7 @@ export const words: Problem = {
   training: { epochs: 2, batch: 32, rate: 0.8 },
   rates: { fedavg: 1.6, fedavgm: 0.4, fedadam: 0.05 },
   clip: 2,
+  norm: 20,
   largestWeight: 4096,
   own: (member) => examplesOf(write(member, writer(member).sentences, 'own')),
   heldOut: (member) => examplesOf(write(member, HELD_OUT, 'held out'))
