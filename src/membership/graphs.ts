@@ -100,6 +100,16 @@ export function sparseGraph(
   }
 }
 
+/** The largest part of these members in which everyone is safe (§5, check 4): whoever is not, goes, until all are. */
+export function safeAmong(graph: Graph, members: Iterable<number>): Set<number> {
+  const safe = new Set(members)
+  for (;;) {
+    const exposed = [...safe].filter((index) => !graph.isSafe(index, safe))
+    if (exposed.length === 0) return safe
+    for (const index of exposed) safe.delete(index)
+  }
+}
+
 /** A few attempts run at a time, in one process some for many members: each graph is drawn once. */
 const MOST_DRAWN = 4
 const drawn = new Map<string, Graph>()
@@ -210,18 +220,4 @@ function remembered<T>(make: (index: number) => T): (index: number) => T {
     made.set(index, value)
     return value
   }
-}
-/** The members with whom `index` shares masks and shares: on the complete graph, all the others, rising (§3). */
-export function partners(n: number, index: number): number[] {
-  if (!Number.isInteger(index) || index < 0 || index >= n)
-    throw new RangeError(`a roster of ${n} has no member ${index}`)
-  return Array.from({ length: n - 1 }, (_, place) => (place < index ? place : place + 1))
-}
-
-/** The Shamir x-coordinate of what `_dealer` shares with `holder` (§8); on the complete graph the dealer makes no difference. */
-export function shareSlot(_dealer: number, holder: number): number {
-  // A slot is one byte, and 0 is where the secret itself lies.
-  if (!Number.isInteger(holder) || holder < 0 || holder > 254)
-    throw new RangeError(`member ${holder} has no share slot`)
-  return 1 + holder
 }

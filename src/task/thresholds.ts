@@ -8,6 +8,9 @@ export const TEN_THOUSANDTHS = 10_000
 /** The complete graph serves up to here; beyond it §9 takes over. */
 export const LARGEST_COMPLETE_GRAPH = 128
 
+/** A key book, or a cut with its headers, of so many fits twice into evidence against a leader (`MAX_MESSAGE_BYTES`). */
+export const LARGEST_ROSTER = 1200
+
 /** A share slot is one byte, and both 0, where the secret lies, and 255 stay free (§9). */
 const LARGEST_SHARE_DEGREE = 254
 
@@ -69,8 +72,10 @@ export function thresholds({
   return Object.freeze({ ...bounds, threshold, acknowledgements })
 }
 
-/** Shares have a byte for their slot; a roster or threat that needs more is refused. @throws TaskError THREAT_INFEASIBLE */
-export function checkShareDegree({ members, graph }: Thresholds): void {
+/** What one round can carry: so many members in a message, and a byte for a share's slot. @throws TaskError */
+export function checkCarried({ members, graph }: Thresholds): void {
+  if (members > LARGEST_ROSTER)
+    throw new TaskError('TASK_INVALID', `a task has at most ${LARGEST_ROSTER} members, not ${members}; remove members`)
   if (graph === undefined || graph.shareDegree <= LARGEST_SHARE_DEGREE) return
   throw new TaskError(
     'THREAT_INFEASIBLE',
