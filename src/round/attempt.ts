@@ -16,6 +16,7 @@ import { sharesMasks } from '../membership/groups.ts'
 import { deal, openDelivery, proofOf, sameBytes, sealDelivery } from './dealing.ts'
 import type { Dealing, HeldShare } from './dealing.ts'
 import type { Ballot, Side } from './ballot.ts'
+import { MAX_MESSAGE_BYTES } from './messages.ts'
 import type { Body, Message, ShareProof } from './messages.ts'
 import type { Random } from './ports.ts'
 import type { StatementType } from './statements.ts'
@@ -31,6 +32,9 @@ export interface CheckedSum {
 
 /** Two documents a view, and a cut, for more views than a round can have before it is burned. */
 const MOST_SHOWN = 200
+
+/** Leaves room in a Join for what else it carries. */
+const MOST_SHOWN_BYTES = MAX_MESSAGE_BYTES - 192 * 1024
 
 /** One set of fresh keys (§2): this member's secrets of an attempt, and what it has been shown of it. */
 export class Attempt {
@@ -83,7 +87,17 @@ export class Attempt {
 
   /** Keeps what a leader showed; of the same (by its hash, in hex) the last signed copy. */
   keep(type: StatementType, which: string, { encoded }: Message): void {
-    if (this.#shown.size < MOST_SHOWN) this.#shown.set(`${type}/${which}`, encoded)
+    const key = `${type}/${which}`
+    if (!this.#shown.has(key) && this.#shown.size >= MOST_SHOWN) return
+    // What was shown again is the latest: the oldest goes first where all of it is too much for one Join.
+    this.#shown.delete(key)
+    this.#shown.set(key, encoded)
+    let bytes = this.shown.reduce((sum, { length }) => sum + length, 0)
+    for (const [oldest, { length }] of this.#shown) {
+      if (bytes <= MOST_SHOWN_BYTES || oldest === key) return
+      this.#shown.delete(oldest)
+      bytes -= length
+    }
   }
 
   get shown(): Uint8Array[] {

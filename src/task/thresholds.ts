@@ -8,7 +8,7 @@ export const TEN_THOUSANDTHS = 10_000
 /** The complete graph serves up to here; beyond it §9 takes over. */
 export const LARGEST_COMPLETE_GRAPH = 128
 
-/** A key book, or a cut with its headers, of so many fits twice into evidence against a leader (`MAX_MESSAGE_BYTES`). */
+/** A key book and a cut with its headers of so many fit into one Join, and either twice into evidence (`MAX_MESSAGE_BYTES`). */
 export const LARGEST_ROSTER = 1200
 
 /** A share slot is one byte, and both 0, where the secret lies, and 255 stay free (§9). */
