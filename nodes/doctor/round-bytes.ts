@@ -18,9 +18,10 @@ export function roundBytes(task: Task): RoundBytes {
   const n = task.members.length
   const vector = packedLength(task.laneCount, task.bits)
   const stream = vector + HEADER_LENGTH * Math.ceil(vector / MAX_DATA)
-  const { up, down, direct } = controlBytes(n, task.thresholds.quorum)
+  const { quorum, graph } = task.thresholds
+  const { up, down, direct } = controlBytes(n, quorum, graph?.shareDegree ?? n)
   const others = n - 1
-  const shares = others * direct
+  const shares = (graph?.shareDegree ?? others) * direct
   // The leader's own vector goes to the next in order before it counts.
   return {
     vector,
@@ -29,8 +30,8 @@ export function roundBytes(task: Task): RoundBytes {
   }
 }
 
-/** Control messages: of a member to its leader, of a leader to a member, and of a member to each other one. */
-function controlBytes(n: number, quorum: number): { up: number; down: number; direct: number } {
+/** Control messages: of a member to its leader, of a leader to a member, and of a member to each holder of its shares. */
+function controlBytes(n: number, quorum: number, places: number): { up: number; down: number; direct: number } {
   const hash = new Uint8Array(32)
   const signature = new Uint8Array(64)
   const context = { task: hash, epoch: 0, round: 1 }
@@ -95,7 +96,7 @@ function controlBytes(n: number, quorum: number): { up: number; down: number; di
     decision
   ]
   // Two shares, their path and the signed root, sealed (src/round/dealing.ts).
-  const sealed = new Uint8Array(330 + 35 * Math.ceil(Math.log2(n)))
+  const sealed = new Uint8Array(275 + 34 * Math.ceil(Math.log2(places)))
   const delivery = message('ShareDelivery', { attemptId, dealer: 0, holder: 1, sealed })
   return { up: total(up), down: total(down), direct: total([delivery]) }
 }

@@ -4,6 +4,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { addMasks, createLanes, laneBytes } from '../../src/crypto/mask-stream.ts'
 import { createTask, dataDeadlineMs } from '../../src/task/task.ts'
 import type { Task, Thresholds } from '../../src/task/task.ts'
+import { LARGEST_COMPLETE_GRAPH } from '../../src/task/thresholds.ts'
 import { ok, warn } from './check.ts'
 import type { Check } from './check.ts'
 import { size } from './node-checks.ts'
@@ -15,7 +16,7 @@ export interface TaskReport {
   type: 'task'
   members: number
   thresholds: Thresholds
-  /** Partners of a member: the complete graph. */
+  /** With how many others a member lays masks: on the complete graph with all. */
   degree: number
   bits: { element: number; ring: number; most: number }
   bytes: RoundBytes & { disk: number; memory: number; expansion: number }
@@ -39,7 +40,9 @@ const WIDEST_RING = 32
 export async function withMembers(written: unknown, count: number): Promise<Task> {
   const keys = await Promise.all(Array.from({ length: count }, () => generateKeyPair('Ed25519')))
   const members = keys.map((key) => peerIdFromPrivateKey(key).toString())
-  return createTask(typeof written === 'object' ? { ...written, members } : written)
+  // Beyond 128 members a task names randomness, which is drawn once they are known; here any will do.
+  const randomness = count > LARGEST_COMPLETE_GRAPH && { randomness: '00'.repeat(32) }
+  return createTask(typeof written === 'object' ? { ...randomness, ...written, members } : written)
 }
 
 export async function reportTask(task: Task): Promise<TaskReport> {
@@ -48,12 +51,13 @@ export async function reportTask(task: Task): Promise<TaskReport> {
   // Of an integer the range; otherwise the task says.
   const element = encoding.type === 'integer' ? Math.ceil(Math.log2(encoding.max - encoding.min + 1)) : encoding.bits
   const bytes = roundBytes(task)
+  const partners = thresholds.graph?.maskDegree ?? n - 1
   const msPerMask = (await elementMs(bits)) * laneCount
   return {
     type: 'task',
     members: n,
     thresholds,
-    degree: n - 1,
+    degree: partners,
     bits: { element, ring: bits, most: WIDEST_RING },
     bytes: {
       ...bytes,
@@ -61,10 +65,10 @@ export async function reportTask(task: Task): Promise<TaskReport> {
       memory: laneCount * laneBytes(bits),
       expansion: (8 * bytes.member.sent) / (task.length * element)
     },
-    // Its own mask, and one with every other member.
-    maskMs: msPerMask * n,
+    // Its own mask, and one with every partner.
+    maskMs: msPerMask * (1 + partners),
     // The self masks of the included, and what these laid for the dropped.
-    unmaskMs: msPerMask * (n - thresholds.D) * (1 + thresholds.D),
+    unmaskMs: msPerMask * (n - thresholds.D + thresholds.D * Math.min(partners, n - thresholds.D)),
     deadlineMs: task.deadlineMs,
     dataDeadlineMs: dataDeadlineMs(task)
   }
@@ -97,7 +101,7 @@ export function taskChecks(report: TaskReport): Check[] {
       'thresholds',
       `quorum ${quorum}, at least ${nMin} in a sum, ${threshold} shares open a secret, ${acknowledgements} acknowledge it`
     ),
-    ok('degree', `${report.degree} partners of each member (the complete graph)`),
+    ok('degree', degreeOf(report)),
     ok('bits', `${bits.element} of an element, ${bits.ring} of the sum, of ${bits.most} there can be`),
     ok(
       'member',
@@ -111,4 +115,10 @@ export function taskChecks(report: TaskReport): Check[] {
       ? ok('time', `${seconds}; a phase in which vectors travel may take ${ms(report.dataDeadlineMs)}`)
       : warn('time', `${seconds}, and the phase may take ${ms(report.dataDeadlineMs)}; raise deadline, or lower length`)
   ]
+}
+
+function degreeOf({ degree, thresholds: { graph } }: TaskReport): string {
+  if (graph === undefined) return `${degree} partners of each member (the complete graph)`
+  const { shareDegree, minLiveSlots } = graph
+  return `${degree} mask partners of each member, at least ${minLiveSlots} of them in a sum; ${shareDegree} hold its shares (sparse graphs)`
 }

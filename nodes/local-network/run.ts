@@ -7,7 +7,7 @@ import { stringify } from 'yaml'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
-import { TEN_THOUSANDTHS, thresholds } from '../../src/task/thresholds.ts'
+import { checkCarried, LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS, thresholds } from '../../src/task/thresholds.ts'
 import { createIdentity } from '../daemon/identity.ts'
 import { readNpy } from '../npy.ts'
 import { compareWithPlainSum, plainEncoding } from './exactness.ts'
@@ -149,16 +149,19 @@ async function prepare(
   const { peers, encoding } = run
   const { corrupt, dropout } = run.threat
   // What is infeasible is refused before an identity is made for everyone.
-  thresholds({ members: peers, corrupt: inTenThousandths(corrupt), dropout: inTenThousandths(dropout) })
+  checkCarried(thresholds({ members: peers, corrupt: inTenThousandths(corrupt), dropout: inTenThousandths(dropout) }))
   const ids: string[] = []
   for (let number = 0; number < peers; number++) ids.push(await createIdentity(join(folder, `peer-${number}`)))
+  const randomness = randomBytes(32).toString('hex')
   const terms = (length: number): TaskInput => ({
     name: 'local-network',
     members: ids,
     length,
     encoding,
     threat: run.threat,
-    deadline: run.deadline
+    deadline: run.deadline,
+    // Beyond 128 members the first graph takes some that nobody knew when they were made.
+    ...(peers > LARGEST_COMPLETE_GRAPH && { randomness })
   })
   // With any length: the threat and the bits are refused before long inputs are read or made.
   const shape = { peers, rounds: run.rounds, encoding: plainEncoding(createTask(terms(1))) }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { bytesToHex } from '@noble/hashes/utils.js'
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { H } from '../../src/crypto/hash.ts'
 import { MessageError, TaskError } from '../../src/errors.ts'
 import { carryOver, deal, initialDeck, leaderOrder } from '../../src/membership/deck.ts'
@@ -34,7 +34,8 @@ const threats = [{}, { corrupt: 0, dropout: 0.34 }, { corrupt: 0.2, dropout: 0.2
 /** The order of the first round, which all know before it begins. */
 export function firstOrder(task: Task): number[] {
   const roster = createRoster({ epoch: 0, members: [...task.members] })
-  return leaderOrder(initialDeck(), roster, genesisBeacon(task.idBytes, roster.hash), 1)
+  const randomness = task.randomness === undefined ? undefined : hexToBytes(task.randomness)
+  return leaderOrder(initialDeck(), roster, genesisBeacon(task.idBytes, roster.hash, randomness), 1)
 }
 
 const tasks = new Map<string, { task: Task; leader: number }>()

@@ -107,6 +107,24 @@ describe('a task', () => {
     assert.equal(new Set(variants.map((input) => createTask(input).id)).size, variants.length)
   })
 
+  it('has up to 1200 members; with more than 128 it names randomness, has no groups, and a threat that graphs can stand', () => {
+    const many = members(1201)
+    const randomness = '5a'.repeat(32)
+    const large = { ...fixed, members: many.slice(0, 1000), randomness }
+    assert.equal(createTask(large).thresholds.graph!.shareDegree, 128)
+    const { thresholds } = createTask({ ...large, threat: { corrupt: 0.2, dropout: 0.1 } })
+    assert.deepEqual([thresholds.threshold, thresholds.graph!.maskDegree], [67, 86])
+    const refused: Array<[object, RegExp]> = [
+      [{ randomness: undefined }, /^a task of more than 128 members needs randomness: 32 public random bytes in hex/],
+      [{ groups: { count: 2, trim: 0 } }, /^a task with groups has at most 128 members, not 1000; leave groups out/],
+      [{ members: many }, /members has more than 1200 members; remove members$/],
+      [{ threat: { corrupt: 0.3, dropout: 0.04 } }, /holders of its shares, more than 254; lower corrupt or dropout$/]
+    ]
+    for (const [change, sentence] of refused)
+      assert.throws(() => createTask({ ...large, ...change }), { message: sentence })
+    assert.equal(createTask({ ...fixed, members: many.slice(0, 128) }).thresholds.graph, undefined)
+  })
+
   it('has the same id with its defaults written out', () => {
     const encoding = { type: 'fixed', clip: 8, bits: 16, rounding: 'stochastic' } as const
     const written: TaskInput = { ...fixed, encoding, threat: { corrupt: 0.125, dropout: 0.25 }, deadline: 10 }
