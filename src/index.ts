@@ -19,7 +19,7 @@ export type { AnnouncementComponents } from './network/gossip.ts'
 export type { EvidenceKind } from './round/evidence.ts'
 export type { AnyMessage } from './round/messages.ts'
 export type { RoundOutcome } from './round/outcome.ts'
-export type { Observer, Phase } from './round/ports.ts'
+export type { Compute, Observer, Phase } from './round/ports.ts'
 export { createTask } from './task/task.ts'
 export type {
   Admission,

@@ -5,6 +5,8 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { ComponentLogger } from '@libp2p/interface'
 import { pEvent } from 'p-event'
 import type { Logger } from 'pino'
+import { laneBytes } from '../../src/crypto/mask-stream.ts'
+import { ThreadPool } from '../../src/crypto/thread-pool.ts'
 import { unpack } from '../../src/encoding/packing.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { InputError, SecureAggregationError } from '../../src/errors.ts'
@@ -177,7 +179,10 @@ export class Daemon {
           })
         }
       })
-      const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer })
+      const compute = new ThreadPool()
+      // Before the first round, so that it does not wait for threads to load.
+      compute.start(task.members.length * task.laneCount * laneBytes(task.bits))
+      const aggregation = secureAggregation({ tasks: [task], journal, vectors, observer, compute })
       const members = new Set(task.members)
       const admission = rosterGater((peer) => started.daemon?.expects(peer) ?? members.has(peer), {
         // Of an address through a relay the relay is let in as well.

@@ -12,7 +12,8 @@ import type { Member } from '../round/member.ts'
 import type { RoundOutcome } from '../round/outcome.ts'
 import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
 import { Participant } from '../round/participant.ts'
-import type { Observer, Phase } from '../round/ports.ts'
+import { onThisThread } from '../round/ports.ts'
+import type { Compute, Observer, Phase } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
 import type { Task } from '../task/task.ts'
 import { mayConnect } from './admission.ts'
@@ -44,6 +45,8 @@ export interface SessionOptions {
   journal: Journal
   vectors: VectorStore
   observer: Observer
+  /** On this thread if left out. */
+  compute?: Compute
   contextHash?: (round: number) => Uint8Array
   /** The application's answer to rounds for which no vector waits. */
   handler(): RoundHandler | undefined
@@ -116,7 +119,7 @@ export class Session {
       ask: (to: string, request: Uint8Array, signal: AbortSignal) => this.#streams.ask(to, request, signal),
       announce: (message: Uint8Array) => void this.#announcements.publish(message).catch(refused)
     }
-    const { journal, vectors, observer, contextHash } = options
+    const { journal, vectors, observer, contextHash, compute = onThisThread } = options
     this.participant = new Participant({
       task,
       id: components.peerId.toString(),
@@ -126,6 +129,7 @@ export class Session {
         sign: (bytes) => components.privateKey.sign(bytes),
         journal,
         vectors,
+        compute,
         observer: { ...observer, refused, phase: (...reached) => this.#reached(...reached) }
       },
       links,
