@@ -12,7 +12,7 @@ export type {
   SecureAggregationEvents,
   SecureAggregationInit
 } from './network/service.ts'
-export type { ContributeOptions, ContributeProgress, Input, Sum } from './network/contributions.ts'
+export type { ContributeOptions, ContributeProgress, Input, LazyInput, Sum } from './network/contributions.ts'
 export type { RoundHandler, SessionComponents } from './network/session.ts'
 export type { StreamComponents } from './network/streams.ts'
 export type { AnnouncementComponents } from './network/gossip.ts'

@@ -5,7 +5,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { ComponentLogger } from '@libp2p/interface'
 import { pEvent } from 'p-event'
 import type { Logger } from 'pino'
-import { laneBytes } from '../../src/crypto/mask-stream.ts'
+import { laneBytes, release } from '../../src/crypto/mask-stream.ts'
 import { ThreadPool } from '../../src/crypto/thread-pool.ts'
 import { unpack } from '../../src/encoding/packing.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
@@ -15,7 +15,7 @@ import { LevelJournal } from '../../src/journal/level-journal.ts'
 import { rosterGater } from '../../src/network/admission.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
-import type { Input } from '../../src/network/contributions.ts'
+import type { Input, LazyInput } from '../../src/network/contributions.ts'
 import type { Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
@@ -105,7 +105,7 @@ export class Daemon {
   readonly #vectors: FileVectorStore
   readonly #isolation: Isolation
   readonly #watch: RoundWatch
-  readonly #staged = new Map<number, Input>()
+  readonly #staged = new Map<number, LazyInput>()
   readonly #contributions: Contributions
   /** Members that have said how far the rounds have come. */
   readonly #answered = new Set<string>()
@@ -225,8 +225,11 @@ export class Daemon {
     } catch (error) {
       if (error instanceof InputError) throw new InputError(error.code, `${file}: ${error.message}`, { cause: error })
       throw error
+    } finally {
+      release(values)
     }
-    this.#staged.set(round, { vector: values, weight })
+    // Read again when the round needs it: a long vector is not kept in memory until then.
+    this.#staged.set(round, { vector: async () => (await readNpy(file)).values, weight })
   }
 
   get task(): Task {

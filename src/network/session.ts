@@ -1,6 +1,7 @@
 import type { ComponentLogger, Connection, Logger, PeerId, PrivateKey } from '@libp2p/interface'
 // As libp2p itself ends a wait by a signal, without leaving a listener on it.
 import { raceSignal } from 'race-signal'
+import { release } from '../crypto/mask-stream.ts'
 import { randomBytes } from '../crypto/primitives.ts'
 import { createEncoder } from '../encoding/encoder.ts'
 import { MessageError, RoundError, TaskError } from '../errors.ts'
@@ -19,7 +20,7 @@ import type { Task } from '../task/task.ts'
 import { mayConnect } from './admission.ts'
 import { systemClock } from './clock.ts'
 import { Contributions } from './contributions.ts'
-import type { ContributeOptions, Contribution, Input, Sum } from './contributions.ts'
+import type { ContributeOptions, Contribution, Input, LazyInput, Sum } from './contributions.ts'
 import { Announcements } from './gossip.ts'
 import type { AnnouncementComponents } from './gossip.ts'
 import { Streams } from './streams.ts'
@@ -38,7 +39,7 @@ export type RoundHandler = (round: {
   round: number
   /** Aborted when an answer would come too late, and when the node stops. */
   signal: AbortSignal
-}) => Promise<Input | undefined> | Input | undefined
+}) => Promise<LazyInput | undefined> | LazyInput | undefined
 
 export interface SessionOptions {
   task: Task
@@ -230,7 +231,13 @@ export class Session {
       signal: one?.signal,
       lanes: async () => {
         await this.#account(round, terms, one)
-        return (await createEncoder(terms, round).encode(vector, { weight })).lanes
+        if (typeof vector !== 'function') return (await createEncoder(terms, round).encode(vector, { weight })).lanes
+        const own = await vector()
+        try {
+          return (await createEncoder(terms, round).encode(own, { weight })).lanes
+        } finally {
+          release(own)
+        }
       }
     }
   }

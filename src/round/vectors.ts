@@ -1,4 +1,5 @@
 import { VectorHasher } from '../crypto/merkle.ts'
+import { release } from '../crypto/mask-stream.ts'
 import type { Lanes, Mask } from '../crypto/mask-stream.ts'
 import { CHUNK_ELEMENTS, pack, packedLength, unpackAdd } from '../encoding/packing.ts'
 import { MessageError } from '../errors.ts'
@@ -35,7 +36,7 @@ export function sumShapeOf({ laneCount, bits, groups }: Task): VectorShape {
 const chunkBytes = ({ bits }: VectorShape): number => packedLength(CHUNK_ELEMENTS, bits)
 
 /**
- * Lays the masks on the lanes, in place, and stores the result packed.
+ * Lays the masks on the lanes and stores the result packed. The lanes are used up: their memory is given back.
  *
  * @returns the Merkle root of the packed vector (§10)
  */
@@ -53,10 +54,10 @@ export async function maskInto(
     sync = false
   }: { clock: Clock; compute?: Compute; signal?: AbortSignal; sync?: boolean }
 ): Promise<Uint8Array> {
-  await compute.addMasks(lanes, masks, { signal, pause: () => clock.pause() })
   const hasher = new VectorHasher({ ...owner, chunkBytes: chunkBytes(shape) })
   const staged = await store.stage(name)
   try {
+    await compute.addMasks(lanes, masks, { signal, pause: () => clock.pause() })
     for (let offset = 0; offset < lanes.length; offset += BLOCK_ELEMENTS) {
       const block = lanes.subarray(offset, offset + BLOCK_ELEMENTS)
       signal?.throwIfAborted()
@@ -69,6 +70,8 @@ export async function maskInto(
   } catch (error) {
     await staged.abort()
     throw error
+  } finally {
+    release(lanes)
   }
   return hasher.finish().root
 }
