@@ -33,7 +33,7 @@ export interface RosterFields {
 export type Peer = Omit<Member, 'index'>
 
 /** Checking a key takes a thousand times as long as looking it up; the oldest are forgotten first. */
-const REMEMBERED = 1024
+const REMEMBERED = 4096
 const parsed = new Map<string, Peer>()
 
 // A multihash (identity, 36 bytes) of the protobuf of an Ed25519 key (type 1, 32 bytes): peer id specification, "Keys".

@@ -157,7 +157,7 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
     attemptId: attempt.id,
     adverts: inOrder.map(({ encoded }) => encoded)
   })
-  return { ...readKeyBook(message, attempt.id, rules), message }
+  return { ...readKeyBook(message, attempt, rules), message }
 }
 
 /** Phase 2: a contributor is in the masking set iff enough holders acknowledged its shares (§3). */
@@ -182,12 +182,12 @@ async function gatherShares(
   })
   const { limit, grace } = round.views.patience
   await table.gather(() => [...book.adverts.keys()].filter((member) => !readies.has(member)), { limit, grace, signal })
-  const held = [...readies.values()].map(({ from, body }) => ({ from, dealers: new Set(decodeSet(body.dealers, n)) }))
+  const held = new Map([...readies.values()].map(({ from, body }) => [from, new Set(decodeSet(body.dealers, n))]))
   const members = book.contributors.filter(
     (dealer) =>
       readies.has(dealer) &&
       table.isWelcome(dealer) &&
-      held.filter(({ from, dealers }) => from !== dealer && dealers.has(dealer)).length >=
+      book.graph.holders(dealer).filter((holder) => held.get(holder)?.has(dealer) === true).length >=
         rules.thresholds.acknowledgements
   )
   const few = tooFew(rules, members)

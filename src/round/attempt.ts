@@ -10,7 +10,8 @@ import type { Mask } from '../crypto/mask-stream.ts'
 import { x25519Agreement, x25519PublicKey } from '../crypto/primitives.ts'
 import { Secret } from '../crypto/secret.ts'
 import { MessageError } from '../errors.ts'
-import { partners } from '../membership/graphs.ts'
+import { completeGraph } from '../membership/graphs.ts'
+import type { Graph } from '../membership/graphs.ts'
 import { sharesMasks } from '../membership/groups.ts'
 import { deal, openDelivery, proofOf, sameBytes, sealDelivery } from './dealing.ts'
 import type { Dealing, HeldShare } from './dealing.ts'
@@ -35,6 +36,7 @@ const MOST_SHOWN = 200
 export class Attempt {
   readonly number: number
   readonly id: Uint8Array
+  readonly graph: Graph
   readonly #rules: RoundRules
   readonly #me: number
   readonly #keys: { mask: ReturnType<typeof generateKeyPair>; seal: ReturnType<typeof generateKeyPair> }
@@ -64,6 +66,7 @@ export class Attempt {
   constructor(number: number, contextHash: Uint8Array, rules: RoundRules, me: number, random: Random) {
     this.number = number
     this.id = attemptIdOf(roundIdOf(rules.context, rules.roster.hash, contextHash), number)
+    this.graph = rules.graph?.(number) ?? completeGraph(rules.roster.members.length)
     this.#rules = rules
     this.#me = me
     this.#keys = { mask: generateKeyPair(random), seal: generateKeyPair(random) }
@@ -103,9 +106,9 @@ export class Attempt {
     }
   }
 
-  /** Deals both secrets among all other members, at most once, and seals the shares of those in the book (S1). */
+  /** Deals both secrets among its holders, at most once, and seals the shares of those in the book (S1). */
   async deliveries(ballot: Ballot, random: Random): Promise<Body<'ShareDelivery'>[]> {
-    const { roster, thresholds } = this.#rules
+    const { thresholds } = this.#rules
     const { adverts } = this.#shownBook()
     this.#dealing ??= deal(
       {
@@ -113,14 +116,15 @@ export class Attempt {
         maskSecret: this.#keys.mask.secret,
         attemptId: this.id,
         dealer: this.#me,
-        members: roster.members.length,
+        graph: this.graph,
         threshold: thresholds.threshold
       },
       random
     )
     const dealing = this.#dealing
     const { signature } = await ballot.sayOnce('ShareRoot', this.number, { attemptId: this.id, root: dealing.root })
-    return partners(roster.members.length, this.#me)
+    return this.graph
+      .holders(this.#me)
       .filter((holder) => adverts.has(holder))
       .map((holder) => sealDelivery({ ...dealing.of(holder), signature }, this.#pair(this.#me, holder), this.#rules))
   }
@@ -133,6 +137,10 @@ export class Attempt {
       throw new MessageError('INVALID', `a share is for member ${holder}`, { culprit })
     if (!sameBytes(attemptId, this.id))
       throw new MessageError('WRONG_ATTEMPT', `a share of member ${dealer} is for another attempt`, { culprit })
+    if (this.graph.slot(dealer, this.#me) === undefined)
+      throw new MessageError('INVALID', `member ${dealer} deals a share to a member that holds none of its`, {
+        culprit
+      })
     if (this.#held.has(dealer)) return
     // A later leader's book may have been shown to the dealer first.
     if (this.book?.contributors.includes(dealer) !== true) {
@@ -140,7 +148,7 @@ export class Attempt {
       return
     }
     this.#waiting.delete(dealer)
-    this.#held.set(dealer, openDelivery(delivery, this.#pair(dealer, this.#me), this.#rules))
+    this.#held.set(dealer, openDelivery(delivery, this.#pair(dealer, this.#me), this.graph, this.#rules))
   }
 
   /** Shown a key book: opens what came early, and names what was wrong with it. */
@@ -164,14 +172,19 @@ export class Attempt {
   }
 
   get holdsAll(): boolean {
-    return this.#shownBook().contributors.every((dealer) => dealer === this.#me || this.#held.has(dealer))
+    return this.#shownBook().contributors.every(
+      (dealer) => this.graph.slot(dealer, this.#me) === undefined || this.#held.has(dealer)
+    )
   }
 
-  /** The masks of this member's vector: its own, and one with each other member of the masking set, or of its group in it (§4). */
-  masks({ adverts }: KeyBook, set: MaskingSet): Mask[] {
+  /** The masks of this member's vector: its own, and one with each partner in the masking set, or in its group there (§4). */
+  masks({ adverts, graph }: KeyBook, set: MaskingSet): Mask[] {
     const { roster, groups } = this.#rules
     const self = roster.members[this.#me].bytes
-    const others = set.members.filter((member) => member !== this.#me && sharesMasks(groups, member, this.#me))
+    const inSet = new Set(set.members)
+    const others = graph
+      .partners(this.#me)
+      .filter((member) => inSet.has(member) && sharesMasks(groups, member, this.#me))
     const partners = others.map((member) => ({
       id: roster.members[member].bytes,
       key: adverts.get(member)!.body.maskKey

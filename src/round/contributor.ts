@@ -125,7 +125,7 @@ async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number
 /** Phase 2: shares go directly to their holders, through the leader only where that cannot be. */
 async function* deliverShares(message: Message<'KeyBook'>, round: Round, view: number): AsyncGenerator<Frame> {
   const attempt = inView(message, round, view)
-  const book = readKeyBook(message, attempt.id, round.rules)
+  const book = readKeyBook(message, attempt, round.rules)
   attempt.keep('KeyBook', round.hex(book.hash), message)
   round.views.shown('control')
   for (const fault of attempt.open(book)) round.ports.observer.refused?.(fault)

@@ -7,7 +7,7 @@ import { openShares, sealShares } from '../crypto/sealing.ts'
 import type { Secret } from '../crypto/secret.ts'
 import { shareSecret } from '../crypto/shamir.ts'
 import { MessageError } from '../errors.ts'
-import { shareSlot } from '../membership/graphs.ts'
+import type { Graph } from '../membership/graphs.ts'
 import type { Side } from './ballot.ts'
 import { signedBytes } from './messages.ts'
 import type { Body, ShareProof } from './messages.ts'
@@ -20,6 +20,7 @@ import type { RoundRules } from './transcript.ts'
 const bytes = (length: number) =>
   z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === length)
 const heldShare = z.strictObject({
+  slot: z.int().min(1).max(255),
   seedShare: bytes(32),
   keyShare: bytes(32),
   nonce: bytes(32),
@@ -32,8 +33,12 @@ export type HeldShare = z.infer<typeof heldShare>
 
 const seedSide = (nonce: Uint8Array, share: Uint8Array) => H('seed-share', nonce, share)
 const keySide = (nonce: Uint8Array, share: Uint8Array) => H('key-share', nonce, share)
-const leaf = (attemptId: Uint8Array, dealer: number, seedHash: Uint8Array, keyHash: Uint8Array) =>
-  H('share-leaf', attemptId, dealer, seedHash, keyHash)
+/** Names the holder, so that a share is its holder's whatever graph the attempt had, which evidence does not tell. */
+const leaf = (
+  { attemptId, dealer, holder }: { attemptId: Uint8Array; dealer: number; holder: number },
+  seedHash: Uint8Array,
+  keyHash: Uint8Array
+) => H('share-leaf', attemptId, dealer, holder, seedHash, keyHash)
 
 /** One dealing: all holders' shares under one root. Made once an attempt, whatever key books appear (S1). */
 export interface Dealing {
@@ -43,41 +48,40 @@ export interface Dealing {
   wipe(): void
 }
 
-/**
- * Deals both secrets among all other members. The dealer's own place in the tree holds a random leaf.
- *
- * @param members n; holders are roster indices
- */
+/** Deals both secrets among the dealer's holders. A place in the tree that is nobody's holds a random leaf. */
 export function deal(
   {
     seed,
     maskSecret,
     attemptId,
     dealer,
-    members,
+    graph,
     threshold
-  }: { seed: Secret; maskSecret: Secret; attemptId: Uint8Array; dealer: number; members: number; threshold: number },
+  }: { seed: Secret; maskSecret: Secret; attemptId: Uint8Array; dealer: number; graph: Graph; threshold: number },
   random: Random
 ): Dealing {
-  const holders = Array.from({ length: members }, (_, index) => index).filter((index) => index !== dealer)
-  const slots = holders.map((holder) => shareSlot(dealer, holder))
+  const holders = graph.holders(dealer)
+  const slots = holders.map((holder) => graph.slot(dealer, holder)!)
   const seedShares = shareSecret(seed, threshold, slots, random)
   const keyShares = shareSecret(maskSecret, threshold, slots, random)
   const nonces = holders.map(() => random(32))
-  const leaves = holders.map((_, place) =>
-    leaf(attemptId, dealer, seedSide(nonces[place], seedShares[place]), keySide(nonces[place], keyShares[place]))
+  const leaves = new Map(
+    holders.map((holder, at) => {
+      const sides = [seedSide(nonces[at], seedShares[at]), keySide(nonces[at], keyShares[at])] as const
+      return [slots[at], leaf({ attemptId, dealer, holder }, ...sides)]
+    })
   )
-  leaves.splice(dealer, 0, random(32))
-  const tree = MerkleTree.from(leaves)
+  const tree = MerkleTree.from(Array.from({ length: graph.places }, (_, place) => leaves.get(1 + place) ?? random(32)))
   return {
     root: tree.root,
     of(holder) {
       const place = holders.indexOf(holder)
       return {
+        slot: slots[place],
         seedShare: seedShares[place],
         keyShare: keyShares[place],
         nonce: nonces[place],
-        path: tree.path(holder),
+        path: tree.path(slots[place] - 1),
         root: tree.root
       }
     },
@@ -119,13 +123,17 @@ export function sealDelivery(share: HeldShare, pair: Pair, rules: RoundRules): B
 }
 
 /** Opens a delivery and checks the share against the dealer's signed root. @throws MessageError, the dealer being the culprit */
-export function openDelivery(body: Body<'ShareDelivery'>, pair: Pair, rules: RoundRules): HeldShare {
+export function openDelivery(body: Body<'ShareDelivery'>, pair: Pair, graph: Graph, rules: RoundRules): HeldShare {
   const culprit = rules.roster.members[pair.dealer].id
   const key = keyOf(pair, rules)
   try {
     const opened = heldShare.safeParse(dagCbor.decode(openShares(key, body.sealed, associated(pair))))
     if (!opened.success)
       throw new MessageError('MALFORMED', `the share dealt by member ${pair.dealer} does not have its shape`, {
+        culprit
+      })
+    if (opened.data.slot !== graph.slot(pair.dealer, pair.holder))
+      throw new MessageError('INVALID', `member ${pair.dealer} dealt a share of a slot that is not its holder's`, {
         culprit
       })
     checkProof(proofOf(opened.data, pair.dealer, 'seed'), 'seed', pair.holder, pair.attemptId, rules)
@@ -140,21 +148,21 @@ export function openDelivery(body: Body<'ShareDelivery'>, pair: Pair, rules: Rou
 
 /** One side of a held share, with its proof; of the other side only a hash. Only the ballot's word lets it leave. */
 export function proofOf(held: HeldShare, dealer: number, side: Side): ShareProof {
-  const { seedShare, keyShare, nonce, path, root, signature } = held
+  const { slot, seedShare, keyShare, nonce, path, root, signature } = held
   const [share, sibling] =
     side === 'seed' ? [seedShare, keySide(nonce, keyShare)] : [keyShare, seedSide(nonce, seedShare)]
-  return { dealer, share, sibling, nonce, path, root, signature }
+  return { dealer, slot, share, sibling, nonce, path, root, signature }
 }
 
-/** Does this share stand in the dealer's signed tree at this holder's place? @throws MessageError INVALID */
+/** Does this share stand in the dealer's signed tree as this holder's, at the place of its slot? @throws MessageError INVALID */
 export function checkProof(
   proof: ShareProof,
   side: Side,
   holder: number,
   attemptId: Uint8Array,
-  { context, roster }: RoundRules
+  { context, roster, thresholds }: RoundRules
 ): void {
-  const { dealer, share, sibling, nonce, path, root, signature } = proof
+  const { dealer, slot, share, sibling, nonce, path, root, signature } = proof
   const member = roster.members[dealer]
   if (member === undefined || dealer === holder)
     throw new MessageError('INVALID', `a share names member ${dealer} as its dealer`)
@@ -162,15 +170,15 @@ export function checkProof(
   if (
     !verifyPath({
       root,
-      leaf: leaf(attemptId, dealer, seedHash, keyHash),
-      index: holder,
-      count: roster.members.length,
+      leaf: leaf({ attemptId, dealer, holder }, seedHash, keyHash),
+      index: slot - 1,
+      count: thresholds.graph?.shareDegree ?? roster.members.length,
       path
     })
   ) {
     throw new MessageError(
       'INVALID',
-      `a share of member ${dealer} is not in the dealer's tree at the place of member ${holder}`
+      `a share of member ${dealer} is not in the dealer's tree as that of member ${holder}`
     )
   }
   if (!isSignedBy(member.publicKey, signedBytes('ShareRoot', context, { attemptId, root }), signature)) {

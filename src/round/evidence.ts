@@ -12,7 +12,6 @@ import type { RoundRules } from './transcript.ts'
 import { MessageError } from '../errors.ts'
 import { reconstructSecret } from '../crypto/shamir.ts'
 import { x25519PublicKey } from '../crypto/primitives.ts'
-import { shareSlot } from '../membership/graphs.ts'
 import type { Side } from './ballot.ts'
 
 /**
@@ -192,7 +191,7 @@ function opensOtherThanCommitted(
     if (proof === undefined || !sameBytes(reveal.body.attemptId, body.attemptId)) return false
     root ??= proof.root
     if (!sameBytes(root, proof.root)) return false
-    shares.push({ x: shareSlot(dealer, reveal.from), share: proof.share })
+    shares.push({ x: proof.slot, share: proof.share })
   }
   const secret = reconstructSecret(shares, rules.thresholds.threshold)
   const matches =

@@ -72,6 +72,8 @@ export type Lock = z.infer<typeof lock>
 
 const shareProof = z.strictObject({
   dealer: index,
+  // The Shamir x-coordinate, and the place in the dealer's tree, counted from 1.
+  slot: z.int().min(1).max(255),
   share: bytes(32),
   sibling: hash,
   nonce: bytes(32),

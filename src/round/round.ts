@@ -8,6 +8,7 @@ import { burnedBeacon } from '../membership/beacon.ts'
 import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
 import type { Succession } from '../membership/succession.ts'
+import { graphOf } from '../membership/graphs.ts'
 import { drawGroups } from '../membership/groups.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import type { Task } from '../task/task.ts'
@@ -132,8 +133,12 @@ export class Round {
     this.task = task
     const { groups } = task
     const { round } = context
-    this.rules =
-      groups === undefined ? rules : { ...rules, groups: drawGroups(roster, { beacon, round, count: groups.count }) }
+    const { members, graph } = rules.thresholds
+    this.rules = {
+      ...rules,
+      ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
+      ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
+    }
     this.me = me
     this.beacon = beacon
     this.contextHash = contextHash

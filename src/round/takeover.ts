@@ -135,7 +135,7 @@ function readOffers(round: Round): Offers {
   for (const message of ofType('KeyBook')) {
     if (sameBytes(message.body.attemptId, attempt.id))
       attempted(() => {
-        const book = readKeyBook(message, attempt.id, rules)
+        const book = readKeyBook(message, attempt, rules)
         offers.books.set(bytesToHex(book.hash), book)
       })
   }

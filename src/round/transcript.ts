@@ -4,6 +4,7 @@ import { compareBytes } from '../crypto/key-agreement.ts'
 import { isLowOrderKey } from '../crypto/low-order.ts'
 import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
+import type { Graph } from '../membership/graphs.ts'
 import type { Groups } from '../membership/groups.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
@@ -21,6 +22,8 @@ export interface RoundRules {
   thresholds: Thresholds
   /** Where sums are per group. */
   groups?: Groups
+  /** The graph of each attempt where it is sparse (§9), and of a running round only; otherwise it is complete. */
+  graph?: (attempt: number) => Graph
 }
 
 /** `roundId = H(taskId, epoch, rosterHash, round, contextHash)`. 32 bytes. */
@@ -46,6 +49,8 @@ export function tooFew({ thresholds: { nMin } }: RoundRules, members: number[]):
 export interface KeyBook {
   hash: Uint8Array
   attemptId: Uint8Array
+  /** Of the attempt: who shares masks and shares with whom. */
+  graph: Graph
   adverts: ReadonlyMap<number, Message<'KeyAdvert'>>
   /** Roster indices of those that have an input. */
   contributors: number[]
@@ -129,7 +134,11 @@ export function refuseDuplicateKeys(adverts: Iterable<Message<'KeyAdvert'>>, cul
 }
 
 /** Every advert signed by its owner, in roster order, valid, no key twice. @throws MessageError, the leader being the culprit */
-export function readKeyBook(message: Message<'KeyBook'>, attemptId: Uint8Array, rules: RoundRules): KeyBook {
+export function readKeyBook(
+  message: Message<'KeyBook'>,
+  { id: attemptId, graph }: { id: Uint8Array; graph: Graph },
+  rules: RoundRules
+): KeyBook {
   const { roster } = rules
   const culprit = roster.members[message.from].id
   if (compareBytes(message.body.attemptId, attemptId) !== 0)
@@ -149,6 +158,7 @@ export function readKeyBook(message: Message<'KeyBook'>, attemptId: Uint8Array, 
   return {
     hash: keyBookHash(attemptId, message.body.adverts),
     attemptId,
+    graph,
     adverts,
     contributors: [...adverts.values()].filter(({ body }) => body.contributes).map(({ from }) => from)
   }
@@ -178,7 +188,7 @@ export interface CheckedCut {
   headers: ReadonlyMap<number, Message<'MaskedHeader'>>
 }
 
-/** Checks 2 and 3 of §5, and that the cut belongs to this key book and masking set (check 1). */
+/** Checks 2, 3 and 4 of §5, and that the cut belongs to this key book and masking set (check 1). */
 export function readCut(
   cut: Cut,
   headers: Uint8Array[],
@@ -199,6 +209,9 @@ export function readCut(
   if (invented !== undefined) throw fault(`a cut includes member ${invented}, who is not in the masking set`)
   const few = tooFew(rules, included)
   if (few !== undefined) throw fault(`a cut includes ${few}`)
+  const inside = new Set(included)
+  const exposed = included.find((member) => !book.graph.isSafe(member, inside))
+  if (exposed !== undefined) throw fault(`a cut leaves member ${exposed} too few of its mask partners`)
   if (headers.length !== included.length)
     throw fault(`a cut includes ${included.length} and comes with ${headers.length} headers`)
   const read = shownBy(culprit, 'a cut', () =>
@@ -211,7 +224,6 @@ export function readCut(
   )
   if (compareBytes(headersRoot(read), cut.headersRoot) !== 0)
     throw fault('the root of a cut is not that of its headers')
-  const inside = new Set(included)
   return {
     cut,
     included: inside,

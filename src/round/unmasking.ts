@@ -4,7 +4,6 @@ import { x25519PublicKey } from '../crypto/primitives.ts'
 import { Secret } from '../crypto/secret.ts'
 import { reconstructSecret } from '../crypto/shamir.ts'
 import { MessageError } from '../errors.ts'
-import { shareSlot } from '../membership/graphs.ts'
 import { sharesMasks } from '../membership/groups.ts'
 import type { Side } from './ballot.ts'
 import { checkProof, sameBytes } from './dealing.ts'
@@ -18,6 +17,7 @@ import { dealerEvidence } from './witness.ts'
 export type Opened = Pick<Body<'SumHeader'>, 'seeds' | 'keys'>
 
 interface Share {
+  x: number
   share: Uint8Array
   reveal: Message<'Reveal'>
 }
@@ -120,7 +120,10 @@ export class Revealed {
         cause
       })
     }
-    ofDealer.set(holder, { share: proof.share, reveal })
+    // Where a lying dealer signed it another slot, an honest holder has not kept it.
+    if (proof.slot !== this.#book.graph.slot(proof.dealer, holder))
+      throw new MessageError('INVALID', `member ${holder} revealed a share of a slot that is not its own`, { culprit })
+    ofDealer.set(holder, { x: proof.slot, share: proof.share, reveal })
   }
 
   #canOpen(side: Side, member: number): boolean {
@@ -128,10 +131,7 @@ export class Revealed {
   }
 
   #reconstruct(side: Side, dealer: number): Secret {
-    const shares = [...this.#shares[side].get(dealer)!].map(([holder, { share }]) => ({
-      x: shareSlot(dealer, holder),
-      share
-    }))
+    const shares = [...this.#shares[side].get(dealer)!.values()]
     const secret = reconstructSecret(shares, this.#rules.thresholds.threshold)
     const { maskKey, seedCommitment: commitment } = this.#book.adverts.get(dealer)!.body
     const matches =
@@ -165,7 +165,9 @@ export async function masksToRemove(
   const masks = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
   for (const { member, secret } of keys.filter(isIn)) {
     const self = roster.members[member].bytes
-    const inTouch = [...included].filter((partner) => sharesMasks(groups, member, partner))
+    const inTouch = book.graph
+      .partners(member)
+      .filter((partner) => included.has(partner) && sharesMasks(groups, member, partner))
     const partners = inTouch.map((partner) => ({
       id: roster.members[partner].bytes,
       key: book.adverts.get(partner)!.body.maskKey

@@ -1,5 +1,6 @@
 import { createLanes } from '../crypto/mask-stream.ts'
 import type { Lanes } from '../crypto/mask-stream.ts'
+import { safeAmong } from '../membership/graphs.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import { sameBytes } from './dealing.ts'
 import { fault, LeaderGaveUp, named } from './faults.ts'
@@ -9,7 +10,7 @@ import type { Round } from './round.ts'
 import type { Shown, Table } from './table.ts'
 import { checkHeader, headersRoot, readEmbedded, tooFew } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
-import { addStored, receiveVector, VectorTooLate } from './vectors.ts'
+import { addStored, receiveVector, subtractStored, VectorTooLate } from './vectors.ts'
 
 /** The leader's side of phase 3: masked vectors come in, a few at a time. */
 
@@ -41,13 +42,16 @@ export async function gatherVectors(
   let adding = Promise.resolve()
   let open = true
 
+  const partOf = (member: number): Lanes => {
+    const start = (rules.groups?.of[member] ?? 0) * shape.elements
+    return accumulator.subarray(start, start + shape.elements)
+  }
+
   /** There is one accumulator, so one addition at a time. */
   const add = (header: Message<'MaskedHeader'>): Promise<void> =>
     (adding = adding.then(async () => {
       if (!open) return
-      const start = (rules.groups?.of[header.from] ?? 0) * shape.elements
-      const sum = accumulator.subarray(start, start + shape.elements)
-      await addStored(ports.vectors, round.uploadName(header.from), sum, shape, ports.clock)
+      await addStored(ports.vectors, round.uploadName(header.from), partOf(header.from), shape, ports.clock)
       headers.set(header.from, header)
       table.touch()
     }))
@@ -118,6 +122,13 @@ export async function gatherVectors(
     if (missing().length > 0)
       throw new LeaderGaveUp(`the vectors of members ${missing().join(', ')} are lost, and they are in the cut`)
     return { headers, accumulator, cut: fixed.cut }
+  }
+  // Whoever has too few live mask partners left is in no cut (§5, check 4).
+  const safe = safeAmong(book.graph, headers.keys())
+  for (const member of headers.keys()) {
+    if (safe.has(member)) continue
+    await subtractStored(ports.vectors, round.uploadName(member), partOf(member), shape, ports.clock)
+    headers.delete(member)
   }
   return { headers, accumulator, cut: cutOf(round, book, set, headers) }
 }

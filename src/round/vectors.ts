@@ -155,3 +155,14 @@ export async function addStored(
     await clock.pause()
   }
 }
+
+/** Takes a vector that was added out of the accumulator again. */
+export async function subtractStored(...stored: Parameters<typeof addStored>): Promise<void> {
+  const [, , accumulator] = stored
+  const negate = () => {
+    for (let at = 0; at < accumulator.length; at++) accumulator[at] = -accumulator[at]
+  }
+  negate()
+  await addStored(...stored)
+  negate()
+}

@@ -1,7 +1,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { z } from 'zod'
 import { isCanonicalEd25519Key } from '../crypto/primitives.ts'
-import { LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS } from './thresholds.ts'
+import { LARGEST_COMPLETE_GRAPH, LARGEST_ROSTER, TEN_THOUSANDTHS } from './thresholds.ts'
 
 /** 2^28 elements: the longest vector of a task. */
 export const LONGEST_VECTOR = 2 ** 28
@@ -32,10 +32,11 @@ function memberFault(text: string): string | undefined {
 const members = z
   .array(member)
   .min(3, 'needs at least 3 members; add members')
-  .max(LARGEST_COMPLETE_GRAPH, `has more than ${LARGEST_COMPLETE_GRAPH} members, and sparse graphs are not built yet`)
+  .max(LARGEST_ROSTER, `has more than ${LARGEST_ROSTER} members; remove members`)
   .superRefine((list, context) => {
+    const places = new Map(list.map((text, index) => [text, index] as const).toReversed())
     list.forEach((text, index) => {
-      const first = list.indexOf(text)
+      const first = places.get(text)
       if (first === index) return
       context.addIssue({ code: 'custom', path: [index], message: `repeats members[${first}]; name each member once` })
     })

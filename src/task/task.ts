@@ -10,7 +10,7 @@ import { leastOfGroup } from '../membership/groups.ts'
 import { refusal } from './refusal.ts'
 import { fieldNames, taskSchema } from './schema.ts'
 import type { Admission, FixedEncoding, GroupTerms, IntegerEncoding, PrivateEncoding, TaskFields } from './schema.ts'
-import { thresholds } from './thresholds.ts'
+import { checkCarried, LARGEST_COMPLETE_GRAPH, thresholds } from './thresholds.ts'
 import type { Threat, Thresholds } from './thresholds.ts'
 
 export type { Admission, FixedEncoding, GroupTerms, IntegerEncoding, PrivateEncoding, TaskInput } from './schema.ts'
@@ -68,6 +68,8 @@ export function createTask(input: unknown): Task {
   const terms = termsOf(parsed.data)
   const members = terms.members.length
   const bounds = thresholds({ members, ...terms.threat })
+  checkCarried(bounds)
+  checkRandomness(terms)
   checkGroups(terms.groups, bounds)
   const bits = ringBits(terms.encoding, members)
   const idBytes = sha256(canonicalTask(terms))
@@ -82,14 +84,30 @@ export function createTask(input: unknown): Task {
  */
 export function taskWithMembers(task: Task, members: readonly string[], leastCorrupt: number): Task {
   const bounds = thresholds({ members: members.length, ...task.threat, leastCorrupt })
+  checkCarried(bounds)
   checkGroups(task.groups, bounds)
   const bits = ringBits(task.encoding, members.length)
   return Object.freeze({ ...task, members: Object.freeze([...members]), thresholds: bounds, bits })
 }
 
+/** The first graph follows from the first beacon, which nobody may know while members can still be chosen (§7). */
+function checkRandomness({ members, randomness }: TaskTerms): void {
+  if (members.length <= LARGEST_COMPLETE_GRAPH || randomness !== undefined) return
+  throw new TaskError(
+    'TASK_INVALID',
+    `a task of more than ${LARGEST_COMPLETE_GRAPH} members needs randomness: 32 public random bytes in hex, drawn once ` +
+      'its members are known'
+  )
+}
+
 /** Each group must stay large enough whoever goes missing. */
 function checkGroups(groups: GroupTerms | undefined, { members, f, D }: Thresholds): void {
   if (groups === undefined) return
+  if (members > LARGEST_COMPLETE_GRAPH)
+    throw new TaskError(
+      'TASK_INVALID',
+      `a task with groups has at most ${LARGEST_COMPLETE_GRAPH} members, not ${members}; leave groups out or remove members`
+    )
   const least = leastOfGroup(f)
   const smallest = Math.floor(members / groups.count)
   if (smallest - D >= least) return

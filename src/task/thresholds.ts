@@ -1,10 +1,18 @@
 import { TaskError } from '../errors.ts'
+import { graphDegrees } from '../membership/graph-parameters.ts'
+import type { GraphDegrees } from '../membership/graph-parameters.ts'
 
 /** One, in the ten-thousandths in which threats are counted. */
 export const TEN_THOUSANDTHS = 10_000
 
 /** The complete graph serves up to here; beyond it §9 takes over. */
 export const LARGEST_COMPLETE_GRAPH = 128
+
+/** A key book, or a cut with its headers, of so many fits twice into evidence against a leader (`MAX_MESSAGE_BYTES`). */
+export const LARGEST_ROSTER = 1200
+
+/** A share slot is one byte, and both 0, where the secret lies, and 255 stay free (§9). */
+const LARGEST_SHARE_DEGREE = 254
 
 /** Shares of the roster that may be corrupt (γ) or missing (δ): whole ten-thousandths from 0 to 9999. */
 export interface Threat {
@@ -28,10 +36,12 @@ export interface Thresholds {
   readonly threshold: number
   /** The least number of holders that acknowledged a contributor's shares, for it to enter the masking set. */
   readonly acknowledgements: number
+  /** Of the sparse graphs of more than 128 members (§9); undefined on the complete graph. */
+  readonly graph?: GraphDegrees
 }
 
 /**
- * The thresholds of the complete graph (§3), in exact whole numbers.
+ * The thresholds of a roster, of the complete graph (§3) or a sparse one (§9); floors are exact, in whole numbers.
  * `leastCorrupt` is the f that suspending the absent may not lower (§7).
  * Throws TaskError: TASK_INVALID for a roster or threat out of range, THREAT_INFEASIBLE with what to change.
  */
@@ -52,9 +62,26 @@ export function thresholds({
 
   const byTwoThirds = Math.floor((2 * members) / 3) + 1
   const quorum = byTwoThirds <= members - f - D ? byTwoThirds : Math.floor((members + f) / 2) + 1
+  const bounds = { members, f, D, quorum, nMin: leastIncluded(members, f, D) }
+  if (members > LARGEST_COMPLETE_GRAPH) {
+    const graph = graphDegrees(members, f, D)
+    return Object.freeze({ ...bounds, threshold: graph.threshold, acknowledgements: graph.acknowledgements, graph })
+  }
   const threshold = Math.max(2, f + 1, Math.min(Math.floor((members - D + 1) / 2), members - 2 * f - 2 * D))
   const acknowledgements = Math.max(threshold, Math.min(threshold + f + D - 1, members - 1 - f - D))
-  return Object.freeze({ members, f, D, quorum, nMin: leastIncluded(members, f, D), threshold, acknowledgements })
+  return Object.freeze({ ...bounds, threshold, acknowledgements })
+}
+
+/** What one round can carry: so many members in a message, and a byte for a share's slot. @throws TaskError */
+export function checkCarried({ members, graph }: Thresholds): void {
+  if (members > LARGEST_ROSTER)
+    throw new TaskError('TASK_INVALID', `a task has at most ${LARGEST_ROSTER} members, not ${members}; remove members`)
+  if (graph === undefined || graph.shareDegree <= LARGEST_SHARE_DEGREE) return
+  throw new TaskError(
+    'THREAT_INFEASIBLE',
+    `with ${members} members and this threat each needs ${graph.shareDegree} holders of its shares, more than ` +
+      `${LARGEST_SHARE_DEGREE}; lower corrupt or dropout`
+  )
 }
 
 function share(tenThousandths: number, members: number): number {
@@ -72,12 +99,6 @@ function isFeasible(members: number, f: number, D: number): boolean {
 function checkRange(members: number, threat: Threat): void {
   if (!Number.isInteger(members) || members < 3) {
     throw new TaskError('TASK_INVALID', `a task needs at least 3 members, not ${members}; add members`)
-  }
-  if (members > LARGEST_COMPLETE_GRAPH) {
-    throw new TaskError(
-      'TASK_INVALID',
-      `a task has at most ${LARGEST_COMPLETE_GRAPH} members, not ${members}: sparse graphs are not built yet; remove members`
-    )
   }
   for (const key of ['corrupt', 'dropout'] as const) {
     const value = threat[key]
@@ -106,7 +127,7 @@ function remedy(members: number, threat: Threat): string {
   if (dropout !== undefined) changes.push(`lower dropout to ${fraction(dropout)}`)
   const corrupt = largest((value) => feasible(members, { ...threat, corrupt: value }))
   if (corrupt !== undefined) changes.push(`lower corrupt to ${fraction(corrupt)}`)
-  for (let n = members + 1; n <= LARGEST_COMPLETE_GRAPH; n++) {
+  for (let n = members + 1; n <= Math.max(LARGEST_COMPLETE_GRAPH, members + 10); n++) {
     if (!feasible(n, threat)) continue
     changes.push(`take ${n} members`)
     break

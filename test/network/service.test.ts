@@ -118,7 +118,7 @@ describe('the libp2p service', () => {
           return encodeMessage(type, context, member.roster.indexOf(ids[by]), body, signature).encoded
         }
         const nothing = new Uint8Array(32)
-        const proof = { dealer: 0, share: nothing, sibling: nothing, nonce: nothing, path: [], root: nothing }
+        const proof = { dealer: 0, slot: 4, share: nothing, sibling: nothing, nonce: nothing, path: [], root: nothing }
         const keyShares = Array.from({ length: size }, () => ({ ...proof, signature: new Uint8Array(64) }))
         const lie = { attemptId: nothing, cutHash: nothing, seed: null, keyShares, seedShares: [] }
         const culprit = member.roster.indexOf(ids[3])

@@ -3,11 +3,10 @@ import { randomBytes } from '../../src/crypto/primitives.ts'
 import { Secret } from '../../src/crypto/secret.ts'
 import { reconstructSecret } from '../../src/crypto/shamir.ts'
 import { MessageError } from '../../src/errors.ts'
-import { shareSlot } from '../../src/membership/graphs.ts'
 import { checkProof, deal, proofOf } from '../../src/round/dealing.ts'
 import type { HeldShare } from '../../src/round/dealing.ts'
 import type { Side } from '../../src/round/ballot.ts'
-import { everyone, exchangeShares, hashOf, n, roster, rules, say, scene, task } from './fixtures.ts'
+import { everyone, exchangeShares, graph, hashOf, roster, rules, say, scene, task } from './fixtures.ts'
 
 const attemptId = hashOf('attempt')
 const { threshold } = task.thresholds
@@ -15,7 +14,7 @@ const sides: Side[] = ['seed', 'key']
 
 function dealt(dealer: number, id = attemptId) {
   const secrets = { seed: new Secret(randomBytes(32)), maskSecret: new Secret(randomBytes(32)) }
-  const dealing = deal({ ...secrets, attemptId: id, dealer, members: n, threshold }, randomBytes)
+  const dealing = deal({ ...secrets, attemptId: id, dealer, graph, threshold }, randomBytes)
   const { signature } = say('ShareRoot', dealer, { attemptId: id, root: dealing.root })
   const held = (holder: number): HeldShare => ({ ...dealing.of(holder), signature })
   return { ...secrets, dealing, held }
@@ -30,7 +29,7 @@ describe('a dealing', () => {
         const shares = holders.map((holder) => {
           const proof = proofOf(held(holder), dealer, side)
           checkProof(proof, side, holder, attemptId, rules)
-          return { x: shareSlot(dealer, holder), share: proof.share }
+          return { x: graph.slot(dealer, holder)!, share: proof.share }
         })
         const opened = reconstructSecret(shares.slice(-threshold), threshold)
         assert.deepEqual(opened.expose(), (side === 'seed' ? seed : maskSecret).expose())
@@ -47,6 +46,7 @@ describe('a dealing', () => {
           assert.throws(() => checkProof({ ...proof, [field]: bytes }, side, 3, attemptId, rules), { code: 'INVALID' })
         }
       }
+      assert.throws(() => checkProof({ ...proof, slot: 3 }, side, 3, attemptId, rules), { code: 'INVALID' })
       for (let place = 0; place < proof.path.length; place++) {
         const path = proof.path.map((node, at) => (at === place ? hashOf('x') : node))
         assert.throws(() => checkProof({ ...proof, path }, side, 3, attemptId, rules), { code: 'INVALID' })

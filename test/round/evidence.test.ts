@@ -29,7 +29,7 @@ import { chance } from '../simulation/chance.ts'
 import { identity, simulatedTask } from '../simulation/identities.ts'
 import { Simulation } from '../simulation/network.ts'
 import type { Tamper } from '../simulation/network.ts'
-import { burned, context, everyone, hashOf, n, quorum, roster, rules, say, setOf, votes } from './fixtures.ts'
+import { burned, context, everyone, graph, hashOf, n, quorum, roster, rules, say, setOf, votes } from './fixtures.ts'
 
 const { threshold } = rules.thresholds
 const nextRound = { ...context, round: context.round + 1 }
@@ -166,7 +166,7 @@ function dealing(
   const { dealer = 1, seed = randomBytes(32), maskSecret = randomBytes(32), degree = threshold } = options
   const { committed = seed, key = x25519PublicKey(maskSecret) } = options
   const dealt = deal(
-    { seed: new Secret(seed), maskSecret: new Secret(maskSecret), attemptId, dealer, members: n, threshold: degree },
+    { seed: new Secret(seed), maskSecret: new Secret(maskSecret), attemptId, dealer, graph, threshold: degree },
     randomBytes
   )
   const { signature } = say('ShareRoot', dealer, { attemptId, root: dealt.root })

@@ -4,6 +4,7 @@ import { MemoryJournal } from '../../src/journal/journal.ts'
 import type { Journal } from '../../src/journal/journal.ts'
 import { burnedBeacon } from '../../src/membership/beacon.ts'
 import { encodeSet } from '../../src/membership/member-set.ts'
+import { completeGraph } from '../../src/membership/graphs.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import { Attempt } from '../../src/round/attempt.ts'
 import { Ballot } from '../../src/round/ballot.ts'
@@ -24,6 +25,7 @@ export const roster = createRoster({ epoch: 0, members: [...task.members] })
 export const context = { task: task.idBytes, epoch: 0, round: 3 }
 export const rules: RoundRules = { context, roster, thresholds: task.thresholds }
 export const { quorum } = task.thresholds
+export const graph = completeGraph(n)
 export const hashOf = (text: string): Uint8Array => H('test', text)
 export const everyone = [0, 1, 2, 3, 4]
 export const setOf = (members: number[]): Uint8Array => encodeSet(members, n)
@@ -86,7 +88,7 @@ export async function scene({ contextHash = hashOf('context'), masking = everyon
   const attemptId = attempts[0].id
   const adverts = attempts.map((attempt, from) => say('KeyAdvert', from, attempt.advert(true)).encoded)
   const bookMessage = say('KeyBook', 0, { view: 0, attemptId, adverts })
-  const book = readKeyBook(bookMessage, attemptId, rules)
+  const book = readKeyBook(bookMessage, attempts[0], rules)
   const readies = everyone.map((from) =>
     say('Ready', from, { attemptId, keyBookHash: keyBookHash(attemptId, adverts), dealers: setOf(everyone) })
   )

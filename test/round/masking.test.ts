@@ -46,7 +46,8 @@ function group(rules: RoundRules, contextHash = hashOf('context')): Group {
   const attemptId = attempts[0].id
   const adverts = attempts.map((attempt, from) => encodeMessage('KeyAdvert', context, from, attempt.advert(true)))
   const members = roster.members.map(({ index }) => index)
-  const book = { hash: hashOf('book'), attemptId, adverts: new Map(adverts.entries()), contributors: members }
+  const { graph } = attempts[0]
+  const book = { hash: hashOf('book'), attemptId, graph, adverts: new Map(adverts.entries()), contributors: members }
   const set: MaskingSet = { hash: hashOf('set'), members, body: undefined as never }
   for (const attempt of attempts) attempt.open(book)
   return { rules, attempts, seeds: drawn.map(([, , seed]) => seed), keys: drawn.map(([key]) => key), book, set }

@@ -15,6 +15,7 @@ const hash = hashOf('any')
 const cut = { attemptId, keyBookHash: hash, maskingSetHash: hash, included: setOf([0, 1, 2]), headersRoot: hash }
 const lock = lockFor('closing', 0, burned)
 const proof = {
+  slot: 2,
   dealer: 1,
   share: hash,
   sibling: hash,

@@ -12,7 +12,7 @@ import {
   readMaskingSet,
   refuseDuplicateKeys
 } from '../../src/round/transcript.ts'
-import { context, everyone, hashOf, roster, rules, say, scene, setOf } from './fixtures.ts'
+import { context, everyone, graph, hashOf, roster, rules, say, scene, setOf } from './fixtures.ts'
 
 const one = await scene()
 const { book, set, bookMessage, setMessage } = one
@@ -90,26 +90,29 @@ describe('a key advert', () => {
 describe('a key book', () => {
   const bookOf = (encoded: Uint8Array[], id = attemptId) =>
     say('KeyBook', leader, { view: 0, attemptId: id, adverts: encoded })
-  const read = (encoded: Uint8Array[]) => () => readKeyBook(bookOf(encoded), attemptId, rules)
+  const read = (encoded: Uint8Array[]) => () => readKeyBook(bookOf(encoded), { id: attemptId, graph }, rules)
   const all = adverts.map(({ encoded }) => encoded)
   const replace = (place: number, by: Uint8Array) => all.map((advert, at) => (at === place ? by : advert))
 
   it('holds every advert as its owner signed it, in roster order', () => {
-    const { contributors, adverts: found } = readKeyBook(bookMessage, attemptId, rules)
+    const { contributors, adverts: found } = readKeyBook(bookMessage, { id: attemptId, graph }, rules)
     assert.deepEqual(contributors, everyone)
     assert.deepEqual([...found.keys()], everyone)
   })
 
   it('names as contributors only those that have an input', () => {
     const idle = say('KeyAdvert', 4, { ...adverts[4].body, contributes: false })
-    assert.deepEqual(readKeyBook(bookOf(replace(4, idle.encoded)), attemptId, rules).contributors, [0, 1, 2, 3])
+    assert.deepEqual(
+      readKeyBook(bookOf(replace(4, idle.encoded)), { id: attemptId, graph }, rules).contributors,
+      [0, 1, 2, 3]
+    )
   })
 
   it('has another hash for other adverts or another attempt, and the same in a later view', () => {
     const hash = (encoded: Uint8Array[]) => read(encoded)().hash
     assert.notDeepEqual(hash(all), hash(all.slice(1)))
     const later = say('KeyBook', leader, { view: 5, attemptId, adverts: all })
-    assert.deepEqual(readKeyBook(later, attemptId, rules).hash, hash(all))
+    assert.deepEqual(readKeyBook(later, { id: attemptId, graph }, rules).hash, hash(all))
   })
 
   it('is the leader’s fault where it is invalid, not that of the members in it', () => {
@@ -137,7 +140,11 @@ describe('a key book', () => {
     )
     const copied = say('KeyAdvert', 1, { ...adverts[1].body, maskKey: adverts[0].body.maskKey })
     refused(read(replace(1, copied.encoded)), 'DUPLICATE_KEY', /members 0 and 1/)
-    refused(() => readKeyBook(bookOf(all, hashOf('x')), attemptId, rules), 'WRONG_ATTEMPT', /another attempt/)
+    refused(
+      () => readKeyBook(bookOf(all, hashOf('x')), { id: attemptId, graph }, rules),
+      'WRONG_ATTEMPT',
+      /another attempt/
+    )
   })
 })
 
@@ -149,7 +156,7 @@ describe('a masking set', () => {
       attemptId,
       adverts: [...adverts.slice(0, 4).map(({ encoded }) => encoded), idle]
     }),
-    attemptId,
+    { id: attemptId, graph },
     rules
   )
   const read =

@@ -9,7 +9,19 @@ import { cutHash } from '../../src/round/messages.ts'
 import type { Body, Cut } from '../../src/round/messages.ts'
 import type { CheckedCut } from '../../src/round/transcript.ts'
 import { Revealed } from '../../src/round/unmasking.ts'
-import { decisionFor, everyone, exchangeShares, hashOf, n, roster, rules, say, scene, setOf, task } from './fixtures.ts'
+import {
+  decisionFor,
+  everyone,
+  exchangeShares,
+  graph,
+  hashOf,
+  roster,
+  rules,
+  say,
+  scene,
+  setOf,
+  task
+} from './fixtures.ts'
 import type { Scene } from './fixtures.ts'
 
 const included = [0, 1, 2, 4]
@@ -158,7 +170,7 @@ function dealOtherSecrets({ attempts, drawn, book }: Scene, dealer: number): voi
   const { attemptId } = book
   const { threshold } = task.thresholds
   const others = { seed: new Secret(randomBytes(32)), maskSecret: new Secret(randomBytes(32)) }
-  const dealing = deal({ ...others, attemptId, dealer, members: n, threshold }, randomBytes)
+  const dealing = deal({ ...others, attemptId, dealer, graph, threshold }, randomBytes)
   const { signature } = say('ShareRoot', dealer, { attemptId, root: dealing.root })
   const [, sealSecret] = drawn[dealer]
   for (const holder of everyone.filter((member) => member !== dealer)) {

@@ -3,6 +3,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { createTask } from '../../src/task/task.ts'
 import type { Task } from '../../src/task/task.ts'
+import { LARGEST_COMPLETE_GRAPH } from '../../src/task/thresholds.ts'
 
 export interface Identity {
   id: string
@@ -18,6 +19,7 @@ export async function identity(number: number): Promise<Identity> {
   const before = known.get(number)
   if (before !== undefined) return before
   const seed = new Uint8Array(32).fill(number + 1)
+  seed[31] ^= number >> 8
   const key = createPrivateKey({ key: Buffer.concat([pkcs8, seed]), format: 'der', type: 'pkcs8' })
   const id = peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', seed)).toString()
   const made = { id, sign: (bytes: Uint8Array) => new Uint8Array(sign(null, bytes, key)) }
@@ -45,7 +47,8 @@ export async function simulatedTask({ members, length, threat, admission, groups
   const terms = { name: 'simulated', members: all.map(({ id }) => id), length, threat, deadline: 10 }
   const allow = admission?.allow && (await Promise.all(admission.allow.map(identity))).map(({ id }) => id)
   const policy = admission && { admission: { ...(allow && { allow }), vouches: admission.vouches } }
-  const task = createTask({ ...terms, ...policy, ...(groups && { groups }), encoding: { type: 'integer', max: 1000 } })
+  const randomness = members > LARGEST_COMPLETE_GRAPH && { randomness: '5a'.repeat(32) }
+  const task = createTask({ ...terms, ...policy, ...randomness, ...(groups && { groups }), encoding: { type: 'integer', max: 1000 } })
   const made = { task, identities: task.members.map((id) => all.find((one) => one.id === id)!) }
   tasks.set(key, made)
   return made

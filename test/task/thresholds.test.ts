@@ -74,6 +74,14 @@ describe('thresholds', () => {
     for (let members = 3; members <= 128; members++) thresholds({ members, corrupt: 1250, dropout: 2500 })
   })
 
+  it('names the degrees of sparse graphs beyond 128 members, and takes t and the acknowledgements from them', () => {
+    assert.equal(thresholds({ members: 128, corrupt: 1000, dropout: 1000 }).graph, undefined)
+    const { graph, ...rest } = thresholds({ members: 129, corrupt: 1000, dropout: 1000 })
+    assert.deepEqual([graph!.shareDegree, graph!.maskDegree, graph!.minLiveSlots], [30, 46, 27])
+    assert.deepEqual([rest.threshold, rest.acknowledgements], [graph!.threshold, graph!.acknowledgements])
+    assert.deepEqual([rest.f, rest.D, rest.quorum, rest.nMin], [12, 12, 87, 117])
+  })
+
   it('takes floors exactly, where binary fractions would miss', () => {
     // 0.29 · 100 is 28.999… in float64.
     assert.equal(thresholds({ members: 100, corrupt: 2900, dropout: 0 }).f, 29)
@@ -146,9 +154,8 @@ describe('thresholds', () => {
     assert.match(refusal(10, 5000, 5000).message, /; lower both, for example to 0\.125 and 0\.25$/)
   })
 
-  it('refuses fewer than 3 members, more than 128 and threats that are no whole ten-thousandths', () => {
+  it('refuses fewer than 3 members and threats that are no whole ten-thousandths', () => {
     for (const members of [-1, 0, 2, 2.5, NaN]) assert.match(refusal(members, 0, 0).message, /at least 3 members/)
-    assert.match(refusal(129, 0, 0).message, /sparse graphs are not built yet/)
     for (const value of [-1, 10_000, 0.125, NaN]) {
       assert.match(refusal(8, value, 0).message, /^threat\.corrupt is a whole number/)
       assert.match(refusal(8, 0, value).message, /^threat\.dropout is a whole number/)
