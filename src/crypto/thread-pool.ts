@@ -31,6 +31,11 @@ export class ThreadPool {
     this.#threads = threads
   }
 
+  /** How many threads there are, or would be. */
+  get threads(): number {
+    return this.#threads
+  }
+
   /** Starts the threads now, where the masks to come have enough bytes to be worth it. */
   start(maskBytes = Infinity): void {
     if (maskBytes > smallWorkBytes) this.#running()
