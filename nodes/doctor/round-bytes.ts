@@ -95,7 +95,7 @@ function controlBytes(n: number, quorum: number): { up: number; down: number; di
     decision
   ]
   // Two shares, their path and the signed root, sealed (src/round/dealing.ts).
-  const sealed = new Uint8Array(330 + 35 * Math.ceil(Math.log2(n)))
+  const sealed = new Uint8Array(280 + 35 * Math.ceil(Math.log2(n)))
   const delivery = message('ShareDelivery', { attemptId, dealer: 0, holder: 1, sealed })
   return { up: total(up), down: total(down), direct: total([delivery]) }
 }
