@@ -12,14 +12,14 @@ export type {
   SecureAggregationEvents,
   SecureAggregationInit
 } from './network/service.ts'
-export type { ContributeOptions, ContributeProgress, Input, Sum } from './network/contributions.ts'
+export type { ContributeOptions, ContributeProgress, Input, LazyInput, Sum } from './network/contributions.ts'
 export type { RoundHandler, SessionComponents } from './network/session.ts'
 export type { StreamComponents } from './network/streams.ts'
 export type { AnnouncementComponents } from './network/gossip.ts'
 export type { EvidenceKind } from './round/evidence.ts'
 export type { AnyMessage } from './round/messages.ts'
 export type { RoundOutcome } from './round/outcome.ts'
-export type { Observer, Phase } from './round/ports.ts'
+export type { Compute, Observer, Phase } from './round/ports.ts'
 export { createTask } from './task/task.ts'
 export type {
   Admission,

@@ -1,3 +1,4 @@
+import { onThisThread } from '../../src/round/ports.ts'
 import { MessageError } from '../../src/errors.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { unpack } from '../../src/encoding/packing.ts'
@@ -63,6 +64,7 @@ export class LaboratoryMember {
         sign: (bytes) => components.privateKey.sign(bytes),
         journal: this.#journal,
         vectors: this.#vectors,
+        compute: onThisThread,
         observer: {}
       },
       links: {

@@ -5,6 +5,8 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { ComponentLogger } from '@libp2p/interface'
 import { pEvent } from 'p-event'
 import type { Logger } from 'pino'
+import { laneBytes, release } from '../../src/crypto/mask-stream.ts'
+import { ThreadPool } from '../../src/crypto/thread-pool.ts'
 import { unpack } from '../../src/encoding/packing.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { InputError, SecureAggregationError } from '../../src/errors.ts'
@@ -15,7 +17,7 @@ import type { VectorStore } from '../../src/journal/vector-store.ts'
 import { rosterGater } from '../../src/network/admission.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
-import type { Input } from '../../src/network/contributions.ts'
+import type { Input, LazyInput } from '../../src/network/contributions.ts'
 import type { RoundHandler, Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Phase } from '../../src/round/ports.ts'
@@ -127,7 +129,7 @@ export class Daemon {
   readonly #vectors: FileVectorStore
   readonly #isolation: Isolation
   readonly #watch: RoundWatch
-  readonly #staged = new Map<number, Input>()
+  readonly #staged = new Map<number, LazyInput>()
   readonly #contributions: Contributions
   /** Members that have said how far the rounds have come. */
   readonly #answered = new Set<string>()
@@ -201,11 +203,15 @@ export class Daemon {
           })
         }
       })
+      const compute = new ThreadPool()
+      // Before the first round, so that it does not wait for threads to load.
+      compute.start(task.members.length * task.laneCount * laneBytes(task.bits))
       const aggregation = secureAggregation({
         tasks: [task],
         journal,
         vectors,
         observer,
+        compute,
         contextHash: options.application && ((_, round) => options.application!.contextHash(round))
       })
       const members = new Set(task.members)
@@ -250,8 +256,11 @@ export class Daemon {
     } catch (error) {
       if (error instanceof InputError) throw new InputError(error.code, `${file}: ${error.message}`, { cause: error })
       throw error
+    } finally {
+      release(values)
     }
-    this.#staged.set(round, { vector: values, weight })
+    // Read again when the round needs it: a long vector is not kept in memory until then.
+    this.#staged.set(round, { vector: async () => (await readNpy(file)).values, weight })
   }
 
   get task(): Task {

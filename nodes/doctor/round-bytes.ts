@@ -96,7 +96,7 @@ function controlBytes(n: number, quorum: number, places: number): { up: number; 
     decision
   ]
   // Two shares, their path and the signed root, sealed (src/round/dealing.ts).
-  const sealed = new Uint8Array(275 + 34 * Math.ceil(Math.log2(places)))
+  const sealed = new Uint8Array(280 + 35 * Math.ceil(Math.log2(places)))
   const delivery = message('ShareDelivery', { attemptId, dealer: 0, holder: 1, sealed })
   return { up: total(up), down: total(down), direct: total([delivery]) }
 }

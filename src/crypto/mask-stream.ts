@@ -39,6 +39,11 @@ export function createLanes(bits: number, length: number): Lanes {
   return laneBytes(bits) === 2 ? new Uint16Array(length) : new Uint32Array(length)
 }
 
+/** Gives the memory of an array back at once, instead of at a collection that may be far: nothing can be read of it any more. */
+export function release({ buffer }: { buffer: ArrayBufferLike }): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
 interface SignedStream {
   stream: Keystream
   sign: 1 | -1

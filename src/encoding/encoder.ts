@@ -1,4 +1,4 @@
-import { createLanes } from '../crypto/mask-stream.ts'
+import { createLanes, release } from '../crypto/mask-stream.ts'
 import type { Lanes } from '../crypto/mask-stream.ts'
 import { randomBytes } from '../crypto/primitives.ts'
 import { InputError } from '../errors.ts'
@@ -15,7 +15,7 @@ import type { Vector } from './vector.ts'
 export type { Vector } from './vector.ts'
 
 /** Elements between two pauses: a few milliseconds of work. */
-const pauseElements = 32 * CHUNK_ELEMENTS
+const pauseElements = 8 * CHUNK_ELEMENTS
 
 export interface PauseOptions {
   /** Awaited every few milliseconds of work; by default it lets the event loop turn once. */
@@ -150,6 +150,8 @@ async function encode(task: PlainTask, vector: Vector, options: EncodeOptions): 
       // The quotient first: rounded, it is still at most 1, and no clipped value leaves the clip.
       const factor = weight / (encoding.weighted ?? 1)
       clipped += quantise(chunk, whole, { encoding, factor, start, draws })
+      // As many bytes as the lanes have, in the end: too many to wait for a collection.
+      if (draws !== undefined && options.random === undefined) release(draws)
     }
     lanes.set(whole, start)
   }

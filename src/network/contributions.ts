@@ -15,6 +15,12 @@ export interface Input {
   refused?: (error: RoundError) => void
 }
 
+/** An input whose vector may lie elsewhere until it is needed. */
+export interface LazyInput extends Omit<Input, 'vector'> {
+  /** The vector, or what reads it anew each time: then its memory is taken, and given back as soon as it is encoded. */
+  vector: Vector | (() => Promise<Exclude<Vector, readonly number[]>>)
+}
+
 /** The sum of a round, as a member has it: what the masks leave, decoded. */
 export interface Sum {
   /** The number of the round, from 1. */

@@ -12,7 +12,7 @@ import type { Roster } from '../membership/roster.ts'
 import { encodeEvidence } from '../round/evidence.ts'
 import type { Evidence, EvidenceKind } from '../round/evidence.ts'
 import type { RoundOutcome } from '../round/outcome.ts'
-import type { Observer, Phase } from '../round/ports.ts'
+import type { Compute, Observer, Phase } from '../round/ports.ts'
 import { createTask } from '../task/task.ts'
 import type { Task, TaskInput } from '../task/task.ts'
 import type { ContributeOptions, Sum } from './contributions.ts'
@@ -37,6 +37,11 @@ export interface SecureAggregationInit {
   journal?: Journal
   /** Where masked vectors and sums lie, packed; in memory if left out. */
   vectors?: VectorStore
+  /**
+   * Threads that lay masks on long vectors (`ThreadPool` of `secagg/node`), for this node alone: it closes them when it stops. On
+   * the node's own thread, in slices, if left out.
+   */
+  compute?: Compute & { close?(): Promise<void> }
   /**
    * What the members' updates start from in a round, 32 bytes; members of different contexts are never summed together. A
    * round opens here when it is known.
@@ -135,8 +140,10 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
     await Promise.all([...this.#sessions.values()].map((session) => session.stop()))
   }
 
-  /** Nothing is left to stop: `beforeStop` has. */
-  stop(): void {}
+  /** Nothing else is left to stop: `beforeStop` has. */
+  async stop(): Promise<void> {
+    await this.#init.compute?.close?.()
+  }
 
   /**
    * Adds a vector to the sum of the next round that has room for it, and resolves with that sum. Asks for a round where
@@ -224,6 +231,7 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
       task,
       journal: this.#journal,
       vectors: this.#vectors,
+      compute: this.#init.compute,
       contextHash: contextHash && ((round) => contextHash(task.id, round)),
       handler: () => this.#handlers.get(task.id),
       observer: {

@@ -1,6 +1,7 @@
 import type { ComponentLogger, Connection, Logger, PeerId, PrivateKey } from '@libp2p/interface'
 // As libp2p itself ends a wait by a signal, without leaving a listener on it.
 import { raceSignal } from 'race-signal'
+import { release } from '../crypto/mask-stream.ts'
 import { randomBytes } from '../crypto/primitives.ts'
 import { createEncoder } from '../encoding/encoder.ts'
 import { MessageError, RoundError, TaskError } from '../errors.ts'
@@ -12,13 +13,14 @@ import type { Member } from '../round/member.ts'
 import type { RoundOutcome } from '../round/outcome.ts'
 import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
 import { Participant } from '../round/participant.ts'
-import type { Observer, Phase } from '../round/ports.ts'
+import { onThisThread } from '../round/ports.ts'
+import type { Compute, Observer, Phase } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
 import type { Task } from '../task/task.ts'
 import { mayConnect } from './admission.ts'
 import { systemClock } from './clock.ts'
 import { Contributions } from './contributions.ts'
-import type { ContributeOptions, Contribution, Input, Sum } from './contributions.ts'
+import type { ContributeOptions, Contribution, Input, LazyInput, Sum } from './contributions.ts'
 import { Announcements } from './gossip.ts'
 import type { AnnouncementComponents } from './gossip.ts'
 import { Streams } from './streams.ts'
@@ -37,13 +39,15 @@ export type RoundHandler = (round: {
   round: number
   /** Aborted when an answer would come too late, and when the node stops. */
   signal: AbortSignal
-}) => Promise<Input | undefined> | Input | undefined
+}) => Promise<LazyInput | undefined> | LazyInput | undefined
 
 export interface SessionOptions {
   task: Task
   journal: Journal
   vectors: VectorStore
   observer: Observer
+  /** On this thread if left out. */
+  compute?: Compute
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
   /** The application's answer to rounds for which no vector waits. */
   handler(): RoundHandler | undefined
@@ -116,7 +120,7 @@ export class Session {
       ask: (to: string, request: Uint8Array, signal: AbortSignal) => this.#streams.ask(to, request, signal),
       announce: (message: Uint8Array) => void this.#announcements.publish(message).catch(refused)
     }
-    const { journal, vectors, observer, contextHash } = options
+    const { journal, vectors, observer, contextHash, compute = onThisThread } = options
     this.participant = new Participant({
       task,
       id: components.peerId.toString(),
@@ -126,6 +130,7 @@ export class Session {
         sign: (bytes) => components.privateKey.sign(bytes),
         journal,
         vectors,
+        compute,
         observer: { ...observer, refused, phase: (...reached) => this.#reached(...reached) }
       },
       links,
@@ -227,7 +232,13 @@ export class Session {
       signal: one?.signal,
       lanes: async () => {
         await this.#account(round, terms, refused)
-        return (await createEncoder(terms, round).encode(vector, { weight })).lanes
+        if (typeof vector !== 'function') return (await createEncoder(terms, round).encode(vector, { weight })).lanes
+        const own = await vector()
+        try {
+          return (await createEncoder(terms, round).encode(own, { weight })).lanes
+        } finally {
+          release(own)
+        }
       }
     }
   }

@@ -1,4 +1,3 @@
-import { addMasks } from '../crypto/mask-stream.ts'
 import type { Lanes } from '../crypto/mask-stream.ts'
 import { MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
@@ -308,13 +307,15 @@ async function publishSum(
   const owner = { attemptId: book.attemptId, member: rules.roster.members.length }
   // Where sums are per group they lie one behind the other, and each but a lone one loses its masks before it is packed.
   const alone = rules.groups === undefined
-  const pause = () => ports.clock.pause()
+  const { clock, compute } = ports
+  const pause = () => clock.pause()
   for (let group = 0; !alone && group < rules.groups!.count; group++) {
     const lanes = accumulator.subarray(group * shape.elements, (group + 1) * shape.elements)
-    await addMasks(lanes, masksToRemove(rules, book, set, decided, opened, group), { signal, pause })
+    const masks = await masksToRemove(rules, book, set, decided, opened, clock, group)
+    await compute.addMasks(lanes, masks, { signal, pause })
   }
-  const masks = alone ? masksToRemove(rules, book, set, decided, opened) : []
-  const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, { clock: ports.clock, signal })
+  const masks = alone ? await masksToRemove(rules, book, set, decided, opened, clock) : []
+  const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, { clock, compute, signal })
   const header = await round.state('SumHeader', { view: round.views.current, cut: decided.cut, root, ...opened })
   table.broadcast(header)
   table.broadcastVector(name)

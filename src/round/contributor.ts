@@ -177,7 +177,7 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
     const owner = { attemptId: attempt.id, member: me }
     const began = ports.clock.now()
     const masks = attempt.masks(attempt.book, set)
-    const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, { clock: ports.clock })
+    const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, ports)
     ports.observer.masked?.(round.rules.context.round, ports.clock.now() - began)
     if (round.isCalledOff) return
     attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {

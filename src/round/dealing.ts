@@ -31,6 +31,15 @@ const heldShare = z.strictObject({
 /** What one holder keeps of one dealer. */
 export type HeldShare = z.infer<typeof heldShare>
 
+/** In the order in which they are sealed. Their names would be a fourteenth of all that goes to the holders. */
+const fields = ['slot', 'seedShare', 'keyShare', 'nonce', 'path', 'root', 'signature'] as const
+
+function readShare(encoded: Uint8Array): unknown {
+  const values: unknown = dagCbor.decode(encoded)
+  if (!Array.isArray(values) || values.length !== fields.length) return undefined
+  return Object.fromEntries(fields.map((field, place) => [field, values[place] as unknown]))
+}
+
 const seedSide = (nonce: Uint8Array, share: Uint8Array) => H('seed-share', nonce, share)
 const keySide = (nonce: Uint8Array, share: Uint8Array) => H('key-share', nonce, share)
 /** Names the holder, so that a share is its holder's whatever graph the attempt had, which evidence does not tell. */
@@ -115,7 +124,7 @@ function keyOf({ secret, partnerKey, attemptId, dealer, holder }: Pair, { roster
 /** Seals a share for its holder: nobody else can read it, the aggregator that may relay it included. */
 export function sealDelivery(share: HeldShare, pair: Pair, rules: RoundRules): Body<'ShareDelivery'> {
   const key = keyOf(pair, rules)
-  const plaintext = dagCbor.encode(share)
+  const plaintext = dagCbor.encode(fields.map((field) => share[field]))
   const sealed = sealShares(key, plaintext, associated(pair))
   plaintext.fill(0)
   key.wipe()
@@ -127,7 +136,7 @@ export function openDelivery(body: Body<'ShareDelivery'>, pair: Pair, graph: Gra
   const culprit = rules.roster.members[pair.dealer].id
   const key = keyOf(pair, rules)
   try {
-    const opened = heldShare.safeParse(dagCbor.decode(openShares(key, body.sealed, associated(pair))))
+    const opened = heldShare.safeParse(readShare(openShares(key, body.sealed, associated(pair))))
     if (!opened.success)
       throw new MessageError('MALFORMED', `the share dealt by member ${pair.dealer} does not have its shape`, {
         culprit

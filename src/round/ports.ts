@@ -1,3 +1,5 @@
+import { addMasks } from '../crypto/mask-stream.ts'
+import type { Lanes, Mask, MaskOptions } from '../crypto/mask-stream.ts'
 import type { AnyMessage } from './messages.ts'
 
 /** What a round needs of the world. Nothing in this layer knows sockets, files or timers: they come in through here. */
@@ -15,6 +17,15 @@ export type Random = (length: number) => Uint8Array
 
 /** Signs with this member's libp2p identity key (Ed25519). */
 export type Sign = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
+
+/** Where masks are laid on vectors: here, or in other threads. */
+export interface Compute {
+  /** As `addMasks` of the mask stream, bit for bit. Where it fails, the lanes are useless and nothing of them has left. */
+  addMasks(lanes: Lanes, masks: Mask[], options?: MaskOptions): Promise<void>
+}
+
+/** On the thread that asks, in slices. */
+export const onThisThread: Compute = { addMasks }
 
 /** One frame of a conversation: a control message, or a piece of a vector. */
 export interface Frame {

@@ -24,7 +24,7 @@ import type { NextRosterOptions } from './next-roster.ts'
 import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
-import type { Clock, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
+import type { Clock, Compute, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
 import { readEmbedded, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
@@ -42,6 +42,7 @@ export interface Ports {
   journal: Journal
   vectors: VectorStore
   observer: Observer
+  compute: Compute
 }
 
 /** What a member contributes in one round: the same vector in every attempt. */

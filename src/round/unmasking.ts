@@ -10,6 +10,7 @@ import { checkProof, sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
 import { cutHash } from './messages.ts'
 import type { Body, Message, ShareProof } from './messages.ts'
+import type { Clock } from './ports.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { dealerEvidence } from './witness.ts'
 
@@ -151,17 +152,18 @@ export class Revealed {
  * The masks that the sum of the included vectors still carries, to be taken off (§4):
  * Σ PRG(b_v), and of each dropped w what its included partners laid for it; those of one group, where sums are per group.
  */
-export function masksToRemove(
+export async function masksToRemove(
   { roster, groups }: RoundRules,
   book: KeyBook,
   set: MaskingSet,
   { included }: CheckedCut,
   { seeds, keys }: Opened,
+  clock: Clock,
   group = 0
-): Mask[] {
+): Promise<Mask[]> {
   const isIn = ({ member }: { member: number }) => groups === undefined || groups.of[member] === group
-  const own = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
-  const ofDropped = keys.filter(isIn).flatMap(({ member, secret }) => {
+  const masks = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
+  for (const { member, secret } of keys.filter(isIn)) {
     const self = roster.members[member].bytes
     const inTouch = book.graph
       .partners(member)
@@ -177,7 +179,10 @@ export function masksToRemove(
       maskingSetHash: set.hash,
       partners
     })
-    return shared.map((seed, place): Mask => ({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 }))
-  })
-  return [...own, ...ofDropped]
+    for (const [place, seed] of shared.entries())
+      masks.push({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 })
+    // The agreements of one member with its partners take a few milliseconds.
+    await clock.pause()
+  }
+  return masks
 }

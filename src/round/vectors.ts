@@ -1,16 +1,17 @@
 import { VectorHasher } from '../crypto/merkle.ts'
-import { addMasks } from '../crypto/mask-stream.ts'
+import { release } from '../crypto/mask-stream.ts'
 import type { Lanes, Mask } from '../crypto/mask-stream.ts'
 import { CHUNK_ELEMENTS, pack, packedLength, unpackAdd } from '../encoding/packing.ts'
 import { MessageError } from '../errors.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import { sameBytes } from './dealing.ts'
 import type { Task } from '../task/task.ts'
-import type { Clock, Frame } from './ports.ts'
+import { onThisThread } from './ports.ts'
+import type { Clock, Compute, Frame } from './ports.ts'
 
 /** Packed vectors on their way: masked, sent, received, added up; chunk by chunk, never a second one in memory. */
 
-/** A multiple of a chunk that is a few hundred kilobytes, so that a block is masked, packed and hashed while in cache. */
+/** A multiple of a chunk that is a few hundred kilobytes, so that a block is packed and hashed while in cache. */
 const BLOCK_ELEMENTS = 8 * CHUNK_ELEMENTS
 
 /** Bytes of a frame that carries a piece of a vector. */
@@ -35,7 +36,7 @@ export function sumShapeOf({ laneCount, bits, groups }: Task): VectorShape {
 const chunkBytes = ({ bits }: VectorShape): number => packedLength(CHUNK_ELEMENTS, bits)
 
 /**
- * Lays the masks on the lanes, in place, and stores the result packed, in one pass.
+ * Lays the masks on the lanes and stores the result packed. The lanes are used up: their memory is given back.
  *
  * @returns the Merkle root of the packed vector (§10)
  */
@@ -46,14 +47,20 @@ export async function maskInto(
   masks: Mask[],
   owner: VectorOwner,
   shape: VectorShape,
-  { clock, signal, sync = false }: { clock: Clock; signal?: AbortSignal; sync?: boolean }
+  {
+    clock,
+    compute = onThisThread,
+    signal,
+    sync = false
+  }: { clock: Clock; compute?: Compute; signal?: AbortSignal; sync?: boolean }
 ): Promise<Uint8Array> {
   const hasher = new VectorHasher({ ...owner, chunkBytes: chunkBytes(shape) })
   const staged = await store.stage(name)
   try {
+    await compute.addMasks(lanes, masks, { signal, pause: () => clock.pause() })
     for (let offset = 0; offset < lanes.length; offset += BLOCK_ELEMENTS) {
       const block = lanes.subarray(offset, offset + BLOCK_ELEMENTS)
-      await addMasks(block, masks, { offset, signal, pause: () => clock.pause() })
+      signal?.throwIfAborted()
       const packed = pack(block, shape.bits)
       hasher.update(packed)
       await staged.write(packed)
@@ -63,6 +70,8 @@ export async function maskInto(
   } catch (error) {
     await staged.abort()
     throw error
+  } finally {
+    release(lanes)
   }
   return hasher.finish().root
 }

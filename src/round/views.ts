@@ -1,5 +1,5 @@
 import { pipe } from 'it-pipe'
-import { MessageError } from '../errors.ts'
+import { MessageError, SecureAggregationError } from '../errors.ts'
 import { dataDeadlineMs } from '../task/task.ts'
 import { lead } from './aggregator.ts'
 import { checkLock } from './certificates.ts'
@@ -278,7 +278,11 @@ export class Views {
     } catch (error) {
       channel.abort(error as Error)
       if (turn.aborted) return false
-      if (!(error instanceof MessageError)) return true
+      if (!(error instanceof MessageError)) {
+        // This member's own: a thread that died, a full disk. The next conversation tries again.
+        if (error instanceof SecureAggregationError) this.#round.ports.observer.refused?.(error)
+        return true
+      }
       const leader = { from: this.#round.leader(view) }
       this.#round.ports.observer.refused?.(error.culprit === undefined ? named(this.#round, leader, error) : error)
       return false

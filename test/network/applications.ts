@@ -8,17 +8,20 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { createTask, secureAggregation } from '../../src/index.ts'
-import type { SecureAggregation, Task, TaskInput } from '../../src/index.ts'
+import type { SecureAggregation, SecureAggregationInit, Task, TaskInput } from '../../src/index.ts'
 
 export type Node = Libp2p<{ aggregation: SecureAggregation }>
 
 let networks = 0
 
 /** Nodes as an application makes them, all connected, with the service and nothing else of ours. */
-export async function network(
-  members: number,
-  ...terms: Array<Partial<TaskInput> | ((ids: string[]) => Partial<TaskInput>)>
-) {
+export function network(members: number, ...terms: Terms[]) {
+  return networkWith({}, members, ...terms)
+}
+
+type Terms = Partial<TaskInput> | ((ids: string[]) => Partial<TaskInput>)
+
+export async function networkWith(init: Partial<SecureAggregationInit>, members: number, ...terms: Terms[]) {
   const number = networks++
   const keys = await Promise.all(Array.from({ length: members }, () => generateKeyPair('Ed25519')))
   const ids = keys.map((key) => peerIdFromPrivateKey(key).toString())
@@ -32,7 +35,7 @@ export async function network(
     })
   )
   // One factory for all: what a node keeps is its own.
-  const aggregation = secureAggregation({ tasks })
+  const aggregation = secureAggregation({ ...init, tasks })
   const nodes: Node[] = []
   for (const [index, privateKey] of keys.entries()) {
     nodes.push(

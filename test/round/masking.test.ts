@@ -8,6 +8,7 @@ import { Attempt } from '../../src/round/attempt.ts'
 import { encodeMessage } from '../../src/round/messages.ts'
 import type { Message } from '../../src/round/messages.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from '../../src/round/transcript.ts'
+import { systemClock } from '../../src/network/clock.ts'
 import { masksToRemove } from '../../src/round/unmasking.ts'
 import { below, chance, sample } from '../simulation/chance.ts'
 import { simulatedTask } from '../simulation/identities.ts'
@@ -78,7 +79,7 @@ async function unmask(
     seeds: [...checked.included].map((member) => ({ member, secret: seeds[member].slice() })),
     keys: checked.dropped.map((member) => ({ member, secret: keys[member].slice() }))
   }
-  await addMasks(sum, masksToRemove(rules, book, set, checked, opened))
+  await addMasks(sum, await masksToRemove(rules, book, set, checked, opened, systemClock))
   return [...unpack(pack(sum, bits), sum.length, bits)]
 }
 

@@ -12,6 +12,7 @@ import type { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumShapeOf } from '../../src/round/vectors.ts'
 import { Participant } from '../../src/round/participant.ts'
+import { onThisThread } from '../../src/round/ports.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { behaviours } from './adversaries/index.ts'
@@ -236,6 +237,7 @@ export class Simulation {
         sign,
         journal,
         vectors: new MemoryVectorStore(),
+        compute: onThisThread,
         observer: {}
       },
       links: { converse: nobody, deliver: nobody, ask: async () => answer(), announce: () => {} },
@@ -309,6 +311,7 @@ export class Simulation {
         },
         journal: this.#crashing(index, peer, memory),
         vectors,
+        compute: onThisThread,
         observer: {
           phase: (phase, round, leading) => this.#reached(index, peer, phase, round, leading),
           view: (round, view, why) =>
