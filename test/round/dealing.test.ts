@@ -3,10 +3,11 @@ import { randomBytes } from '../../src/crypto/primitives.ts'
 import { Secret } from '../../src/crypto/secret.ts'
 import { reconstructSecret } from '../../src/crypto/shamir.ts'
 import { MessageError } from '../../src/errors.ts'
+import { sparseGraph } from '../../src/membership/graphs.ts'
 import { checkProof, deal, proofOf } from '../../src/round/dealing.ts'
 import type { HeldShare } from '../../src/round/dealing.ts'
 import type { Side } from '../../src/round/ballot.ts'
-import { everyone, exchangeShares, graph, hashOf, roster, rules, say, scene, task } from './fixtures.ts'
+import { everyone, exchangeShares, graph, hashOf, n, roster, rules, say, scene, task } from './fixtures.ts'
 
 const attemptId = hashOf('attempt')
 const { threshold } = task.thresholds
@@ -80,6 +81,32 @@ describe('a dealing', () => {
       [...seedShare, ...keyShare],
       Array.from({ length: 64 }, () => 0)
     )
+  })
+})
+
+describe('shares on a sparse graph', () => {
+  it('go to the dealer’s neighbours only, each in its slot, and from nobody else are they taken', async () => {
+    const degrees = { maskDegree: 4, minLiveSlots: 1, shareDegree: 2, threshold: 2, acknowledgements: 2 }
+    const sparse = sparseGraph(hashOf('graph'), n, degrees)
+    const thresholds = { ...task.thresholds, threshold: 2, graph: degrees }
+    const one = await scene({ rules: { ...rules, thresholds, graph: () => sparse } })
+    for (const dealer of everyone) {
+      const deliveries = await one.attempts[dealer].deliveries(one.ballots[dealer], randomBytes)
+      assert.deepEqual(
+        deliveries.map(({ holder }) => holder),
+        sparse.holders(dealer)
+      )
+      for (const delivery of deliveries) one.attempts[delivery.holder].receive(delivery)
+      const stranger = everyone.find((member) => member !== dealer && !sparse.holders(dealer).includes(member))!
+      assert.throws(() => one.attempts[stranger].receive({ ...deliveries[0], holder: stranger }), {
+        code: 'INVALID',
+        culprit: roster.members[dealer].id
+      })
+    }
+    for (const [me, attempt] of one.attempts.entries()) {
+      assert.deepEqual(attempt.dealers, sparse.holders(me))
+      assert.ok(attempt.holdsAll)
+    }
   })
 })
 

@@ -75,14 +75,18 @@ export interface Scene {
   setMessage: Message<'MaskingSet'>
 }
 
-export async function scene({ contextHash = hashOf('context'), masking = everyone } = {}): Promise<Scene> {
+export async function scene({
+  contextHash = hashOf('context'),
+  masking = everyone,
+  rules: of = rules
+} = {}): Promise<Scene> {
   const drawn: Uint8Array[][] = everyone.map(() => [])
   const drawing = (me: number) => (length: number) => {
     const bytes = randomBytes(length)
     drawn[me].push(bytes.slice())
     return bytes
   }
-  const attempts = everyone.map((me) => new Attempt(0, contextHash, rules, me, drawing(me)))
+  const attempts = everyone.map((me) => new Attempt(0, contextHash, of, me, drawing(me)))
   const ballots = await Promise.all(everyone.map((me) => openBallot(me)))
   await Promise.all(ballots.map((ballot, me) => ballot.enter(0, attempts[me].id)))
   const attemptId = attempts[0].id

@@ -3,6 +3,7 @@ import { addMasks, createLanes } from '../../src/crypto/mask-stream.ts'
 import type { Lanes, Mask } from '../../src/crypto/mask-stream.ts'
 import { randomBytes } from '../../src/crypto/primitives.ts'
 import { pack, unpack } from '../../src/encoding/packing.ts'
+import { graphOf } from '../../src/membership/graphs.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import { Attempt } from '../../src/round/attempt.ts'
 import { encodeMessage } from '../../src/round/messages.ts'
@@ -28,7 +29,11 @@ interface Group {
 async function rulesFor(n: number): Promise<RoundRules> {
   const { task } = await simulatedTask({ members: n, length: 7, threat: {} })
   const roster = createRoster({ epoch: 0, members: [...task.members] })
-  return { context: { task: task.idBytes, epoch: 0, round: 1 }, roster, thresholds: task.thresholds }
+  const { thresholds } = task
+  const { hash: rosterHash } = roster
+  const graph = (attempt: number) =>
+    graphOf(n, thresholds.graph, { beacon: hashOf('beacon'), rosterHash, round: 1, attempt })
+  return { context: { task: task.idBytes, epoch: 0, round: 1 }, roster, thresholds, graph }
 }
 
 /** The attempt of every member of one context, with one book and one masking set of all. */
@@ -120,6 +125,25 @@ describe('masks', () => {
           `n = ${n}, included ${included.join(' ')}`
         )
       }
+    }
+  })
+
+  it('cancel on a sparse graph, where members lay them for their partners only', async () => {
+    const n = 130
+    const one = group(await rulesFor(n))
+    const { members } = one.set
+    const inputs = inputsFor(n, 9, n)
+    const laid = one.attempts.map((attempt) => attempt.masks(one.book, one.set))
+    laid.forEach((masks, member) => assert.equal(masks.length, 1 + one.book.graph.partners(member).length))
+    assert.ok(laid.some((masks) => masks.length < n))
+    const vectors = await Promise.all(laid.map((masks, member) => masked(inputs[member], masks)))
+    for (const left of [0, 1, 20]) {
+      const included = sample(members, n - left, chance(left)).sort((a, b) => a - b)
+      const chosen = included.map((member) => vectors[member])
+      assert.deepEqual(
+        await unmask(chosen, one, cutOf(included, members)),
+        plainSum(included.map((member) => inputs[member]))
+      )
     }
   })
 

@@ -48,7 +48,13 @@ export async function simulatedTask({ members, length, threat, admission, groups
   const allow = admission?.allow && (await Promise.all(admission.allow.map(identity))).map(({ id }) => id)
   const policy = admission && { admission: { ...(allow && { allow }), vouches: admission.vouches } }
   const randomness = members > LARGEST_COMPLETE_GRAPH && { randomness: '5a'.repeat(32) }
-  const task = createTask({ ...terms, ...policy, ...randomness, ...(groups && { groups }), encoding: { type: 'integer', max: 1000 } })
+  const task = createTask({
+    ...terms,
+    ...policy,
+    ...randomness,
+    ...(groups && { groups }),
+    encoding: { type: 'integer', max: 1000 }
+  })
   const made = { task, identities: task.members.map((id) => all.find((one) => one.id === id)!) }
   tasks.set(key, made)
   return made
