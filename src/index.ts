@@ -20,13 +20,10 @@ export type { EvidenceKind } from './round/evidence.ts'
 export type { AnyMessage } from './round/messages.ts'
 export type { RoundOutcome } from './round/outcome.ts'
 export type { Compute, Observer, Phase } from './round/ports.ts'
-export type { PrivateEncoding } from './task/schema.ts'
 export { createTask } from './task/task.ts'
 export type { GraphDegrees } from './membership/graph-parameters.ts'
 export type {
   Admission,
-  Encoding,
-  PlainEncoding,
   FixedEncoding,
   IntegerEncoding,
   Task,
