@@ -21,6 +21,7 @@ export type { AnyMessage } from './round/messages.ts'
 export type { RoundOutcome } from './round/outcome.ts'
 export type { Compute, Observer, Phase } from './round/ports.ts'
 export { createTask } from './task/task.ts'
+export type { GraphDegrees } from './membership/graph-parameters.ts'
 export type {
   Admission,
   Encoding,

@@ -45,6 +45,7 @@ export class ThreadPool {
    * What `addMasks` of the mask stream does, bit for bit, on copies of parts of the lanes. After a failure the lanes are useless.
    *
    * @throws SecureAggregationError WORKER_FAILED where a thread died; the signal's reason
+   * @internal
    */
   async addMasks(lanes: Lanes, masks: Mask[], options: MaskOptions = {}): Promise<void> {
     if (lanes.byteLength * masks.length <= smallWorkBytes) return addMasks(lanes, masks, options)

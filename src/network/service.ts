@@ -41,7 +41,7 @@ export interface SecureAggregationInit {
    * Threads that lay masks on long vectors (`ThreadPool` of `secagg/node`), for this node alone: it closes them when it stops. On
    * the node's own thread, in slices, if left out.
    */
-  compute?: Compute & { close?(): Promise<void> }
+  compute?: Compute
   /**
    * What the members' updates start from in a round, 32 bytes; members of different contexts are never summed together. A
    * round opens here when it is known.

@@ -20,8 +20,13 @@ export type Sign = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
 
 /** Where masks are laid on vectors: here, or in other threads. */
 export interface Compute {
-  /** As `addMasks` of the mask stream, bit for bit. Where it fails, the lanes are useless and nothing of them has left. */
+  /**
+   * As `addMasks` of the mask stream, bit for bit. Where it fails, the lanes are useless and nothing of them has left.
+   * @internal
+   */
   addMasks(lanes: Lanes, masks: Mask[], options?: MaskOptions): Promise<void>
+  /** Ends the threads, where there are any; what comes later starts them again. */
+  close?(): Promise<void>
 }
 
 /** On the thread that asks, in slices. */
