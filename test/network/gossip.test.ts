@@ -109,6 +109,7 @@ describe('announcements', () => {
     await streamsOutbound.get(bob)!.close()
     await until(() => !streamsOutbound.has(bob), 'the stream is gone')
     await until(() => streamsOutbound.has(bob), 'there is a new one')
+    await until(() => alice.subscribers().includes(bob), 'bob has said over it what he listens to')
     await alice.publish(new Uint8Array([4]))
     await until(() => heard[1].length === 1, 'bob has heard')
   })
