@@ -77,7 +77,7 @@ describe('secagg network', () => {
   it('refuses an infeasible threat and too many bits as a failure, with what to change', async () => {
     await failure(/0\.4 corrupt .* lower corrupt to 0\.2499/, '--corrupt', '0.4')
     await failure(/need 34 bits, more than 32; lower encoding\.bits to 29/, '--bits', '31')
-    await failure(/at most 128 members/, '--peers', '129')
+    await failure(/at most 1200 members/, '--peers', '1201')
   })
 
   it('refuses inputs that are missing, of several lengths, of a wrong type, not finite or out of range, naming the file', async () => {
