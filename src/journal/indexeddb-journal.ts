@@ -96,20 +96,23 @@ function unreadable(name: string, why: string, cause?: unknown): SecureAggregati
   return new SecureAggregationError('JOURNAL_UNREADABLE', message, { cause })
 }
 
+/** How long a journal that is in use is waited for. */
+const LOCK_PATIENCE_MS = 2000
+
 /** Held until it is released or the page is gone. */
 async function lock(name: string): Promise<() => void> {
   const { promise, resolve, reject } = Promise.withResolvers<() => void>()
   // Missing where the page came neither from localhost nor over https, and there WebCrypto is missing as well.
   const locks = navigator.locks as LockManager | undefined
   if (locks === undefined) throw unreadable(name, 'the page did not come over https')
+  // A page that has just closed it, or was left, may hold it for a moment longer.
+  const patience = AbortSignal.timeout(LOCK_PATIENCE_MS)
   locks
-    .request(`secagg/${name}`, { ifAvailable: true }, (held) => {
-      if (held !== null) return new Promise<void>((release) => resolve(release))
+    .request(`secagg/${name}`, { signal: patience }, () => new Promise<void>((release) => resolve(release)))
+    .catch((cause: Error) => {
       const message = `the journal ${name} is in use: close the other tab that uses it, or choose another name`
-      reject(new SecureAggregationError('JOURNAL_IN_USE', message))
-      return undefined
+      reject(patience.aborted ? new SecureAggregationError('JOURNAL_IN_USE', message, { cause }) : cause)
     })
-    .catch(reject)
   return promise
 }
 

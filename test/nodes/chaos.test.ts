@@ -198,11 +198,11 @@ describe('a network of processes of which any may be killed, stopped or cut off 
     if (soakRounds === 0) this.skip()
     const footprints = await runUnder(new Chaos(soakRounds, drawKill), soakRounds, join(folder(), 'soak'))
     const part = Math.floor(footprints.length / 5)
-    for (const of of ['mebibytes', 'handles', 'diskKibibytes'] as const) {
-      const warm = median(footprints.slice(part, 2 * part).map((each) => each[of]))
-      const end = median(footprints.slice(-part).map((each) => each[of]))
-      console.log(`      ${of}: ${warm} after warming up, ${end} at the end`)
-      assert.ok(end <= 1.1 * warm, `${of} grew from ${warm} to ${end}`)
+    for (const figure of ['mebibytes', 'handles', 'diskKibibytes'] as const) {
+      const warm = median(footprints.slice(part, 2 * part).map((each) => each[figure]))
+      const end = median(footprints.slice(-part).map((each) => each[figure]))
+      console.log(`      ${figure}: ${warm} after warming up, ${end} at the end`)
+      assert.ok(end <= 1.1 * warm, `${figure} grew from ${warm} to ${end}`)
     }
   })
 })
