@@ -13,14 +13,6 @@ export interface Groups {
   readonly of: readonly number[]
 }
 
-/**
- * Fewest of a group that are ever summed: as of a whole roster, so that colluders in it learn no more than a sum of two. A
- * task is feasible only where a group keeps as many when all D that may be missing are of it.
- */
-export function leastOfGroup(f: number): number {
-  return Math.max(f + 2, 3)
-}
-
 /** Members ranked by `H("group", B_r, rosterHash, round, peerId)` and dealt around: sizes differ by one at most. */
 export function drawGroups(
   { hash, members }: Roster,

@@ -151,3 +151,11 @@ function largest(passes: (tenThousandths: number) => boolean): number | undefine
 function fraction(tenThousandths: number): string {
   return String(tenThousandths / TEN_THOUSANDTHS)
 }
+
+/**
+ * Fewest of a group that are ever summed: as of a whole roster, so that colluders in it learn no more than a sum of two. A
+ * task is feasible only where a group keeps as many when all D that may be missing are of it.
+ */
+export function leastOfGroup(f: number): number {
+  return Math.max(f + 2, 3)
+}

@@ -1,7 +1,7 @@
 import { createLanes } from '../../crypto/mask-stream.ts'
 import type { Lanes } from '../../crypto/mask-stream.ts'
-import { leastOfGroup } from '../../membership/groups.ts'
 import type { PrivateEncoding, Task } from '../../task/task.ts'
+import { leastOfGroup } from '../../task/thresholds.ts'
 import { notFinite, readChunk } from '../vector.ts'
 import type { Vector } from '../vector.ts'
 import { sensitivity } from './accounting.ts'
