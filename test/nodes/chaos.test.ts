@@ -11,11 +11,11 @@ import type { ReportedOutcome } from '../../nodes/daemon/launcher-messages.ts'
 import type { RoundReport } from '../../nodes/local-network/report.ts'
 import { processesOf, temporaryFolder } from './secagg.ts'
 
-/** `SECAGG_CHAOS_ROUNDS=200` runs more than a test run has time for, `SECAGG_CHAOS_SEED=word` others. */
-const rounds = Number(process.env.SECAGG_CHAOS_ROUNDS ?? 4)
-/** `SECAGG_SOAK_ROUNDS=500`: so many rounds with a kill now and then, for what grows slowly. */
-const soakRounds = Number(process.env.SECAGG_SOAK_ROUNDS ?? 0)
-const seed = process.env.SECAGG_CHAOS_SEED ?? 'chaos'
+/** `TEST_CHAOS_ROUNDS=200` runs more than a test run has time for, `TEST_CHAOS_SEED=word` others. */
+const rounds = Number(process.env.TEST_CHAOS_ROUNDS ?? 4)
+/** `TEST_SOAK_ROUNDS=500`: so many rounds with a kill now and then, for what grows slowly. */
+const soakRounds = Number(process.env.TEST_SOAK_ROUNDS ?? 0)
+const seed = process.env.TEST_CHAOS_SEED ?? 'chaos'
 const peers = 8
 const deadlineMs = 2_000
 
@@ -194,7 +194,7 @@ describe('a network of processes of which any may be killed, stopped or cut off 
   })
 
   it('after 500 rounds with random kills takes as much memory, as many handles and as much disk as after warming up', async function () {
-    // Half an hour: SECAGG_SOAK_ROUNDS=500.
+    // Half an hour: TEST_SOAK_ROUNDS=500.
     if (soakRounds === 0) this.skip()
     const footprints = await runUnder(new Chaos(soakRounds, drawKill), soakRounds, join(folder(), 'soak'))
     const part = Math.floor(footprints.length / 5)

@@ -3,7 +3,7 @@ import { mortalPhases } from '../../nodes/local-network/kills.ts'
 import { network } from './secagg.ts'
 
 /** Longer than a test run has time for, and shown for several deaths at once by faults.test.ts. */
-const asked = process.env.SECAGG_KILLS === undefined ? it.skip : it
+const asked = process.env.TEST_KILLS === undefined ? it.skip : it
 
 describe('a network of processes whose aggregator is killed at a phase, another in each round', function () {
   this.timeout(900_000)

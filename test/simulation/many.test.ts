@@ -3,8 +3,8 @@ import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import { checkRound, firstOrder } from './schedule.ts'
 
-/** Numbers of members, as `SECAGG_MANY=125,250,500,1000`: minutes each, so that no test run takes them by itself. */
-const sizes = (process.env.SECAGG_MANY ?? '').split(',').filter(Boolean).map(Number)
+/** Numbers of members, as `TEST_MANY=125,250,500,1000`: minutes each, so that no test run takes them by itself. */
+const sizes = (process.env.TEST_MANY ?? '').split(',').filter(Boolean).map(Number)
 const length = 10_000
 
 describe('a round of many members in one process, of 10,000 elements, with one in twenty dropping out', function () {

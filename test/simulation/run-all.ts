@@ -6,13 +6,13 @@ import type { Deadly, Schedule } from './schedule.ts'
 import type { Simulation } from './network.ts'
 
 /**
- * Whole rounds between queues, thousands of schedules. A failing seed is named: `SECAGG_SEED=17` runs just that one, and
- * `SECAGG_RUNS=100000` more of each kind than a test run has time for, telling every few seconds how far it has come.
- * A test run takes the first fifth of the seeds, with `SECAGG_RUNS=all`, as continuous integration says, all 5,000.
+ * Whole rounds between queues, thousands of schedules. A failing seed is named: `TEST_SEED=17` runs just that one, and
+ * `TEST_RUNS=100000` more of each kind than a test run has time for, telling every few seconds how far it has come.
+ * A test run takes the first fifth of the seeds, with `TEST_RUNS=all`, as continuous integration says, all 5,000.
  */
-const only = process.env.SECAGG_SEED
-const everything = process.env.SECAGG_RUNS === 'all'
-const asked = everything ? undefined : process.env.SECAGG_RUNS
+const only = process.env.TEST_SEED
+const everything = process.env.TEST_RUNS === 'all'
+const asked = everything ? undefined : process.env.TEST_RUNS
 const TELL_MS = 5000
 
 export function seeds(from: number, count: number): number[] {
@@ -85,7 +85,7 @@ async function reported<T>(seed: number, what: string, schedule: unknown, run: (
   try {
     return await run()
   } catch (cause) {
-    throw new Error(`SECAGG_SEED=${seed} fails (${what}): ${(cause as Error).message}\n${JSON.stringify(schedule)}`, {
+    throw new Error(`TEST_SEED=${seed} fails (${what}): ${(cause as Error).message}\n${JSON.stringify(schedule)}`, {
       cause
     })
   }
