@@ -1,8 +1,10 @@
+import { availableParallelism } from 'node:os'
 import { medianOf } from '../bench/measure.ts'
 import type { RoundReport } from '../../nodes/local-network/report.ts'
 import type { NetworkRun } from '../../nodes/local-network/run.ts'
 import { roundBytes } from '../../nodes/doctor/round-bytes.ts'
 import { roundSeconds } from '../../nodes/doctor/round-time.ts'
+import { workOf } from '../../nodes/doctor/task-report.ts'
 import type { Task } from '../../src/task/task.ts'
 import type { LinkShape } from './namespaces.ts'
 
@@ -47,14 +49,22 @@ export class Measurements {
     this.#json = json
   }
 
-  begin(task: Task): void {
+  async begin(task: Task): Promise<void> {
     const bytes = roundBytes(task)
-    const seconds = roundSeconds(bytes, { mbit: this.#shape.rate, delayMs: this.#shape.delay })
-    const most = (of: 'sent' | 'received'): number => Math.max(bytes.leader[of], bytes.member[of])
+    // Two links and their delays lie between two members, and all members share this machine's processors.
+    const sharing = Math.max(1, this.#run.peers / availableParallelism())
+    const link = { mbit: this.#shape.rate, delayMs: 2 * this.#shape.delay }
+    const seconds = roundSeconds(bytes, link, { ...(await workOf(task)), sharing })
+    const most = (of: 'sent' | 'received'): number =>
+      Math.max(bytes.leader[of], bytes.member[of], bytes.owner?.[of] ?? 0)
     this.#predicted = { seconds, sent: most('sent'), received: most('received') }
     if (this.#json) return
     const { rate, delay, loss } = this.#shape
-    const links = [`${rate} Mbit/s`, ...(delay > 0 ? [`${delay} ms`] : []), ...(loss > 0 ? [`${100 * loss} % lost`] : [])]
+    const links = [
+      `${rate} Mbit/s`,
+      ...(delay > 0 ? [`${delay} ms`] : []),
+      ...(loss > 0 ? [`${100 * loss} % lost`] : [])
+    ]
     process.stdout.write(
       `\n  ${this.#run.peers} members, ${task.length} elements of ${task.bits} bits, ${links.join(', ')}; bytes in MB\n\n` +
         line(columns.map(([title]) => title))
