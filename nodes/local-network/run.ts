@@ -15,7 +15,7 @@ import { readInputs, writeInputs } from './inputs.ts'
 import type { Inputs } from './inputs.ts'
 import type { Kill } from './kills.ts'
 import { LocalNetwork } from './network.ts'
-import type { Glimpse, Watch } from './network.ts'
+import type { Glimpse, Place, Watch } from './network.ts'
 import { reportRound, summarise } from './report.ts'
 import type { RoundReport, Summary } from './report.ts'
 import type { ClosedRound } from './running-round.ts'
@@ -36,6 +36,7 @@ export interface NetworkRun {
   kills: readonly Kill[]
   restart: boolean
   inProcess: boolean
+  place?: (number: number) => Place
   out?: string
   data?: string
   glimpse?: Glimpse
@@ -60,13 +61,14 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       throw error
     })
     if (run.out !== undefined) await mkdir(run.out, { recursive: true })
-    const { inProcess, kills, restart, glimpse, watch } = run
+    const { inProcess, place, kills, restart, glimpse, watch } = run
     const network = new LocalNetwork({
       task,
       taskFile,
       ids,
       folder: (number) => join(folder.path, `peer-${number}`),
       inProcess,
+      place,
       kills,
       restart,
       warn: audience.warn,
