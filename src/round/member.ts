@@ -95,6 +95,8 @@ export class Member {
   #running?: { round: Round; began: number; done: Promise<void> }
   readonly #convictions: Convictions
   readonly #stop = new AbortController()
+  /** The last round whose closing decision came from another member. */
+  #heardClosing = 0
   /** What asked for a later round while an earlier one was still running here. */
   #ahead?: AnyMessage
   #opening: Promise<unknown> = Promise.resolve()
@@ -315,6 +317,8 @@ export class Member {
   }
 
   async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
+    if (message.body.commits.agreement === 'closing')
+      this.#heardClosing = Math.max(this.#heardClosing, message.round)
     if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
     const running = this.#running
@@ -389,8 +393,11 @@ export class Member {
     await round.views.run(this.#stop.signal)
     if (this.#stop.signal.aborted) return round.views.end(new Error('stopped'))
     const decision = await round.closed
-    this.#options.links.announce(decision.encoded)
+    const leads = round.leader(round.views.current) === this.me
+    if (leads) this.#options.links.announce(decision.encoded)
     await this.#finish(round, decision, round.nextDeck, began)
+    // n members that announce the same at the same time cost more than the rest of a short round.
+    if (!leads && this.#heardClosing < decision.round) this.#options.links.announce(decision.encoded)
   }
 
   async #finish(round: Round, decision: Message<'Decision'>, deck: Deck, began: number): Promise<void> {
