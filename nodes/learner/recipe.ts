@@ -56,7 +56,8 @@ export function stateFromBytes(recipe: Recipe, bytes: Uint8Array): ModelState {
   const length = shape.parameters.length
   if (bytes.length !== 4 * length * (1 + shape.slots.length))
     throw new RangeError(`a model has ${4 * length * (1 + shape.slots.length)} bytes, not ${bytes.length}`)
-  const values = new Float32Array(bytes.slice().buffer)
+  // A copy of its own memory: the slice of a Buffer would be a view of a pool that others share.
+  const values = new Float32Array(new Uint8Array(bytes).buffer)
   if (!values.every(Number.isFinite)) throw new RangeError('a model holds what is no finite number')
   const part = (at: number): Float32Array => values.slice(at * length, (at + 1) * length)
   return { parameters: part(0), slots: shape.slots.map((_, at) => part(at + 1)) }
