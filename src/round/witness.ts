@@ -152,6 +152,15 @@ function hashOf(message: AnyMessage): string {
   return hash
 }
 
+const lasting = new WeakMap<AnyMessage, Uint8Array>()
+
+/** A copy, one for all members of a process: what came inside another message would keep all of that in memory. */
+function lastingOf(message: AnyMessage): Uint8Array {
+  const copy = lasting.get(message) ?? copyOf(message.encoded)
+  lasting.set(message, copy)
+  return copy
+}
+
 /** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
 const REMEMBERED_BYTES = 2 * MAX_MESSAGE_BYTES
 
@@ -216,7 +225,7 @@ export class Witness {
     const { context, roster } = this.#rules
     const first = this.#said.get(from)?.slots.get(slot)
     if (first === undefined) {
-      if (holds(() => authenticate(message, context, roster))) this.#remember(from, claim, encoded)
+      if (holds(() => authenticate(message, context, roster))) this.#remember(message, claim)
     } else if (first.says !== says && !this.#found.has(bytesToHex(evidenceId({ kind, culprit: from, ...context })))) {
       this.#keep(proven(kind, from, [first.encoded, encoded], this.#rules))
     }
@@ -228,11 +237,12 @@ export class Witness {
     if (!this.#found.has(id)) this.#found.set(id, evidence)
   }
 
-  #remember(from: number, { slot, says }: Claim, encoded: Uint8Array): void {
+  #remember(message: AnyMessage, { slot, says }: Claim): void {
+    const { from } = message
     const said: Said = this.#said.get(from) ?? { slots: new Map(), bytes: 0 }
     this.#said.set(from, said)
-    // A copy: what came inside another message would keep all of that in memory.
-    said.slots.set(slot, { says, encoded: copyOf(encoded) })
+    const encoded = lastingOf(message)
+    said.slots.set(slot, { says, encoded })
     said.bytes += encoded.length
     for (const [oldest, { encoded }] of said.slots) {
       if (said.bytes <= REMEMBERED_BYTES) return
