@@ -4,6 +4,7 @@ import { envelopeBytes } from '../crypto/envelope.ts'
 import { compareBytes } from '../crypto/key-agreement.ts'
 import { H, lengthPrefixed } from '../crypto/hash.ts'
 import { MessageError } from '../errors.ts'
+import { Documents } from './documents.ts'
 
 /**
  * The wire format: the shape of every message, once. Bodies are DAG-CBOR in its one canonical form; decoding refuses
@@ -249,7 +250,32 @@ export function contextBytes({ task, epoch, round }: RoundContext): Uint8Array {
 
 /** The bytes under a message's signature: type, task, epoch and round, then the body; no type can parse as another. */
 export function signedBytes<T extends MessageType>(type: T, context: RoundContext, body: Body<T>): Uint8Array {
-  return envelopeBytes(type, contextBytes(context), dagCbor.encode(body))
+  return envelopeBytes(type, contextBytes(context), bodyBytes(body))
+}
+
+const encodedBodies = new WeakMap<object, Uint8Array>()
+
+/** The canonical bytes of a body, made once: it is signed, sent and checked again and again, and never changed. */
+export function bodyBytes(body: Body<MessageType>): Uint8Array {
+  const before = encodedBodies.get(body)
+  if (before !== undefined) return before
+  const encoded = dagCbor.encode(body)
+  encodedBodies.set(body, encoded)
+  return encoded
+}
+
+/** A map of seven entries; its first key, a text of four letters. */
+const beforeBody = Uint8Array.of(0xa7, 0x64, ...new TextEncoder().encode('body'))
+
+/** Canonical: keys are sorted by length, then by letter, so that `body` comes first and the rest is as it is without it. */
+function framed(rest: Omit<z.infer<typeof frame>, 'body'>, body: Uint8Array): Uint8Array {
+  const { type, task, epoch, round, from, signature } = rest
+  const others = dagCbor.encode({ type, task, epoch, round, from, signature }).subarray(1)
+  const encoded = new Uint8Array(beforeBody.length + body.length + others.length)
+  encoded.set(beforeBody)
+  encoded.set(body, beforeBody.length)
+  encoded.set(others, beforeBody.length + body.length)
+  return encoded
 }
 
 export function encodeMessage<T extends MessageType>(
@@ -260,7 +286,7 @@ export function encodeMessage<T extends MessageType>(
   signature: Uint8Array = new Uint8Array(0)
 ): Message<T> {
   const { task, epoch, round } = context
-  const encoded = dagCbor.encode({ type, task, epoch, round, from, body, signature })
+  const encoded = framed({ type, task, epoch, round, from, signature }, bodyBytes(body))
   if (encoded.length > MAX_MESSAGE_BYTES) {
     throw new MessageError(
       'OVERSIZED',
@@ -270,8 +296,17 @@ export function encodeMessage<T extends MessageType>(
   return { type, task, epoch, round, from, body, signature, encoded }
 }
 
-/** The same bytes are read again and again: a gossiped message by its validator and its hearer, an advert in every key book. */
+/** The same bytes are read again and again: a gossiped message by its validator and its hearer. */
 const parsed = new WeakMap<Uint8Array, AnyMessage>()
+
+/** The same document comes again in other bytes: an advert alone and in key books, a key book in every member's `Join`. */
+const documents = new Documents<AnyMessage>()
+
+/** Hex of the hash of a message's bytes. */
+export const messageHash = (message: AnyMessage): string => documents.hashOf(message)
+
+/** What is for one member alone is not kept longer than it is needed (S7). */
+const isDocument = ({ type }: AnyMessage): boolean => type !== 'ShareDelivery' && type !== 'Reveal'
 
 /**
  * Parses strictly: bounded, canonical, no unknown field, no missing one. Signatures and context are checked by
@@ -282,7 +317,9 @@ const parsed = new WeakMap<Uint8Array, AnyMessage>()
 export function decodeMessage(encoded: Uint8Array): AnyMessage {
   const before = parsed.get(encoded)
   if (before !== undefined) return before
-  const message = parse(encoded)
+  const known = documents.find(encoded)
+  const message = known ?? parse(encoded)
+  if (known === undefined && isDocument(message)) documents.keep(message)
   parsed.set(encoded, message)
   return message
 }
@@ -308,9 +345,11 @@ function parse(encoded: Uint8Array): AnyMessage {
   if (signature.length !== (isSigned(type) ? 64 : 0))
     throw new MessageError('MALFORMED', `a ${type} has a signature of ${signature.length} bytes`)
   // The decoder accepts unsorted keys; only the encoder's own bytes are canonical.
-  if (compareBytes(dagCbor.encode(outer.data), encoded) !== 0) {
+  const body = dagCbor.encode(inner.data)
+  if (compareBytes(framed(outer.data, body), encoded) !== 0) {
     throw new MessageError('MALFORMED', `a ${type} is not in its canonical form`)
   }
+  encodedBodies.set(inner.data, encoded.subarray(beforeBody.length, beforeBody.length + body.length))
   return { type, task, epoch, round, from, body: inner.data, signature, encoded } as AnyMessage
 }
 
@@ -320,12 +359,21 @@ function malformed(what: string, error: z.ZodError): MessageError {
   return new MessageError('MALFORMED', `${what} does not have its shape${where}: ${issue.message}`)
 }
 
+const hashes = new WeakMap<Value | Cut, Uint8Array>()
+
+/** Computed once for each object: every vote for a value is compared with it. */
+function hashOnce(domain: string, of: Value | Cut): Uint8Array {
+  const hash = hashes.get(of) ?? H(domain, dagCbor.encode(of))
+  hashes.set(of, hash)
+  return hash
+}
+
 export function valueHash(value: Value): Uint8Array {
-  return H('value', dagCbor.encode(value))
+  return hashOnce('value', value)
 }
 
 export function cutHash(cut: Cut): Uint8Array {
-  return H('cut', dagCbor.encode(cut))
+  return hashOnce('cut', cut)
 }
 
 export function inclusionOf(attempt: number): AgreementName {

@@ -317,7 +317,11 @@ export class Simulation {
       id,
       ports: {
         clock: this.clock,
-        random: (size) => Uint8Array.from({ length: size }, () => below(256, this.#chance)),
+        random: (size) => {
+          const bytes = new Uint8Array(size)
+          for (let at = 0; at < size; at++) bytes[at] = below(256, this.#chance)
+          return bytes
+        },
         sign: (bytes) => {
           const done = this.#step(index, peer)
           if (done !== undefined) return done
