@@ -3,7 +3,8 @@ import { SecureAggregationError } from '../../src/errors.ts'
 import type { Journal, JournalOperation } from '../../src/journal/journal.ts'
 import type { VectorStore } from '../../src/journal/vector-store.ts'
 import type { Sum } from '../../src/network/contributions.ts'
-import { decodeSum } from '../../src/network/sums.ts'
+import { decodeSum, privacyOf } from '../../src/network/sums.ts'
+import { PrivacyLedger, privateTerms } from '../../src/round/privacy-ledger.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
 import type { Task } from '../../src/task/task.ts'
 import { roundRecordSchema } from './round-record.ts'
@@ -19,7 +20,7 @@ export interface Retention {
 
 export const defaultRetention: Retention = { keepSums: 16, keepRounds: 1000 }
 
-export type ArchivedSum = Omit<Sum, 'decision' | 'privacy'> & { record: ToldRound }
+export type ArchivedSum = Omit<Sum, 'decision'> & { record: ToldRound }
 
 /** What of a task is needed to read a sum, without the daemon and its task file: as the roster of an epoch ran it. */
 type Terms = Pick<
@@ -117,7 +118,14 @@ export class RoundArchive {
     const terms = parse(written) as Terms
     const task = { ...terms, idBytes: hexToBytes(terms.id) } as Task
     const sum = await decodeSum(record, sumName(this.#taskId, round), task, this.#vectors)
-    return Object.defineProperties({ record } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
+    const privacy = await this.#privacy(record, task)
+    return Object.defineProperties({ record, ...privacy } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
+  }
+
+  /** Read anew: the ledger of the member that runs has rounds that came since. */
+  async #privacy(record: RoundRecord, task: Task): Promise<Pick<Sum, 'privacy'>> {
+    const privately = privateTerms(task)
+    return privately === undefined ? {} : privacyOf(task, record, new PrivacyLedger(privately, this.#journal))
   }
 }
 

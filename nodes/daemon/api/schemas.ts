@@ -48,9 +48,20 @@ export const sumBody = z.object({
   totalWeight: z.number().describe('the sum divided by it is the mean'),
   clippedFraction: z.number().optional(),
   groups: z
-    .array(z.object({ included: z.array(z.string()), totalWeight: z.number() }))
+    .array(
+      z.object({
+        included: z.array(z.string()),
+        totalWeight: z.number(),
+        clippedFraction: z.number().optional(),
+        values: z.array(z.number())
+      })
+    )
     .optional()
-    .describe('where the task has groups: who is in each'),
+    .describe('where the task has groups: who is in each, and its sum'),
+  privacy: z
+    .object({ epsilon: z.number(), delta: z.number(), releases: z.int(), epsilonOfRound: z.number() })
+    .optional()
+    .describe('where the task has privacy: what this node’s vectors have given away in all rounds, and in this one'),
   values: z.array(z.number()),
   trimmedMean: z
     .array(z.number())
