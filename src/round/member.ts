@@ -25,6 +25,7 @@ import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
+import { rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
@@ -534,7 +535,7 @@ export class Member {
   }
 
   #rules(round: number): RoundRules {
-    return { context: this.#context(round), roster: this.roster, thresholds: this.task.thresholds }
+    return rulesOf(this.#context(round), this.roster, this.task)
   }
 
   async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(

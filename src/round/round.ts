@@ -134,8 +134,10 @@ export class Round {
     const { groups } = task
     const { round } = context
     const { members, graph } = rules.thresholds
+    this.shape = { elements: task.laneCount, bits: task.bits }
     this.rules = {
       ...rules,
+      shape: this.shape,
       ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
       ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
     }
@@ -154,7 +156,6 @@ export class Round {
       ...options.changes
     })
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
-    this.shape = { elements: task.laneCount, bits: task.bits }
     this.sumShape = sumShapeOf(task)
     this.#input = input
     this.#convictions = options.convictions
