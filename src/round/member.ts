@@ -20,6 +20,7 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { RoundOutcome } from './outcome.ts'
+import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
@@ -437,7 +438,8 @@ export class Member {
   async #close(decision: Message<'Decision'>, deck: Deck): Promise<void> {
     const roster = await this.#rosterNamed(closingValue(decision).value.rosterHash)
     const ballot = ballotKey(this.task.id, decision.round)
-    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }])
+    const transcript = await closeTranscript(this.#ports.journal, this.task.id, decision)
+    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }, ...transcript])
   }
 
   /** Whoever was not shown the proposal that changed the roster has it from those that were. */
