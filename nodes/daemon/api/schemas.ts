@@ -68,6 +68,7 @@ export const sumBody = z.object({
     .optional()
     .describe('where the task has groups: the mean of their means without the largest and smallest, element by element')
 })
+export const exportBody = z.string().describe('a tar, application/x-tar')
 export const membersBody = z.object({
   task: z.string(),
   epoch: z.int(),
