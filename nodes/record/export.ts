@@ -57,7 +57,7 @@ async function* pieces({ size, read }: HeldVector): AsyncGenerator<Uint8Array> {
  *
  * @throws SecureAggregationError EXPORT_UNREADABLE
  */
-export async function openExport(path: string): Promise<{ held: HeldRound; close(): Promise<void> }> {
+export async function openExport(path: string): Promise<{ held: HeldRound; close: () => Promise<void> }> {
   const file = await TarFile.open(path)
   try {
     const { task, round } = await readDescription(file, path)
