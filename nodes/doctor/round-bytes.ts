@@ -89,7 +89,8 @@ function controlBytes(n: number, quorum: number, places: number): { up: number; 
       cut,
       root: hash,
       seeds: everyone.map((member) => ({ member, secret: hash })),
-      keys: []
+      keys: [],
+      again: null
     }),
     message('Proposal', { ...proposal, value: closing, cut: null, headers: [] }),
     message('Lock', { value: closing, certificate }),

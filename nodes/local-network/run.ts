@@ -30,6 +30,8 @@ export interface NetworkRun {
   threat: { corrupt: number; dropout: number }
   /** Seconds. */
   deadline: number
+  /** Expected audits of each chunk of a sum, or all by everybody; the task's own default if left out. */
+  audit?: number | 'full'
   /** A folder of inputs, or what to generate. */
   inputs: { folder: string; length?: number } | { length: number; seed?: string }
   weights?: number[]
@@ -160,6 +162,7 @@ async function prepare(
     encoding,
     threat: run.threat,
     deadline: run.deadline,
+    ...(run.audit !== undefined && { audit: run.audit }),
     // Beyond 128 members the first graph takes some that nobody knew when they were made.
     ...(peers > LARGEST_COMPLETE_GRAPH && { randomness })
   })

@@ -164,6 +164,11 @@ export function aesCtr(key: Uint8Array, counter: Uint8Array, bytes: Uint8Array):
   return new Uint8Array(createCipheriv('aes-256-ctr', key, counter).update(bytes))
 }
 
+/** The bytes of {@link aesCtrKeystream} at one place, at once: for a few of them. */
+export function aesCtrBytes(key: Uint8Array, byteOffset: number, length: number): Uint8Array {
+  return new Uint8Array(aesCtrKeystream(key, byteOffset).next(length))
+}
+
 /** A key stream, read from front to back. */
 export interface Keystream {
   /** Where it is there, to be awaited before each `next`, with the same length: WebCrypto has no synchronous cipher. */

@@ -32,11 +32,6 @@ import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
 import { vectorFrames } from './vectors.ts'
 
-export interface MemberNetwork extends Network {
-  /** One request to one peer, by its id, answered by frames. */
-  ask(peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
-}
-
 export interface MemberOptions {
   /** As it began; the member runs it with the roster in effect. */
   task: Task
@@ -44,7 +39,7 @@ export interface MemberOptions {
   /** This member's peer id. */
   id: string
   ports: Ports
-  links: MemberNetwork
+  links: Network
   /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
@@ -95,6 +90,8 @@ export class Member {
   readonly #chronicle: Chronicle
   readonly #ports: Ports
   #running?: { round: Round; began: number; done: Promise<void> }
+  /** Resolves when what the last round left behind is erased (S7). */
+  #ended: Promise<void> = Promise.resolve()
   readonly #convictions: Convictions
   readonly #stop = new AbortController()
   /** What asked for a later round while an earlier one was still running here. */
@@ -147,7 +144,7 @@ export class Member {
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'))
-    await this.#running?.done
+    await this.#ended
   }
 
   /** Asks for the next round, for everyone (§4 phase 0). A round that is running goes on instead. */
@@ -262,6 +259,13 @@ export class Member {
       }
       yield { kind: 'control', payload: header }
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
+    } else if (request.type === 'ChunkRequest') {
+      const from = this.roster.indexOf(peer)
+      if (from < 0 || request.epoch !== this.roster.epoch)
+        throw new MessageError('STRANGER', `${peer} asks for chunks of others' vectors`, { culprit: peer })
+      const round = this.#running?.round
+      if (round?.rules.context.round === request.round) yield* round.chunks.answer(from, request)
+      else yield control(await this.#sign('Refusal', request, { reason: `round ${request.round} is not running here` }))
     } else {
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
@@ -380,6 +384,7 @@ export class Member {
       })
       this.#running = { round, began: clock.now(), done: Promise.resolve() }
       this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
+      this.#ended = this.#running.done
       this.#options.opened?.(why.round)
     })
     this.#opening = opened.catch(() => {})
@@ -501,6 +506,7 @@ export class Member {
 
   /** Acts on new evidence, and passes it on. */
   async tellEvidence(evidence: Evidence): Promise<void> {
+    this.#running?.round.refute(evidence)
     this.#running?.round.views.leaveBarred()
     const { links, convicted } = this.#options
     const { encoded } = await this.#evidenceMessage(evidence)

@@ -87,6 +87,9 @@ const shareProof = z.strictObject({
 /** A revealed share with all that is needed to check it on its own: its path to the dealer's signed share root (§8). */
 export type ShareProof = z.infer<typeof shareProof>
 
+/** Chunks that are asked for at once. */
+export const MOST_CHUNKS = 256
+
 const opened = z.strictObject({ member: index, secret: bytes(32) })
 
 const bodies = {
@@ -187,7 +190,9 @@ const bodies = {
     cut,
     root: hash,
     seeds: z.array(opened).max(0xffff),
-    keys: z.array(opened).max(0xffff)
+    keys: z.array(opened).max(0xffff),
+    // Of a later leader that has this sum from an earlier one: that one's SumHeader, who answers for the root.
+    again: embedded.nullable()
   }),
 
   // asked of any member, and answered: how far the rounds have come, and the sum of one
@@ -204,6 +209,29 @@ const bodies = {
   // What closed a round, and in frames behind it the rest of what is public of it, where it is kept.
   RecordRequest: z.strictObject({}),
   Record: z.strictObject({ closing: embedded, transcriptBytes: z.int().min(0).max(MAX_TRANSCRIPT_BYTES) }),
+  // Chunks of a masked vector that is in the decided cut, by the root in its header; of the sum where `member` is n (§10).
+  ChunkRequest: z.strictObject({
+    attemptId: hash,
+    member: index,
+    root: hash,
+    chunks: z
+      .array(
+        z
+          .int()
+          .min(0)
+          .max(2 ** 24)
+      )
+      .min(1)
+      .max(MOST_CHUNKS)
+  }),
+  // Its bytes follow as one raw frame. Unsigned: the root fixes them.
+  Chunk: z.strictObject({
+    index: z
+      .int()
+      .min(0)
+      .max(2 ** 24),
+    path: z.array(hash).max(24)
+  }),
   Refusal: z.strictObject({ reason: z.string().max(300) })
 } as const
 
@@ -222,7 +250,7 @@ export interface Message<T extends MessageType = MessageType> extends RoundConte
   /** Roster index of the signer; of a ShareDelivery, its dealer. */
   from: number
   body: Body<T>
-  /** 64 bytes; empty for a ShareDelivery. */
+  /** 64 bytes; empty where {@link isSigned} says so. */
   signature: Uint8Array
   /** The canonical bytes as they travel. */
   encoded: Uint8Array
@@ -243,10 +271,10 @@ const frame = z.strictObject({
 
 /**
  * All but a few: a ShareDelivery is sealed for its holder under this attempt, dealer and holder, and the seal is its proof;
- * what peers ask about the roster is signed within, for that roster.
+ * what peers ask about the roster is signed within, for that roster; a Chunk is proven by the root that it was asked for.
  */
 export function isSigned(type: MessageType): boolean {
-  return type !== 'ShareDelivery' && type !== 'RosterRequest' && type !== 'RosterVouch'
+  return type !== 'ShareDelivery' && type !== 'RosterRequest' && type !== 'RosterVouch' && type !== 'Chunk'
 }
 
 export function contextBytes({ task, epoch, round }: RoundContext): Uint8Array {
@@ -332,6 +360,11 @@ export function valueHash(value: Value): Uint8Array {
 
 export function cutHash(cut: Cut): Uint8Array {
   return H('cut', dagCbor.encode(cut))
+}
+
+/** What a SumHeader says, to compare two of them. */
+export function sumBytes(body: Body<'SumHeader'>): Uint8Array {
+  return dagCbor.encode(body)
 }
 
 export function inclusionOf(attempt: number): AgreementName {

@@ -11,12 +11,14 @@ import { firstDifference, SumAudit } from './audit.ts'
 import { closingValue, followLinks, readClosing } from './chain.ts'
 import { chunkLength } from './chunks.ts'
 import { sameBytes } from './dealing.ts'
+import { accepted } from './evidence.ts'
 import { cutHash, decodeMessage } from './messages.ts'
+import type { Message } from './messages.ts'
 import type { Clock, Compute } from './ports.ts'
 import { readTranscript } from './public-transcript.ts'
 import type { PublicTranscript } from './public-transcript.ts'
 import type { HeldRound, HeldVector } from './record.ts'
-import { rulesIn, rulesOf } from './transcript.ts'
+import { readEmbedded, rulesIn, rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import type { VectorOwner, VectorShape } from './vectors.ts'
 
@@ -29,7 +31,7 @@ import type { VectorOwner, VectorShape } from './vectors.ts'
 export interface RoundRecheck {
   round: number
   epoch: number
-  /** Who signed the sum that was accepted, or, while the round runs, was published. */
+  /** Who signed the root of the sum first. */
   aggregator: string
   included: string[]
   dropped: string[]
@@ -73,7 +75,7 @@ export async function recheckRound(
   const { checked, of } = await recheckVectors(held, transcript, rules, { clock, compute })
   const id = (member: number): string => roster.members[member].id
   return {
-    ...{ round, epoch: roster.epoch, aggregator: id(sum.from) },
+    ...{ round, epoch: roster.epoch, aggregator: id(signerOf(sum, rules)) },
     ...{ included: [...basis.cut.included].map(id), dropped: basis.cut.dropped.map(id) },
     ...{ closed: closing !== undefined, sum: held.sum !== undefined },
     ...{ masked: [...held.masked.keys()].map(id), chunks: { checked, of } }
@@ -134,12 +136,21 @@ async function recheckVectors(
     const at = firstDifference(published, expected, chunkLength(chunk, sumShape), sumShape.bits)
     if (at !== undefined) {
       const element = chunk * CHUNK_ELEMENTS + at
-      const sentence = `the sum that member ${sum.from} published is wrong: element ${element} is not what the masked vectors and the opened secrets give`
-      throw new MessageError('INVALID', sentence, { culprit: roster.members[sum.from].id })
+      const from = signerOf(sum, rules)
+      const sentence = `the sum that member ${from} published is wrong: element ${element} is not what the masked vectors and the opened secrets give`
+      throw new MessageError('INVALID', sentence, { culprit: roster.members[from].id })
     }
     checked++
   }
   return { checked, of: chunks }
+}
+
+/** Who signed this root first: a later leader shows the header of the earlier one, which counts only where that is genuine. */
+function signerOf({ from, body }: Message<'SumHeader'>, rules: RoundRules): number {
+  const { again, cut, root } = body
+  const first = again === null ? undefined : accepted(() => readEmbedded('SumHeader', again, rules))
+  const isSame = first && sameBytes(first.body.root, root) && sameBytes(cutHash(first.body.cut), cutHash(cut))
+  return isSame === true ? first!.from : from
 }
 
 function chunkOf(vector: HeldVector, index: number, shape: VectorShape): Promise<Uint8Array> {

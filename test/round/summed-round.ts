@@ -99,6 +99,7 @@ export async function summedRound({
       root: treeOf(packed, attemptId, n, bits).root,
       seeds,
       keys,
+      again: null,
       ...change
     })
   const sum = pack(plain, bits)

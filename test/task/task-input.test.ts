@@ -7,7 +7,7 @@ import { members } from './members.ts'
 describe('a task, written out again', () => {
   const bare = { name: 'again', members: members(9), length: 5 }
   const tasks: TaskInput[] = [
-    { ...bare, encoding: { type: 'integer', max: 100 } },
+    { ...bare, encoding: { type: 'integer', max: 100 }, audit: 'full' },
     { ...bare, encoding: { type: 'integer', min: -3, max: 100 }, threat: { corrupt: 0, dropout: 0.3333 } },
     { ...bare, encoding: { type: 'fixed', clip: 0.1, bits: 12, weighted: 7, rounding: 'nearest' }, deadline: 0.123 },
     { ...bare, privacy: { noiseMultiplier: 1.25, delta: 1e-6, budget: 8 }, randomness: 'ab'.repeat(32) },
