@@ -20,6 +20,7 @@ import type { SecureAggregation } from '../../src/network/service.ts'
 import type { Input, LazyInput } from '../../src/network/contributions.ts'
 import type { RoundHandler, Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
+import type { HeldRound } from '../../src/round/record.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { readNpy, writeNpy } from '../npy.ts'
@@ -175,6 +176,7 @@ export class Daemon {
     try {
       const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
       const archive = await RoundArchive.open(journal, vectors, task.id, options.retention)
+      await archive.keepTask(task)
       const started: { daemon?: Daemon } = {}
       const live = (tell: (daemon: Daemon) => void): void => {
         if (started.daemon !== undefined) tell(started.daemon)
@@ -346,6 +348,11 @@ export class Daemon {
       closedRound: member.closedRound,
       runningRound: member.runningRound
     }
+  }
+
+  /** What is held of a round: what is public of it, its sum, and masked vectors until it is closed. @throws as the archive does */
+  held(round: number): Promise<HeldRound> {
+    return this.archive.held(round, this.id)
   }
 
   /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */
