@@ -1,4 +1,4 @@
-import { maskSign, pairwiseMaskSeeds, seedCommitment } from '../crypto/key-agreement.ts'
+import { maskSign, seedCommitment } from '../crypto/key-agreement.ts'
 import type { Mask } from '../crypto/mask-stream.ts'
 import { x25519PublicKey } from '../crypto/primitives.ts'
 import { Secret } from '../crypto/secret.ts'
@@ -10,7 +10,8 @@ import { checkProof, sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
 import { cutHash } from './messages.ts'
 import type { Body, Message, ShareProof } from './messages.ts'
-import type { Clock } from './ports.ts'
+import { onThisThread } from './ports.ts'
+import type { Clock, Compute } from './ports.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { dealerEvidence } from './witness.ts'
 
@@ -158,13 +159,12 @@ export async function masksToRemove(
   set: MaskingSet,
   { included }: CheckedCut,
   { seeds, keys }: Opened,
-  clock: Clock,
+  { clock, compute = onThisThread }: { clock: Clock; compute?: Compute },
   group = 0
 ): Promise<Mask[]> {
   const isIn = ({ member }: { member: number }) => groups === undefined || groups.of[member] === group
   const masks = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
-  for (const { member, secret } of keys.filter(isIn)) {
-    const self = roster.members[member].bytes
+  const dropped = keys.filter(isIn).map(({ member, secret }) => {
     const inTouch = book.graph
       .partners(member)
       .filter((partner) => included.has(partner) && sharesMasks(groups, member, partner))
@@ -172,17 +172,12 @@ export async function masksToRemove(
       id: roster.members[partner].bytes,
       key: book.adverts.get(partner)!.body.maskKey
     }))
-    const shared = pairwiseMaskSeeds({
-      secret: new Secret(secret),
-      self,
-      attemptId: book.attemptId,
-      maskingSetHash: set.hash,
-      partners
-    })
-    for (const [place, seed] of shared.entries())
-      masks.push({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 })
-    // The agreements of one member with its partners take a few milliseconds.
-    await clock.pause()
-  }
+    const self = roster.members[member].bytes
+    return { secret: new Secret(secret), self, attemptId: book.attemptId, maskingSetHash: set.hash, partners }
+  })
+  const seedsOf = await compute.agree(dropped, () => clock.pause())
+  for (const [place, { self, partners }] of dropped.entries())
+    for (const [at, seed] of seedsOf[place].entries())
+      masks.push({ seed, sign: maskSign(partners[at].id, self) === 1 ? -1 : 1 })
   return masks
 }
