@@ -108,3 +108,12 @@ export async function addMasks(lanes: Lanes, masks: Mask[], options: MaskOptions
     }
   }
 }
+
+/** Adds other lanes, as many and as wide, in place. */
+export function addLanes(lanes: Lanes, others: Lanes): void {
+  const length = blockBytes / lanes.BYTES_PER_ELEMENT
+  for (let start = 0; start < lanes.length; start += length) {
+    const { buffer, byteOffset, byteLength } = others.subarray(start, start + length)
+    kernel(lanes.subarray(start, start + length), [{ bytes: new Uint8Array(buffer, byteOffset, byteLength), sign: 1 }])
+  }
+}

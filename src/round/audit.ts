@@ -107,9 +107,9 @@ export class SumAudit {
 
   /** What is to be taken off the sum of a group. */
   #masksOf(group: number): Promise<Mask[]> {
-    const { rules, basis, opened, clock } = this.#options
+    const { rules, basis, opened } = this.#options
     const known = this.#masks.get(group)
-    const masks = known ?? masksToRemove(rules, basis.book, basis.set, basis.cut, opened, clock, group)
+    const masks = known ?? masksToRemove(rules, basis.book, basis.set, basis.cut, opened, this.#options, group)
     this.#masks.set(group, masks)
     return masks
   }
