@@ -3,6 +3,7 @@ import yargs from 'yargs'
 import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
 import type { Command, Typed } from './commands/command.ts'
+import { benchCommand } from './commands/bench.ts'
 import { contributeCommand } from './commands/contribute.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { keygenCommand } from './commands/keygen.ts'
@@ -26,6 +27,7 @@ const commands: Command[] = [
   contributeCommand,
   roundsCommand,
   sumCommand,
+  benchCommand,
   learnerCommand
 ]
 const common = {
