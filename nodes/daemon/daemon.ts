@@ -350,6 +350,7 @@ export class Daemon {
 
   /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */
   async export(round: number, file: string): Promise<void> {
+    await this.#recorded
     const { values } = await this.archive.sum(round)
     await writeNpy(file, values)
   }
@@ -499,8 +500,8 @@ export class Daemon {
         this.feed.emit('round:closed', closedEvent(record))
         if (outcome.sum !== undefined) void this.#tellSum(round).catch(() => {})
         if (outcome.input !== 'none') this.feed.emit('input', { round, status: outcome.input })
-        this.#options.closed?.({ ...outcome, ...measured })
       })
+    this.#options.closed?.({ ...outcome, ...measured })
     this.#contributions.closed(outcome)
     this.#wantWhatWaits()
   }

@@ -39,6 +39,7 @@ async function wall(elements: number, rounds: number): Promise<RoundReport[]> {
     encoding: { type: 'fixed', clip: 8, bits: 16 } as const,
     threat: { corrupt: 0.125, dropout: 0.25 },
     deadline: elements > 100_000 ? 60 : 10,
+    audit: 0,
     inputs: { length: elements, seed: 'bench' },
     kills: [],
     restart: true,

@@ -25,15 +25,11 @@ import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
+import { rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
 import { vectorFrames } from './vectors.ts'
-
-export interface MemberNetwork extends Network {
-  /** One request to one peer, by its id, answered by frames. */
-  ask(peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
-}
 
 export interface MemberOptions {
   /** As it began; the member runs it with the roster in effect. */
@@ -42,7 +38,7 @@ export interface MemberOptions {
   /** This member's peer id. */
   id: string
   ports: Ports
-  links: MemberNetwork
+  links: Network
   /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
@@ -95,6 +91,8 @@ export class Member {
   #running?: { round: Round; began: number; done: Promise<void> }
   readonly #convictions: Convictions
   readonly #stop = new AbortController()
+  /** The last round whose closing decision came from another member. */
+  #heardClosing = 0
   /** What asked for a later round while an earlier one was still running here. */
   #ahead?: AnyMessage
   #opening: Promise<unknown> = Promise.resolve()
@@ -260,6 +258,13 @@ export class Member {
       }
       yield { kind: 'control', payload: header }
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
+    } else if (request.type === 'ChunkRequest') {
+      const from = this.roster.indexOf(peer)
+      if (from < 0 || request.epoch !== this.roster.epoch)
+        throw new MessageError('STRANGER', `${peer} asks for chunks of others' vectors`, { culprit: peer })
+      const round = this.#running?.round
+      if (round?.rules.context.round === request.round) yield* round.chunks.answer(from, request)
+      else yield control(await this.#sign('Refusal', request, { reason: `round ${request.round} is not running here` }))
     } else {
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
@@ -315,6 +320,8 @@ export class Member {
   }
 
   async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
+    if (message.body.commits.agreement === 'closing')
+      this.#heardClosing = Math.max(this.#heardClosing, message.round)
     if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
     const running = this.#running
@@ -389,8 +396,11 @@ export class Member {
     await round.views.run(this.#stop.signal)
     if (this.#stop.signal.aborted) return round.views.end(new Error('stopped'))
     const decision = await round.closed
-    this.#options.links.announce(decision.encoded)
+    const leads = round.leader(round.views.current) === this.me
+    if (leads) this.#options.links.announce(decision.encoded)
     await this.#finish(round, decision, round.nextDeck, began)
+    // n members that announce the same at the same time cost more than the rest of a short round.
+    if (!leads && this.#heardClosing < decision.round) this.#options.links.announce(decision.encoded)
   }
 
   async #finish(round: Round, decision: Message<'Decision'>, deck: Deck, began: number): Promise<void> {
@@ -498,6 +508,7 @@ export class Member {
 
   /** Acts on new evidence, and passes it on. */
   async tellEvidence(evidence: Evidence): Promise<void> {
+    this.#running?.round.refute(evidence)
     this.#running?.round.views.leaveBarred()
     const { links, convicted } = this.#options
     const { encoded } = await this.#evidenceMessage(evidence)
@@ -534,7 +545,7 @@ export class Member {
   }
 
   #rules(round: number): RoundRules {
-    return { context: this.#context(round), roster: this.roster, thresholds: this.task.thresholds }
+    return rulesOf(this.#context(round), this.roster, this.task)
   }
 
   async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(

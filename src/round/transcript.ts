@@ -8,10 +8,12 @@ import type { Graph } from '../membership/graphs.ts'
 import type { Groups } from '../membership/groups.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
+import type { Task } from '../task/task.ts'
 import type { Thresholds } from '../task/thresholds.ts'
 import { authenticate } from './certificates.ts'
 import { decodeMessage } from './messages.ts'
 import type { AnyMessage, Body, Cut, Message, MessageType, RoundContext } from './messages.ts'
+import type { VectorShape } from './vectors.ts'
 
 /** What is public of an attempt, and every member's checks of it: key book, masking set, cut (§4, §5). */
 
@@ -24,6 +26,15 @@ export interface RoundRules {
   groups?: Groups
   /** The graph of each attempt where it is sparse (§9), and of a running round only; otherwise it is complete. */
   graph?: (attempt: number) => Graph
+  /** Of a member's vector; left out where not all is known that a sum is made with: groups, and sparse graphs. */
+  shape?: VectorShape
+}
+
+/** The rules of any round that a roster runs, as far as they follow from task and roster alone. */
+export function rulesOf(context: RoundContext, roster: Roster, task: Task): RoundRules {
+  const { thresholds, groups, laneCount, bits } = task
+  const isPlain = groups === undefined && thresholds.graph === undefined
+  return { context, roster, thresholds, ...(isPlain && { shape: { elements: laneCount, bits } }) }
 }
 
 /** `roundId = H(taskId, epoch, rosterHash, round, contextHash)`. 32 bytes. */
@@ -135,7 +146,7 @@ export function refuseDuplicateKeys(adverts: Iterable<Message<'KeyAdvert'>>, cul
 
 /** Every advert signed by its owner, in roster order, valid, no key twice. @throws MessageError, the leader being the culprit */
 export function readKeyBook(
-  message: Message<'KeyBook'>,
+  message: Pick<Message<'KeyBook'>, 'from' | 'body'>,
   { id: attemptId, graph }: { id: Uint8Array; graph: Graph },
   rules: RoundRules
 ): KeyBook {
@@ -165,7 +176,11 @@ export function readKeyBook(
 }
 
 /** A subset of the book's contributors, no smaller than this member's own `nMin` (§4). */
-export function readMaskingSet(message: Message<'MaskingSet'>, book: KeyBook, rules: RoundRules): MaskingSet {
+export function readMaskingSet(
+  message: Pick<Message<'MaskingSet'>, 'from' | 'body'>,
+  book: KeyBook,
+  rules: RoundRules
+): MaskingSet {
   const { roster } = rules
   const { body, from } = message
   const culprit = roster.members[from].id

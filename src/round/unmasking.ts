@@ -153,16 +153,32 @@ export class Revealed {
  * Σ PRG(b_v), and of each dropped w what its included partners laid for it; those of one group, where sums are per group.
  */
 export async function masksToRemove(
-  { roster, groups }: RoundRules,
+  rules: RoundRules,
   book: KeyBook,
   set: MaskingSet,
-  { included }: CheckedCut,
-  { seeds, keys }: Opened,
+  cut: CheckedCut,
+  opened: Opened,
   clock: Clock,
   group = 0
 ): Promise<Mask[]> {
+  const masks: Mask[] = []
+  for (const some of masksInSteps(rules, { book, set, cut }, opened, group)) {
+    masks.push(...some)
+    // The agreements of one member with its partners take a few milliseconds.
+    await clock.pause()
+  }
+  return masks
+}
+
+/** The same, those of one member after the other. */
+export function* masksInSteps(
+  { roster, groups }: RoundRules,
+  { book, set, cut: { included } }: { book: KeyBook; set: MaskingSet; cut: CheckedCut },
+  { seeds, keys }: Opened,
+  group: number
+): Generator<Mask[]> {
   const isIn = ({ member }: { member: number }) => groups === undefined || groups.of[member] === group
-  const masks = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
+  yield seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
   for (const { member, secret } of keys.filter(isIn)) {
     const self = roster.members[member].bytes
     const inTouch = book.graph
@@ -179,10 +195,6 @@ export async function masksToRemove(
       maskingSetHash: set.hash,
       partners
     })
-    for (const [place, seed] of shared.entries())
-      masks.push({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 })
-    // The agreements of one member with its partners take a few milliseconds.
-    await clock.pause()
+    yield shared.map((seed, place): Mask => ({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 }))
   }
-  return masks
 }
