@@ -152,15 +152,6 @@ function lastingOf(message: AnyMessage): Uint8Array {
   return copy
 }
 
-const lasting = new WeakMap<AnyMessage, Uint8Array>()
-
-/** A copy, one for all members of a process: what came inside another message would keep all of that in memory. */
-function lastingOf(message: AnyMessage): Uint8Array {
-  const copy = lasting.get(message) ?? copyOf(message.encoded)
-  lasting.set(message, copy)
-  return copy
-}
-
 /** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
 const REMEMBERED_BYTES = 2 * MAX_MESSAGE_BYTES
 
