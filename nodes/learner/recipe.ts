@@ -4,7 +4,7 @@ import { H } from '../../src/crypto/hash.ts'
 import type { TaskInput } from '../../src/task/task.ts'
 import { initialParameters, parameterCount } from './neural-network.ts'
 import { algorithms, initialState } from './optimizers.ts'
-import type { ModelState } from './optimizers.ts'
+import type { Algorithm, AlgorithmName, ModelState } from './optimizers.ts'
 import { problemNamed } from './problems.ts'
 import type { Problem } from './problem.ts'
 
@@ -34,6 +34,16 @@ export function taskTerms(
   const length = parameterCount(architecture)
   if (privacy !== undefined) return { length, privacy }
   return { length: length + METRICS, encoding: { type: 'fixed', clip, bits: 16, weighted: largestWeight } }
+}
+
+/** What all do with the sums of a problem, with noise in them or without. */
+export function serverSteps(problem: Problem, name: AlgorithmName, isPrivate: boolean): Algorithm {
+  return { name, rate: isPrivate && name === 'fedavg' ? problem.underNoise.rate : problem.rates[name] }
+}
+
+/** Noise of this multiplier, for a problem. */
+export function privacyTerms({ underNoise: { clip } }: Problem, noiseMultiplier: number): PrivacyTerms {
+  return { noiseMultiplier, clip, delta: 1e-5 }
 }
 
 export function baseModel({ problem, algorithm, seed }: Recipe): ModelState {

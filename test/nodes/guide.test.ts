@@ -108,10 +108,7 @@ describe('the operator’s guide, followed to the letter', function () {
     }
     const script = block('python', 'numpy')
     assert.ok(script.trim().split('\n').length <= 20)
-    const [{ stdout }] = await Promise.all([
-      run('python3', ['-c', script], { cwd: folder() }),
-      others()
-    ])
+    const [{ stdout }] = await Promise.all([run('python3', ['-c', script], { cwd: folder() }), others()])
     assert.match(stdout, /^round \d+ of 3 members, mean \[0\.66\d+ /)
   })
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { problemNamed } from '../../nodes/learner/problems.ts'
-import { baseModel, modelHash, taskTerms } from '../../nodes/learner/recipe.ts'
+import { packageFile } from '../../nodes/package-root.ts'
+import { baseModel, modelHash, privacyTerms, taskTerms } from '../../nodes/learner/recipe.ts'
 import type { Recipe } from '../../nodes/learner/recipe.ts'
 import { settingsFile } from '../../nodes/learner/settings.ts'
 import type { LearnerSettings } from '../../nodes/learner/settings.ts'
@@ -99,5 +100,24 @@ describe('secagg learner, which nobody launches', () => {
     const { code, stderr } = await secagg('learner', '--config', file)
     assert.equal(code, 1)
     assert.match(stderr, /^secagg: \S+learner\.json says of no learner what it needs: [^\n]*member[^\n]*\n$/)
+  })
+
+  it('refuses a task that does not fit what it learns', async () => {
+    await rm(join(members.folders[0], 'model.cbor'))
+    const file = await configure(0, [], { recipe: { ...recipe, problem: 'words' }, member: 0 })
+    const { code, stderr } = await secagg('learner', '--config', file)
+    assert.equal(code, 1)
+    assert.match(stderr, /^secagg: the task test does not fit the problem words, which wants length 15181[^\n]*\n$/)
+  })
+
+  it('is told the terms of a task in its guide as they are', async () => {
+    const guide = await readFile(packageFile('nodes/learner/README.md'), 'utf8')
+    for (const name of ['digits', 'words'] as const) {
+      const { length, encoding } = taskTerms(problemNamed(name))
+      const { clip, weighted } = encoding as { clip: number; weighted: number }
+      for (const term of [`length: ${length}`, `clip: ${clip}`, `weighted: ${weighted}`])
+        assert.ok(guide.includes(term), term)
+      assert.ok(guide.includes(String(taskTerms(problemNamed(name), privacyTerms(problemNamed(name), 1)).length)))
+    }
   })
 })
