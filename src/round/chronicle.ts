@@ -207,7 +207,8 @@ export class Chronicle {
       if (size > most && resting !== undefined)
         return { decision: resting.decision, deck: resting.deck, chain: chain.slice(0, resting.length), pending: null }
       chain.push({ roster, made, effective })
-      if (record.deck.length > 0) resting = { decision: record.at ?? effective, deck: record.deck, length: chain.length }
+      if (record.deck.length > 0)
+        resting = { decision: record.at ?? effective, deck: record.deck, length: chain.length }
     }
     const { pending } = this.#succession
     return {
