@@ -12,6 +12,6 @@ describe('rounds in which members come and go, while others crash and up to f ar
     const runs = seeds(from, count)
     if (runs[0] !== from || runs.length < least) return
     for (const change of ['joined', 'left', 'suspended', 'returned', 'removed'])
-      assert.ok(endings.has(change), `of ${runs.length} runs none ended with a member that ${change}`)
+      assert.ok(endings.has(change), `in ${runs.length} runs no roster was changed by one that ${change}`)
   })
 })
