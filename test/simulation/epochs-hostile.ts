@@ -46,6 +46,7 @@ const needed = 2
 /** With a member that may be suspended: one may be missing, and without it there are still enough. */
 const longer: typeof terms = [
   [4, 0, 0.25, 0],
+  [4, 0, 0.25, 0],
   [5, 0, 0.2, 0],
   [6, 0.17, 0.17, 0]
 ]
@@ -61,7 +62,7 @@ function drawAbsence(seed: number, draw: Chance): EpochSchedule {
   const [members, corrupt, dropout] = pick(longer, draw)
   const everyone = Array.from({ length: members }, (_, index) => index)
   const [who, ...others] = sample(everyone, members, draw)
-  const until = members + 3 + below(3, draw)
+  const until = members + 4 + below(3, draw)
   const rounds = until + 4
   const comes = { round: until, ms: draw() * 1500, what: 'listed comes' as const }
   return {
@@ -71,7 +72,8 @@ function drawAbsence(seed: number, draw: Chance): EpochSchedule {
     rounds,
     adversaries: others.slice(0, Math.floor(corrupt * members)).map((who) => ({ who, as: pick(names, draw) })),
     comings: [
-      { round: 1 + below(2, draw), ms: draw() * 1500, what: 'stays away', who, until },
+      // Soon: where nothing goes wrong, many rounds pass in a second.
+      { round: 1 + below(2, draw), ms: draw() * 60, what: 'stays away', who, until },
       ...(draw() < 0.3 ? [comes] : [])
     ]
   }
@@ -176,10 +178,13 @@ function befall(simulation: Simulation, coming: Coming): void {
 }
 
 function comesBack(
-  { honest, peers, ...simulation }: Simulation,
-  { who, until }: Extract<Coming, { what: 'stays away' }>,
+  simulation: Simulation,
+  { who, round, until }: Extract<Coming, { what: 'stays away' }>,
   number: number
 ): void {
+  const { id, alive } = simulation.peers[who]
+  const { roster } = simulation.honest[0].participant
+  if (!alive && number > round && (number >= until || roster.isSuspended(id))) simulation.restart(who)
 }
 
 const inside = ({ member }: Peer): boolean => member.me >= 0
