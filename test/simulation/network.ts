@@ -78,6 +78,8 @@ export interface Peer {
   restarts: number
   channels: Set<Channel>
   outcomes: RoundOutcome[]
+  /** Of rounds that it was away from, and has the sums of now. */
+  missed: RoundOutcome[]
   refusals: Error[]
   /** Why it left which view, and when. */
   viewsLeft: string[]
@@ -290,6 +292,7 @@ export class Simulation {
       restarts: before === undefined ? 0 : before.restarts + 1,
       channels: new Set(),
       outcomes: before?.outcomes ?? [],
+      missed: before?.missed ?? [],
       refusals: before?.refusals ?? [],
       viewsLeft: before?.viewsLeft ?? [],
       stepsLeft: Infinity
@@ -325,7 +328,8 @@ export class Simulation {
           ? { lanes: async () => (await createEncoder(terms, round).encode(this.inputs[index])).lanes }
           : undefined,
       contextHash: () => this.#settings.contextHash(index),
-      closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome))
+      closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome)),
+      missed: (outcome) => void (peer.alive && peer.missed.push(outcome))
     })
     this.peers[index] = peer
     return peer
