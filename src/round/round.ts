@@ -213,16 +213,17 @@ export class Round {
       for (const found of this.#witness.found.slice(before)) this.accuse(found)
   }
 
-  /** A sum that evidence has refuted, and whatever else its publisher signed: it is voted for no more, and not shown again. */
+  /** A sum that evidence has refuted is voted for no more, and not shown again. */
   refute({ kind, culprit, epoch, round, statements }: Evidence): void {
     const { context } = this.rules
     if (kind !== 'wrong-sum' || epoch !== context.epoch || round !== context.round) return
     const { body } = decodeMessage(statements[0]) as Message<'SumHeader'>
     this.#refuted.add(bytesToHex(body.root))
     const held = this.running?.sum
-    if (held !== undefined && publisherOf(held.header).from === culprit)
-      this.#refuted.add(bytesToHex(held.header.body.root))
-    if (held !== undefined && this.isRefuted(held.header.body.root)) this.running!.sum = undefined
+    // Of a liar's other sum no more is believed than this member has recomputed.
+    const isProven = held?.audited.chunks === held?.audited.of
+    const isOfLiar = held !== undefined && publisherOf(held.header).from === culprit && !isProven
+    if (held !== undefined && (isOfLiar || this.isRefuted(held.header.body.root))) this.running!.sum = undefined
     this.views.leaveRefuted()
   }
 
