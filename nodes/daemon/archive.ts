@@ -94,8 +94,8 @@ export class RoundArchive {
       operations.push({ type: 'put', key: termsKey(this.#taskId, epoch), value: json(needed) })
       this.#epochs.add(epoch)
     }
-    this.#rounds.push(round)
-    if (hasSum) this.#sums.push(round)
+    enter(this.#rounds, round)
+    if (hasSum) enter(this.#sums, round)
     const { keepRounds, keepSums } = this.#retention
     for (const old of this.#rounds.splice(0, this.#rounds.length - keepRounds))
       operations.push({ type: 'del', key: recordKey(this.#taskId, old) })
@@ -172,6 +172,13 @@ function noTranscript({ round, status, reason }: ToldRound): SecureAggregationEr
 function noSum({ round, status, reason }: ToldRound): SecureAggregationError {
   const why = status === 'burned' ? `it was burned (${reason ?? 'no reason given'})` : 'it is no longer kept'
   return new SecureAggregationError('SUM_MISSING', `there is no sum of round ${round} here: ${why}`)
+}
+
+/** Keeps the numbers rising, each once: of a round that was missed the node may hear late, or again. */
+function enter(rounds: number[], round: number): void {
+  if (rounds.includes(round)) return
+  rounds.push(round)
+  rounds.sort((a, b) => a - b)
 }
 
 async function numbersUnder(journal: Journal, prefix: string): Promise<number[]> {

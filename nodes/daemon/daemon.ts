@@ -19,12 +19,14 @@ import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
 import type { Input, LazyInput } from '../../src/network/contributions.ts'
 import type { RoundHandler, Session } from '../../src/network/session.ts'
+import { WrongSum } from '../../src/round/auditor.ts'
+import { ChunkMissing } from '../../src/round/chunk-fetch.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { HeldRound } from '../../src/round/record.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { readNpy, writeNpy } from '../npy.ts'
-import { RoundArchive } from './archive.ts'
+import { defaultRetention, RoundArchive } from './archive.ts'
 import type { Retention } from './archive.ts'
 import { Contributions } from './contributions.ts'
 import type { Contribution } from './contributions.ts'
@@ -187,7 +189,8 @@ export class Daemon {
           live((daemon) => daemon.#watch.phase(phase, round, leading))
           return options.phase?.(phase, round, leading)
         },
-        refused: (error: Error) =>
+        refused: (error: Error) => {
+          live((daemon) => daemon.#auditFailed(error))
           logger.warn(
             {
               reason: error.message,
@@ -195,7 +198,8 @@ export class Daemon {
               culprit: (error as SecureAggregationError).culprit
             },
             'refused'
-          ),
+          )
+        },
         view: (round: number, view: number, why: string) => logger.info({ round, view, why }, 'view changed'),
         masked: (_round: number, elapsedMs: number) => live((daemon) => daemon.#masked(elapsedMs)),
         received: (round: number, member: number, name: string) => {
@@ -214,6 +218,7 @@ export class Daemon {
         vectors,
         observer,
         compute,
+        keepRounds: (options.retention ?? defaultRetention).keepSums,
         contextHash: options.application && ((_, round) => options.application!.contextHash(round))
       })
       const members = new Set(task.members)
@@ -435,6 +440,7 @@ export class Daemon {
     const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
     aggregation.addEventListener('sum', closed)
     aggregation.addEventListener('round:burned', closed)
+    aggregation.addEventListener('round:missed', ({ detail }) => this.#missed(detail))
     aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) => {
       this.feed.emit('evidence', { round, kind, culprit })
       this.#options.logger.warn({ round, kind, culprit }, 'a member broke the protocol and leads no more')
@@ -473,6 +479,13 @@ export class Daemon {
       this.feed.emit('round:closed', closedEvent(record))
   }
 
+  /** Of what is refused, what an audit of the running round's sum found (§10). */
+  #auditFailed(error: Error): void {
+    const round = this.status().runningRound
+    if (round === undefined || !(error instanceof WrongSum || error instanceof ChunkMissing)) return
+    this.feed.emit('audit', { round, passed: false, reason: error.message })
+  }
+
   #masked(elapsedMs: number): void {
     this.#maskingMs = (this.#maskingMs ?? 0) + elapsedMs
   }
@@ -504,12 +517,25 @@ export class Daemon {
       .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
       .then(() => {
         this.feed.emit('round:closed', closedEvent(record))
+        if (record.audit !== undefined && record.audit.chunks > 0)
+          this.feed.emit('audit', { round, passed: true, ...record.audit })
         if (outcome.sum !== undefined) void this.#tellSum(round).catch(() => {})
         if (outcome.input !== 'none') this.feed.emit('input', { round, status: outcome.input })
         this.#options.closed?.({ ...outcome, ...measured })
       })
     this.#contributions.closed(outcome)
     this.#wantWhatWaits()
+  }
+
+  /** Of a round that was closed while this node was away it has the sum now. */
+  #missed(outcome: RoundOutcome): void {
+    const { round, status } = outcome
+    this.#options.logger.info({ round, status }, 'a round that was missed is here now')
+    const terms = this.#session.participant.terms(outcome.epoch)
+    const record = recordOf(outcome, terms, { bytesSent: 0, bytesReceived: 0 })
+    this.#recorded = this.#recorded
+      .then(() => this.archive.add(record, terms, outcome.sum !== undefined))
+      .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
   }
 
   /** A long sum is not read for a page that may not be open. */

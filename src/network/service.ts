@@ -47,6 +47,8 @@ export interface SecureAggregationInit {
    * round opens here when it is known.
    */
   contextHash?: (taskId: string, round: number) => Uint8Array | Promise<Uint8Array>
+  /** Of how many late rounds this node asks for the sums that it missed while it was away; 100 if left out. */
+  keepRounds?: number
   /** Sees the phases of this member's rounds, and may hold them: for launchers and dashboards. */
   observer?: (taskId: string) => Observer
 }
@@ -59,6 +61,8 @@ export interface SecureAggregationEvents {
   'round:phase': CustomEvent<{ task: string; round: number; phase: Phase }>
   /** A round was closed with a sum; `sum()` of the service decodes it. */
   sum: CustomEvent<RoundOutcome & { task: string }>
+  /** A round that was closed while this node was away: its sum is here now, where it has one. `sum` and `round:burned` do not tell of it. */
+  'round:missed': CustomEvent<RoundOutcome & { task: string }>
   /** A round was closed without a sum. */
   'round:burned': CustomEvent<RoundOutcome & { task: string }>
   /** A roster has taken effect; peer ids. */
@@ -243,6 +247,8 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
       },
       opened: (round) => this.safeDispatchEvent('round:open', { detail: { task: task.id, round } }),
       closed: (outcome) => this.#closed(task, outcome),
+      missed: (outcome) => this.safeDispatchEvent('round:missed', { detail: { ...outcome, task: task.id } }),
+      keepRounds: this.#init.keepRounds,
       convicted: (evidence) => this.#convicted(session, evidence),
       epoch: (roster) => this.safeDispatchEvent('roster', { detail: { task: task.id, ...idsOf(roster) } })
     })

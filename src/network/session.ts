@@ -53,6 +53,10 @@ export interface SessionOptions {
   handler(): RoundHandler | undefined
   opened(round: number): void
   closed(outcome: RoundOutcome): void
+  /** A round that was closed while this member was away. */
+  missed?(outcome: RoundOutcome): void
+  /** Of how many late rounds what was missed is asked for. */
+  keepRounds?: number
   convicted(evidence: Evidence): void
   /** A roster has taken effect. */
   epoch?(roster: Roster): void
@@ -141,6 +145,8 @@ export class Session {
         options.closed(outcome)
         void this.#settle(outcome).catch(refused)
       },
+      missed: (outcome) => options.missed?.(outcome),
+      keepRounds: options.keepRounds,
       convicted: (evidence) => options.convicted(evidence),
       epoch: (roster) => {
         options.epoch?.(roster)

@@ -132,7 +132,9 @@ describe('what a node tells its operator', function () {
         '/v1/tasks/{task}/members',
         '/v1/tasks/{task}/rounds',
         '/v1/tasks/{task}/rounds/{round}',
-        '/v1/tasks/{task}/rounds/{round}/sum'
+        '/v1/tasks/{task}/rounds/{round}/audit',
+        '/v1/tasks/{task}/rounds/{round}/sum',
+        '/v1/tasks/{task}/rounds/{round}/transcript'
       ]
     )
     const post = (paths['/v1/tasks/{task}/contributions'] as { post: { requestBody: { content: object } } }).post
