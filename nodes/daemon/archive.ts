@@ -19,7 +19,7 @@ export interface Retention {
 
 export const defaultRetention: Retention = { keepSums: 16, keepRounds: 1000 }
 
-export type ArchivedSum = Omit<Sum, 'decision' | 'privacy'> & { record: ToldRound }
+export type ArchivedSum = Omit<Sum, 'audit' | 'decision' | 'privacy'> & { record: ToldRound }
 
 /** What of a task is needed to read a sum, without the daemon and its task file: as the roster of an epoch ran it. */
 type Terms = Pick<

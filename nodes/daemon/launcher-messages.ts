@@ -40,6 +40,8 @@ const outcome = z.object({
   missing: z.array(member),
   /** What the application was told of its input. */
   input: z.enum(['summed', 'not included', 'burned', 'none']),
+  /** How many chunks of the sum it recomputed, of how many. */
+  audit: z.object({ chunks: z.int().min(0), of: z.int().min(0) }).optional(),
   /** Whether the sum is at hand. */
   hasSum: z.boolean(),
   /** The value that was decided, in hex: the same for all members. */
