@@ -25,7 +25,7 @@ export interface Retention {
 
 export const defaultRetention: Retention = { keepSums: 100, keepRounds: 1000 }
 
-export type ArchivedSum = Omit<Sum, 'decision'> & { record: ToldRound }
+export type ArchivedSum = Omit<Sum, 'audit' | 'decision'> & Partial<Pick<Sum, 'audit'>> & { record: ToldRound }
 
 /** What of a task is needed to read a sum, without the daemon and its task file: as the roster of an epoch ran it. */
 type Terms = Pick<
@@ -132,7 +132,11 @@ export class RoundArchive {
     const task = { ...terms, idBytes: hexToBytes(terms.id) } as Task
     const sum = await decodeSum(record, sumName(this.#taskId, round), task, this.#vectors)
     const privacy = await this.#privacy(record, task)
-    return Object.defineProperties({ record, ...privacy } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
+    const { audit } = record
+    return Object.defineProperties(
+      { record, ...(audit && { audit }), ...privacy } as ArchivedSum,
+      Object.getOwnPropertyDescriptors(sum)
+    )
   }
 
   /**

@@ -19,7 +19,7 @@ import type { AnyMessage, Body, Message, MessageType, RoundContext } from './mes
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
-import type { RoundOutcome } from './outcome.ts'
+import type { ProvisionalSum, RoundOutcome } from './outcome.ts'
 import { recordFrames } from './missed.ts'
 import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
@@ -45,6 +45,8 @@ export interface MemberOptions {
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
   opened?: (round: number) => void
+  /** A sum that the application may have before the round is closed. */
+  locked?: (sum: ProvisionalSum) => void
   closed?: (outcome: RoundOutcome) => void
   /** What is known against members, from epoch to epoch. */
   convictions: Convictions
@@ -395,7 +397,8 @@ export class Member {
         convictions: this.#convictions,
         ports: this.#ports,
         input,
-        why: why.encoded
+        why: why.encoded,
+        locked: this.#options.locked
       })
       this.#running = { round, began: clock.now(), done: Promise.resolve() }
       this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))

@@ -32,7 +32,7 @@ export interface PeerNetwork {
 
 export interface ParticipantOptions extends Pick<
   MemberOptions,
-  'task' | 'id' | 'input' | 'contextHash' | 'opened' | 'closed' | 'convicted'
+  'task' | 'id' | 'input' | 'contextHash' | 'opened' | 'locked' | 'closed' | 'convicted'
 > {
   ports: Omit<Ports, 'links'>
   links: PeerNetwork

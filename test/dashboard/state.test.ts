@@ -14,6 +14,7 @@ interface State {
   }
   rounds: { round: number }[]
   evidence: object[]
+  failures: object[]
   led: Record<number, number>
 }
 type Event = { [Name in keyof FeedEvents]: { event: Name; data: Partial<FeedEvents[Name]> } }[keyof FeedEvents]

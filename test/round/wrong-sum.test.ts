@@ -88,7 +88,7 @@ describe('evidence of a wrong sum', function () {
       [{ vectors: [first, ...rest] }, /a piece of each vector/],
       [{ vectors: [{ ...first, path: [hashOf('x')] }, second, ...rest] }, /not under its root/],
       [{ vectors: [{ ...first, bytes: first.bytes.slice(1) }, second, ...rest] }, /another size/],
-      [{ vectors: [{ ...first, hashes: [hashOf('x')] }, second, ...rest] }, /is what the vectors give/],
+      [{ vectors: [{ ...first, hashes: [hashOf('x')] }, second, ...rest] }, /not under its root/],
       [{ element: 7 }, /has no element 7/],
       [{ sum: dagCbor.decode<Proof>(lie.statements[2]).sum }, /not under its root/]
     ]
@@ -114,15 +114,7 @@ describe('evidence of a wrong sum', function () {
     for (let bit = 0; bit < encoded.length * 8; bit += 97) {
       const flipped = encoded.slice()
       flipped[bit >> 3] ^= 1 << (bit & 7)
-      const proves = (): void => verifyEvidence(decodeEvidence(flipped), round.rules)
-      // The hash of a sub-leaf that comes itself says nothing, and may be anything.
-      try {
-        proves()
-      } catch (error) {
-        assert.ok(error instanceof MessageError, `bit ${bit}: ${String(error)}`)
-        continue
-      }
-      assert.equal(decodeEvidence(flipped).culprit, 0)
+      assert.throws(() => verifyEvidence(decodeEvidence(flipped), round.rules), MessageError, `bit ${bit}`)
     }
   })
 
