@@ -68,6 +68,12 @@ describe('what the dashboard knows', () => {
     assert.deepEqual(state.led, { 2: 1 })
   })
 
+  it('is each audit that failed, with why; those that passed are told with their rounds', () => {
+    const passed: Event = { event: 'audit', data: { round: 1, passed: true, chunks: 1, of: 1 } }
+    const failed: Event = { event: 'audit', data: { round: 2, passed: false, reason: 'wrong' } }
+    assert.deepEqual(after(open(1), passed, failed).failures, [failed.data])
+  })
+
   it('is the last fifty rounds, and how often each of the members has led', () => {
     const state = after(...Array.from({ length: 60 }, (_, at) => closed(at + 1, at % 3)))
     assert.deepEqual([state.rounds.length, state.rounds[0].round], [50, 11])
