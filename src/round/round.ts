@@ -8,8 +8,6 @@ import { burnedBeacon } from '../membership/beacon.ts'
 import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
 import type { Succession } from '../membership/succession.ts'
-import { graphOf } from '../membership/graphs.ts'
-import { drawGroups } from '../membership/groups.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import type { Task } from '../task/task.ts'
 import { Attempt } from './attempt.ts'
@@ -28,7 +26,7 @@ import { provisionalSum } from './outcome.ts'
 import type { ProvisionalSum } from './outcome.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Compute, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
-import { readEmbedded, shownBy } from './transcript.ts'
+import { readEmbedded, rulesWith, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
@@ -144,16 +142,8 @@ export class Round {
     const { task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why } = options
     const { roster, context } = rules
     this.task = task
-    const { groups } = task
-    const { round } = context
-    const { members, graph } = rules.thresholds
     this.shape = { elements: task.laneCount, bits: task.bits }
-    this.rules = {
-      ...rules,
-      shape: this.shape,
-      ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
-      ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
-    }
+    this.rules = rulesWith(beacon, rules, task)
     this.me = me
     this.beacon = beacon
     this.contextHash = contextHash

@@ -4,7 +4,9 @@ import { compareBytes } from '../crypto/key-agreement.ts'
 import { isLowOrderKey } from '../crypto/low-order.ts'
 import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
+import { graphOf } from '../membership/graphs.ts'
 import type { Graph } from '../membership/graphs.ts'
+import { drawGroups } from '../membership/groups.ts'
 import type { Groups } from '../membership/groups.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
@@ -35,6 +37,21 @@ export function rulesOf(context: RoundContext, roster: Roster, task: Task): Roun
   const { thresholds, groups, laneCount, bits } = task
   const isPlain = groups === undefined && thresholds.graph === undefined
   return { context, roster, thresholds, ...(isPlain && { shape: { elements: laneCount, bits } }) }
+}
+
+/** The rules of one round, with all that follows from its beacon: groups and graphs. */
+export function rulesWith(beacon: Uint8Array, { context, roster }: RoundRules, task: Task): RoundRules {
+  const { thresholds, groups, laneCount, bits } = task
+  const { members, graph } = thresholds
+  const { round } = context
+  return {
+    context,
+    roster,
+    thresholds,
+    shape: { elements: laneCount, bits },
+    ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
+    ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
+  }
 }
 
 /** `roundId = H(taskId, epoch, rosterHash, round, contextHash)`. 32 bytes. */
