@@ -8,6 +8,7 @@ import type { SecureAggregation } from '../../src/network/service.ts'
 import type { Input } from '../../src/network/contributions.ts'
 import type { Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
+import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
 import { writeNpy } from '../npy.ts'
 import type { RoundArchive } from './archive.ts'
@@ -195,6 +196,11 @@ export class Daemon {
       closedRound: member.closedRound,
       runningRound: member.runningRound
     }
+  }
+
+  /** What is held of a round: what is public of it, its sum, and masked vectors until it is closed. @throws as the archive does */
+  held(round: number): Promise<HeldRound> {
+    return this.archive.held(round, this.id)
   }
 
   /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */

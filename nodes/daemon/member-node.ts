@@ -49,6 +49,7 @@ export async function openMemberNode(options: DaemonOptions, hooks: NodeHooks): 
   try {
     const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
     const archive = await RoundArchive.open(journal, vectors, task.id, options.retention)
+    await archive.keepTask(task)
     const isolation = new Isolation()
     const node = await createNode({
       ...options,

@@ -58,6 +58,8 @@ export class Chronicle {
   readonly #task: Task
   readonly #journal: Journal
   readonly #epochs = new Map<number, Roster>()
+  /** The first round of each epoch, in their order. */
+  readonly #began = new Map<number, number>([[0, 1]])
   /** Rosters that were shown, by hash (hex): none of them counts before a decision names it. */
   readonly #offered = new Map<string, Roster>()
   readonly #genesis: Uint8Array
@@ -94,11 +96,29 @@ export class Chronicle {
     return this.#epochs.get(epoch)
   }
 
+  /** The roster that ran a round, as far as the rounds have come here. */
+  rosterIn(round: number): Roster {
+    const [epoch] = [...this.#began].findLast(([, first]) => first <= round)!
+    return this.#epochs.get(epoch)!
+  }
+
+  /** What led to the roster of an epoch from the task on. */
+  async chainTo(epoch: number): Promise<EpochLink[]> {
+    const links: EpochLink[] = []
+    for (let next = 1; next <= epoch; next++) {
+      const { roster, made, effective } = await this.#epoch(next)
+      links.push({ roster, made, effective })
+    }
+    return links
+  }
+
   /** Takes up what the journal has. */
   async load(): Promise<void> {
     for await (const [, value] of this.#journal.entries(`${this.#task.id}/epoch/`)) {
-      const roster = decodeRoster(dagCbor.decode<EpochRecord>(value).roster)
+      const { roster: encoded, effective } = dagCbor.decode<EpochRecord>(value)
+      const roster = decodeRoster(encoded)
       this.#epochs.set(roster.epoch, roster)
+      this.#began.set(roster.epoch, decodeMessage(effective).round + 1)
       this.#succession = { roster }
     }
     const record = await this.#journal.get(closedRecord(this.#task.id))
@@ -215,6 +235,11 @@ export class Chronicle {
     return encoded && (decodeMessage(encoded) as Message<'Decision'>)
   }
 
+  /** A round that was closed while this member was away, by a decision that the caller has checked. */
+  keepClosing({ round, encoded }: Message<'Decision'>): JournalOperation {
+    return { type: 'put', key: closingRecord(this.#task.id, round), value: encoded }
+  }
+
   /** B of a late round; undefined where what closed the one before is not here. */
   async beaconOf(round: number): Promise<Uint8Array | undefined> {
     if (round === 1) return this.#genesis
@@ -254,7 +279,10 @@ export class Chronicle {
       ...named.map((key) => ({ type: 'del' as const, key })),
       ...also
     ])
-    for (const { roster } of decoded) this.#epochs.set(roster.epoch, roster)
+    for (const { roster, epoch } of decoded) {
+      this.#epochs.set(roster.epoch, roster)
+      this.#began.set(roster.epoch, decodeMessage(epoch.effective).round + 1)
+    }
     this.#offered.clear()
     this.#succession = { ...after, roster: this.#epochs.get(after.roster.epoch) ?? after.roster }
     this.#made = waits?.made

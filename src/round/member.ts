@@ -20,6 +20,7 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { RoundOutcome } from './outcome.ts'
+import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
@@ -89,6 +90,8 @@ export class Member {
   readonly #chronicle: Chronicle
   readonly #ports: Ports
   #running?: { round: Round; began: number; done: Promise<void> }
+  /** Resolves when what the last round left behind is erased (S7). */
+  #ended: Promise<void> = Promise.resolve()
   readonly #convictions: Convictions
   readonly #stop = new AbortController()
   /** The last round whose closing decision came from another member. */
@@ -143,7 +146,7 @@ export class Member {
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'))
-    await this.#running?.done
+    await this.#ended
   }
 
   /** Asks for the next round, for everyone (§4 phase 0). A round that is running goes on instead. */
@@ -385,6 +388,7 @@ export class Member {
       })
       this.#running = { round, began: clock.now(), done: Promise.resolve() }
       this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
+      this.#ended = this.#running.done
       this.#options.opened?.(why.round)
     })
     this.#opening = opened.catch(() => {})
@@ -446,7 +450,8 @@ export class Member {
   async #close(decision: Message<'Decision'>, deck: Deck): Promise<void> {
     const roster = await this.#rosterNamed(closingValue(decision).value.rosterHash)
     const ballot = ballotKey(this.task.id, decision.round)
-    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }])
+    const transcript = await closeTranscript(this.#ports.journal, this.task.id, decision)
+    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }, ...transcript])
   }
 
   /** Whoever was not shown the proposal that changed the roster has it from those that were. */

@@ -14,6 +14,9 @@ import { Documents } from './documents.ts'
 /** Largest control message: a key book, or a cut with its headers, of some thousands of members (about 300 bytes each). */
 export const MAX_MESSAGE_BYTES = 1024 * 1024
 
+/** Largest transcript of a round: a key book, the headers of a cut, what was opened, and two decisions. */
+export const MAX_TRANSCRIPT_BYTES = 4 * MAX_MESSAGE_BYTES
+
 const bytes = (length: number) =>
   z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === length, `not ${length} bytes`)
 const bytesUpTo = (length: number) =>
@@ -204,6 +207,9 @@ const bodies = {
     pending: z.strictObject({ roster: embedded, made: embedded }).nullable()
   }),
   SumRequest: z.strictObject({}),
+  // What closed a round, and in frames behind it the rest of what is public of it, where it is kept.
+  RecordRequest: z.strictObject({}),
+  Record: z.strictObject({ closing: embedded, transcriptBytes: z.int().min(0).max(MAX_TRANSCRIPT_BYTES) }),
   // Chunks of a masked vector that is in the decided cut, by the root in its header; of the sum where `member` is n (§10).
   ChunkRequest: z.strictObject({
     attemptId: hash,

@@ -8,8 +8,6 @@ import { burnedBeacon } from '../membership/beacon.ts'
 import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
 import type { Succession } from '../membership/succession.ts'
-import { graphOf } from '../membership/graphs.ts'
-import { drawGroups } from '../membership/groups.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import type { Task } from '../task/task.ts'
 import { Attempt } from './attempt.ts'
@@ -26,10 +24,11 @@ import { cutHash, decodeMessage, encodeMessage, inclusionOf, signedBytes, valueH
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Compute, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
-import { readEmbedded, shownBy } from './transcript.ts'
+import { readEmbedded, rulesIn, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
+import { transcriptOf } from './record.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
 import { Views } from './views.ts'
@@ -137,16 +136,8 @@ export class Round {
     const { task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why } = options
     const { roster, context } = rules
     this.task = task
-    const { groups } = task
-    const { round } = context
-    const { members, graph } = rules.thresholds
     this.shape = { elements: task.laneCount, bits: task.bits }
-    this.rules = {
-      ...rules,
-      shape: this.shape,
-      ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
-      ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
-    }
+    this.rules = rulesIn(rules, task, beacon)
     this.me = me
     this.beacon = beacon
     this.contextHash = contextHash
@@ -475,7 +466,13 @@ export class Round {
     const owner = { attemptId: cut.attemptId, member: this.rules.roster.members.length, root }
     const sync = name === this.sumName
     await receiveVector(frames, this.ports.vectors, name, owner, this.sumShape, { sync })
-    if (sync) await this.ports.journal.put(this.sumKey, header.encoded)
+    if (sync) await this.keepSum(header)
+  }
+
+  /** The header of a sum that is on disk, and with it what else is public of the round, once its cut is decided. */
+  async keepSum(header: Message<'SumHeader'>): Promise<void> {
+    const sum = { type: 'put' as const, key: this.sumKey, value: header.encoded }
+    await this.ports.journal.batch([sum, ...transcriptOf(this, header)])
   }
 
   /** Reads a vector that nobody needs to its end, so that the conversation can go on. */

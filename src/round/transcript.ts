@@ -4,7 +4,9 @@ import { compareBytes } from '../crypto/key-agreement.ts'
 import { isLowOrderKey } from '../crypto/low-order.ts'
 import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
+import { graphOf } from '../membership/graphs.ts'
 import type { Graph } from '../membership/graphs.ts'
+import { drawGroups } from '../membership/groups.ts'
 import type { Groups } from '../membership/groups.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
@@ -35,6 +37,20 @@ export function rulesOf(context: RoundContext, roster: Roster, task: Task): Roun
   const { thresholds, groups, laneCount, bits } = task
   const isPlain = groups === undefined && thresholds.graph === undefined
   return { context, roster, thresholds, ...(isPlain && { shape: { elements: laneCount, bits } }) }
+}
+
+/** All rules of one round: its groups and graphs follow from its beacon (§9, §13). */
+export function rulesIn(rules: RoundRules, task: Task, beacon: Uint8Array): RoundRules {
+  const { roster, thresholds } = rules
+  const { round } = rules.context
+  const { members, graph } = thresholds
+  const { groups, laneCount, bits } = task
+  return {
+    ...rules,
+    shape: { elements: laneCount, bits },
+    ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
+    ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
+  }
 }
 
 /** `roundId = H(taskId, epoch, rosterHash, round, contextHash)`. 32 bytes. */

@@ -59,7 +59,7 @@ describe('a node’s file', () => {
         requestTimeoutSeconds: 60,
         dashboard: true
       },
-      keepSums: 16,
+      keepSums: 100,
       stopSeconds: 30,
       logLevel: 'info',
       logLevels: {}
