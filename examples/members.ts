@@ -36,7 +36,7 @@ export async function startMembers(count: number, terms: Omit<TaskInput, 'member
     task,
     /** The service of each node. */
     members: nodes.map((node) => node.services.aggregation),
-    async stop() {
+    stop: async () => {
       for (const node of nodes) await node.stop()
     }
   }
