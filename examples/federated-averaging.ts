@@ -1,15 +1,7 @@
 // Federated averaging: four members fit one line to points that they keep to themselves. Each round everybody takes a few
 // steps of gradient descent from the common model, and what they learn is the mean of the steps, weighted by the number of
 // points behind each, and nobody's own. The points come from y = 3x − 1.
-import { gossipsub } from '@chainsafe/libp2p-gossipsub'
-import { noise } from '@chainsafe/libp2p-noise'
-import { generateKeyPair } from '@libp2p/crypto/keys'
-import { identify } from '@libp2p/identify'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { tcp } from '@libp2p/tcp'
-import { yamux } from '@libp2p/yamux'
-import { createLibp2p } from 'libp2p'
-import { createTask, secureAggregation } from '../src/index.ts' // 'secagg' in a project of your own
+import { startMembers } from './members.ts'
 
 const points = [40, 10, 25, 80].map((count, member) =>
   Array.from({ length: count }, () => {
@@ -29,42 +21,21 @@ function train([slope, offset]: number[], own: { x: number; y: number }[]): numb
   return [a - slope, b - offset]
 }
 
-const keys = await Promise.all(points.map(() => generateKeyPair('Ed25519')))
-const learning = createTask({
+const { task, members, stop } = await startMembers(points.length, {
   name: 'line',
-  members: keys.map((key) => peerIdFromPrivateKey(key).toString()),
   length: 2,
   encoding: { type: 'fixed', clip: 4, bits: 20, weighted: 100 },
   threat: { corrupt: 0.25, dropout: 0 } // safe against any one of the four
 })
-const nodes = await Promise.all(
-  keys.map((privateKey) =>
-    createLibp2p({
-      privateKey,
-      addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-      transports: [tcp()],
-      connectionEncrypters: [noise()],
-      streamMuxers: [yamux()],
-      services: {
-        identify: identify(),
-        pubsub: gossipsub(),
-        aggregation: secureAggregation({ tasks: [learning] })
-      }
-    })
-  )
-)
-for (const node of nodes) for (const other of nodes) if (other !== node) await node.dial(other.getMultiaddrs())
 
 let model = [0, 0]
 for (let round = 1; round <= 8; round++) {
   const sums = await Promise.all(
-    nodes.map(({ services }, member) =>
-      services.aggregation.contribute(learning.id, train(model, points[member]), { weight: points[member].length })
-    )
+    members.map((member, at) => member.contribute(task.id, train(model, points[at]), { weight: points[at].length }))
   )
   model = model.map((value, i) => value + sums[0].mean[i])
   console.log(
     `round ${round}: y = ${model[0].toFixed(3)}x ${model[1] < 0 ? '−' : '+'} ${Math.abs(model[1]).toFixed(3)}`
   )
 }
-for (const node of nodes) await node.stop()
+await stop()

@@ -13,7 +13,7 @@ async function run(name: string): Promise<string> {
   const [program, file] = scripts[`example:${name}`].split(' ')
   assert.equal(program, 'node')
   assert.ok((await readFile(new URL('examples/README.md', root), 'utf8')).includes(`npm run example:${name}`))
-  assert.ok((await readFile(new URL(file, root), 'utf8')).split('\n').length <= 80)
+  assert.ok((await readFile(new URL(file, root), 'utf8')).split('\n').length <= 60)
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], { cwd: root })
   assert.equal(stderr, '')
   return stdout

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { SecureAggregationError } from '../../../src/errors.ts'
 import { accuracyFigure } from './accuracy.ts'
 import type { AccuracyFigure } from './accuracy.ts'
 import { plotLines } from './plot.ts'
@@ -93,11 +94,17 @@ if (unknown !== undefined) {
   process.exit(2)
 }
 await mkdir(FOLDER, { recursive: true })
-for (const name of asked.length > 0 ? asked : Object.keys(figures)) {
-  process.stderr.write(`${name}\n`)
-  for (const [file, text] of Object.entries(await figures[name]())) {
-    await writeFile(join(FOLDER, file), text)
-    if (file.endsWith('.md')) process.stdout.write(`\n${text}\n`)
+try {
+  for (const name of asked.length > 0 ? asked : Object.keys(figures)) {
+    process.stderr.write(`${name}\n`)
+    for (const [file, text] of Object.entries(await figures[name]())) {
+      await writeFile(join(FOLDER, file), text)
+      if (file.endsWith('.md')) process.stdout.write(`\n${text}\n`)
+    }
   }
+} catch (error) {
+  if (!(error instanceof SecureAggregationError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
 }
 process.exit(0)
