@@ -1,15 +1,19 @@
+import { benchHashing } from './bench/hashing.ts'
 import { benchMasks } from './bench/masks.ts'
 import { benchAggregator, benchContributor, benchShamir } from './bench/member.ts'
 import { benchRounds } from './bench/round.ts'
 import { benchUpload } from './bench/upload.ts'
+import { benchVotes } from './bench/votes.ts'
 
 /**
  * `npm run bench -- --json`: one line a benchmark, the median of several runs after a warm-up, beside the machine's floor from
- * the same run. BENCHMARKS.md says what they mean. `--only masks,member,upload,round` runs some.
+ * the same run. BENCHMARKS.md says what they mean. `--only masks,hashing,votes,member,upload,round` runs some.
  */
 
 const benches: Record<string, Array<() => Promise<void>>> = {
   masks: [benchMasks],
+  hashing: [benchHashing],
+  votes: [benchVotes],
   member: [benchContributor, benchAggregator, benchShamir],
   upload: [benchUpload],
   round: [benchRounds]
