@@ -3,6 +3,7 @@ import { mortalPhases } from '../local-network/kills.ts'
 import type { Kill } from '../local-network/kills.ts'
 import type { NetworkRun } from '../local-network/run.ts'
 import type { TaskInput } from '../../src/task/task.ts'
+import { LARGEST_ROSTER } from '../../src/task/thresholds.ts'
 import { nearest } from '../suggestion.ts'
 import type { Typed } from './command.ts'
 import { UsageError } from '../usage-error.ts'
@@ -37,9 +38,9 @@ export const networkOptions: Record<string, Options> = {
   },
   'no-restart': { type: 'boolean', describe: 'leave killed members dead' },
   shards: text('aggregators that share a round (not built yet)'),
-  audit: text('expected audits of a chunk (not built yet)'),
+  audit: text('how often each chunk of a sum is audited, or full', '2; full up to 30 members and 2^20 elements'),
   'in-process': { type: 'boolean', describe: 'all members in one process, without sockets' },
-  timeout: text('phase deadline in seconds', '10'),
+  timeout: text('phase deadline in seconds', '10; of more than 16 members in one process longer'),
   seed: text('any text: generates the same inputs again (never keys or masks)'),
   dashboard: { type: 'boolean', describe: 'a page on loopback that shows what happens' },
   pause: text('seconds between rounds', '0, with --dashboard 1'),
@@ -67,7 +68,8 @@ export function networkRun(typed: Typed): NetworkRun {
     rounds,
     encoding: parseEncoding(given, whole, weights),
     threat: { corrupt: fraction('corrupt', 0.125), dropout: fraction('dropout', 0.25) },
-    deadline: decimalNumber('--timeout', given('timeout') ?? '10', 0.1, 3600),
+    deadline: decimalNumber('--timeout', given('timeout') ?? String(defaultDeadline(peers, inProcess)), 0.1, 3600),
+    ...(given('audit') !== undefined && { audit: parseAudit(given('audit')!) }),
     inputs: parseInputs(given, whole),
     weights,
     kills,
@@ -76,6 +78,11 @@ export function networkRun(typed: Typed): NetworkRun {
     out: given('out'),
     data: given('data')
   }
+}
+
+/** Seconds. In one process the members share one processor, and each has something to do for every other. */
+function defaultDeadline(peers: number, inProcess: boolean): number {
+  return inProcess ? Math.ceil(10 * Math.max(1, peers / 16)) : 10
 }
 
 /** Milliseconds between rounds: a page is to be read. */
@@ -88,9 +95,13 @@ type Given = (option: string) => string | undefined
 type Whole = (option: string, fallback: number, least: number, largest?: number) => number
 
 function refuseUnbuilt(typed: Typed): void {
-  for (const option of ['shards', 'audit']) {
+  for (const option of ['shards']) {
     if (typed[option] !== undefined) throw new UsageError(`--${option} is not built yet; leave it out`)
   }
+}
+
+function parseAudit(text: string): number | 'full' {
+  return text === 'full' ? text : wholeNumber('--audit, if not full,', text, 0, LARGEST_ROSTER)
 }
 
 function parseEncoding(given: Given, whole: Whole, weights: number[] | undefined): TaskInput['encoding'] {

@@ -27,12 +27,20 @@ export interface NetworkOptions {
   inProcess: boolean
   /** The command of secagg that the members' processes run: node, if left out. */
   command?: string
+  place?: (number: number) => Place
   kills: readonly Kill[]
   /** Whether a killed member is started again. */
   restart: boolean
   warn: (text: string) => void
   glimpse?: Glimpse
   watch?: Watch
+}
+
+/** Where a member's process runs. On loopback, if left out. */
+export interface Place {
+  /** See {@link PeerSettings}. */
+  within: readonly string[]
+  listen: string
 }
 
 /** Told what members report, as it comes. */
@@ -92,15 +100,31 @@ export class LocalNetwork {
       : `connecting: ${this.#waitingFor}`
   }
 
-  /** Starts every member; all but the first are told its address. Resolves when each is connected to all others. */
+  /**
+   * Starts every member; all but the first are told its address. In one process they start one after the other, and each is
+   * told the addresses of all before it: together they would only wait for each other, and searches take more than dials.
+   * Resolves when each is connected to all others.
+   */
   async start(): Promise<void> {
     // The processes load what this one has loaded and compiled.
     flushCompileCache()
     const numbers = this.#options.ids.keys().toArray()
     const starts = numbers.map((number) => this.#launcher(number))
-    const first = await this.#unlessFailed(starts[0]([]))
-    await this.#unlessFailed(Promise.all(starts.slice(1).map((start) => start([first.addresses[0]]))))
+    if (this.#options.inProcess) await this.#unlessFailed(this.#startInTurn(starts))
+    else {
+      const first = await this.#unlessFailed(starts[0]([]))
+      await this.#unlessFailed(Promise.all(starts.slice(1).map((start) => start([first.addresses[0]]))))
+    }
     await this.#assembled()
+  }
+
+  async #startInTurn(starts: ((bootstrap: string[]) => Promise<Peer>)[]): Promise<void> {
+    const known: string[] = []
+    for (const start of starts) {
+      const peer = await start(known)
+      while ((await peer.status()).connected.length < known.length) await sleep(pollMs)
+      known.push(peer.addresses[0])
+    }
   }
 
   /**
@@ -181,12 +205,15 @@ export class LocalNetwork {
   /** Prepares a member (its process loads meanwhile) and gives back what lets it run. */
   #launcher(number: number): (bootstrap: string[]) => Promise<Peer> {
     const { folder, taskFile, inProcess, command } = this.#options
+    const place = this.#options.place?.(number)
+    const anywhere = place?.listen ?? (inProcess ? `/memory/peer-${number}` : '/ip4/127.0.0.1/tcp/0')
     const settings: PeerSettings = {
       number,
       folder: folder(number),
       taskFile,
       command,
-      listen: [this.#addresses.get(number) ?? (inProcess ? `/memory/peer-${number}` : '/ip4/127.0.0.1/tcp/0')],
+      within: place?.within,
+      listen: [this.#addresses.get(number) ?? anywhere],
       bootstrap: []
     }
     const events = this.#events(number)

@@ -129,15 +129,25 @@ function subLeafPrefix({ attemptId, member }: VectorPlace, chunk: number, number
   return prefix
 }
 
-/**
- * Leaf of one chunk of a packed vector: the root over its sub-leaves of 16 KiB, the last one shorter (protocol, §10).
- */
-export function vectorLeaf(of: VectorPlace & { chunk: number; bytes: Uint8Array }): Uint8Array {
-  const subLeaves: Uint8Array[] = []
-  for (let at = 0; at < of.bytes.length; at += subLeafBytes) {
-    subLeaves.push(sha256(subLeafPrefix(of, of.chunk, subLeaves.length), of.bytes.subarray(at, at + subLeafBytes)))
-  }
-  return MerkleTree.from(subLeaves).root
+/** One chunk of a packed vector, and whose. */
+export type VectorChunk = VectorPlace & { chunk: number; bytes: Uint8Array }
+
+/** Hash of one sub-leaf: at most {@link subLeafBytes} of a chunk, counted from 0. */
+export function subLeafHash({ number, bytes, ...of }: VectorChunk & { number: number }): Uint8Array {
+  return sha256(subLeafPrefix(of, of.chunk, number), bytes)
+}
+
+/** Hashes of a chunk's sub-leaves, the last of which is shorter. */
+export function subLeafHashes({ bytes, ...of }: VectorChunk): Uint8Array[] {
+  return Array.from({ length: Math.ceil(bytes.length / subLeafBytes) }, (_, number) => {
+    const at = number * subLeafBytes
+    return subLeafHash({ ...of, number, bytes: bytes.subarray(at, at + subLeafBytes) })
+  })
+}
+
+/** Leaf of one chunk of a packed vector: the root over its sub-leaves of 16 KiB (protocol, §10). */
+export function vectorLeaf(of: VectorChunk): Uint8Array {
+  return MerkleTree.from(subLeafHashes(of)).root
 }
 
 /**

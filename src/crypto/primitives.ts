@@ -27,10 +27,17 @@ const firstBlock = Uint8Array.of(1)
 
 /** SHA-256 of the parts, one after the other (FIPS 180-4). 32 bytes. */
 export function sha256(...parts: Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return new Uint8Array(hashOnce('sha256', parts[0], 'buffer'))
+  if (parts.length === 1) return bytesOf(hashOnce('sha256', parts[0], 'binary'))
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
   return new Uint8Array(hash.digest())
+}
+
+// As a string, a digest comes out of OpenSSL in a third of the time that a Buffer takes.
+function bytesOf(binary: string): Uint8Array {
+  const bytes = new Uint8Array(binary.length)
+  for (let at = 0; at < bytes.length; at++) bytes[at] = binary.charCodeAt(at)
+  return bytes
 }
 
 export interface Sha256 {
@@ -193,6 +200,11 @@ export function aesCtr(key: Uint8Array, counter: Uint8Array, bytes: Uint8Array):
   checkLength(key, 32, 'an AES-256 key')
   checkLength(counter, 16, 'a counter block')
   return new Uint8Array(createCipheriv('aes-256-ctr', key, counter).update(bytes))
+}
+
+/** The bytes of {@link aesCtrKeystream} at one place, at once: for a few of them. */
+export function aesCtrBytes(key: Uint8Array, byteOffset: number, length: number): Uint8Array {
+  return new Uint8Array(aesCtrKeystream(key, byteOffset).next(length))
 }
 
 /** A key stream, read from front to back. */

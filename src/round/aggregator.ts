@@ -25,7 +25,8 @@ import { agree, decideClosing, propose } from './voting.ts'
 export async function lead(round: Round, table: Table, signal: AbortSignal): Promise<void> {
   if (round.views.current > 0) await gatherJoins(round, table, signal)
   const lock = round.views.highestLock('closing')
-  if (lock !== undefined) {
+  // A sum that is refuted is made anew, for the same value (§6).
+  if (lock !== undefined && !round.isRefuted(lock.certificate.root)) {
     const { rosterHash } = lock.value as { rosterHash: Uint8Array }
     const change = round.next.changeFor(rosterHash)
     return decideClosing(round, table, { ...lock, change, reason: round.reason }, signal)
@@ -36,7 +37,7 @@ export async function lead(round: Round, table: Table, signal: AbortSignal): Pro
     const { f, D } = round.rules.thresholds
     // A member's fault that no leader can do without, such as a dealing that does not open what was committed to.
     const isStuck = error instanceof LeaderGaveUp || error instanceof MessageError
-    if (!isStuck || round.views.current <= f + D) throw error
+    if (!isStuck || lock !== undefined || round.views.current <= f + D) throw error
     if (error instanceof MessageError) round.ports.observer.refused?.(error)
     await decideClosing(round, table, { value: round.burned, reason: error.message }, signal)
   }
@@ -73,8 +74,13 @@ async function carryOn(round: Round, table: Table, signal: AbortSignal): Promise
     : await gatherShares(round, table, book, signal)
   const upload = await gatherVectors(round, table, book, set, point.at === 'cut' ? point.cut : undefined, signal)
   const decided = await agreeOnCut(round, table, set, upload, point.at === 'cut' ? point.lock : undefined, signal)
-  const revealed = await gatherReveals(round, table, book, decided, signal)
-  const sum = await publishSum(round, table, book, set, decided, upload.accumulator, revealed, signal)
+  const opened = round.attempt().opened ?? openAll(round, await gatherReveals(round, table, book, decided, signal))
+  if (round.attempt().opened !== undefined) {
+    // An earlier leader's sum opened everything: what was wrong with it was the rest.
+    table.broadcast(decided.message)
+    await round.learn(decided.message)
+  }
+  const sum = await publishSum(round, table, book, set, decided, upload.accumulator, opened, signal)
   await closeSummed(round, table, book, decided, sum, signal)
 }
 
@@ -297,11 +303,10 @@ async function publishSum(
   set: MaskingSet,
   decided: CheckedCut,
   accumulator: Lanes,
-  revealed: Revealed,
+  opened: Opened,
   signal: AbortSignal
 ): Promise<Message<'SumHeader'>> {
   const { ports, rules, shape, sumShape } = round
-  const opened = openAll(round, revealed)
   await round.reach('sum')
   const name = round.publishedName
   const owner = { attemptId: book.attemptId, member: rules.roster.members.length }
@@ -316,7 +321,13 @@ async function publishSum(
   }
   const masks = alone ? await masksToRemove(rules, book, set, decided, opened, ports) : []
   const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, { clock, compute, signal })
-  const header = await round.state('SumHeader', { view: round.views.current, cut: decided.cut, root, ...opened })
+  const header = await round.state('SumHeader', {
+    view: round.views.current,
+    cut: decided.cut,
+    root,
+    ...opened,
+    again: null
+  })
   table.broadcast(header)
   table.broadcastVector(name)
   return header
@@ -346,6 +357,11 @@ async function decideSummed(
   signal: AbortSignal
 ): Promise<void> {
   await round.reach('close')
+  const lock = round.views.highestLock('closing')
+  if (lock !== undefined && round.isRefuted(lock.certificate.root)) {
+    const { rosterHash } = lock.value as { rosterHash: Uint8Array }
+    return decideClosing(round, table, { ...lock, change: round.next.changeFor(rosterHash), reason: '' }, signal, root)
+  }
   const { roster, change } = await round.next.propose(round.views.current, (member) => table.isConnected(member))
   const value: Value = { kind: 'summed', ...sum, ...round.next.following(true, roster) }
   await decideClosing(round, table, { value, change, reason: '' }, signal, root)
@@ -360,7 +376,8 @@ async function publishAgain(
 ): Promise<void> {
   checkClosable(round)
   await round.reach('sum')
-  table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current }))
+  const again = header.body.again ?? header.encoded
+  table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current, again }))
   table.broadcastVector(round.sumName)
   const hash = cutHash(header.body.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })

@@ -25,7 +25,18 @@ function claim(kind: EvidenceKind, slot: Field[], says: Field[]): Claim {
  * A leader's statement also says what it rests on: a masking set its key book, a cut both, a lock the value that was
  * proposed and the sum that was shown, a sum its cut. So whoever was shown another of those than the rest finds it out alone.
  */
-export function claimsOf({ type, body }: AnyMessage): Claim[] {
+export function claimsOf(message: AnyMessage): Claim[] {
+  const before = known.get(message)
+  if (before !== undefined) return before
+  const claims = claimsIn(message)
+  known.set(message, claims)
+  return claims
+}
+
+/** Where many members run in one process, each of them remembers each claim: the same strings, hashed once. */
+const known = new WeakMap<AnyMessage, Claim[]>()
+
+function claimsIn({ type, body }: AnyMessage): Claim[] {
   switch (type) {
     case 'RoundPlan':
       return [claim('equivocation', [type, body.view, body.attempt], [body.contextHash, body.length])]

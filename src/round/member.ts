@@ -20,20 +20,17 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { RoundOutcome } from './outcome.ts'
+import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
+import { rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
 import { vectorFrames } from './vectors.ts'
-
-export interface MemberNetwork extends Network {
-  /** One request to one peer, by its id, answered by frames. */
-  ask(peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
-}
 
 export interface MemberOptions {
   /** As it began; the member runs it with the roster in effect. */
@@ -42,7 +39,7 @@ export interface MemberOptions {
   /** This member's peer id. */
   id: string
   ports: Ports
-  links: MemberNetwork
+  links: Network
   /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
@@ -93,6 +90,8 @@ export class Member {
   readonly #chronicle: Chronicle
   readonly #ports: Ports
   #running?: { round: Round; began: number; done: Promise<void> }
+  /** Resolves when what the last round left behind is erased (S7). */
+  #ended: Promise<void> = Promise.resolve()
   readonly #convictions: Convictions
   readonly #stop = new AbortController()
   /** The last round whose closing decision came from another member. */
@@ -147,7 +146,7 @@ export class Member {
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'))
-    await this.#running?.done
+    await this.#ended
   }
 
   /** Asks for the next round, for everyone (§4 phase 0). A round that is running goes on instead. */
@@ -262,6 +261,13 @@ export class Member {
       }
       yield { kind: 'control', payload: header }
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
+    } else if (request.type === 'ChunkRequest') {
+      const from = this.roster.indexOf(peer)
+      if (from < 0 || request.epoch !== this.roster.epoch)
+        throw new MessageError('STRANGER', `${peer} asks for chunks of others' vectors`, { culprit: peer })
+      const round = this.#running?.round
+      if (round?.rules.context.round === request.round) yield* round.chunks.answer(from, request)
+      else yield control(await this.#sign('Refusal', request, { reason: `round ${request.round} is not running here` }))
     } else {
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
@@ -381,6 +387,7 @@ export class Member {
       })
       this.#running = { round, began: clock.now(), done: Promise.resolve() }
       this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
+      this.#ended = this.#running.done
       this.#options.opened?.(why.round)
     })
     this.#opening = opened.catch(() => {})
@@ -442,7 +449,8 @@ export class Member {
   async #close(decision: Message<'Decision'>, deck: Deck): Promise<void> {
     const roster = await this.#rosterNamed(closingValue(decision).value.rosterHash)
     const ballot = ballotKey(this.task.id, decision.round)
-    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }])
+    const transcript = await closeTranscript(this.#ports.journal, this.task.id, decision)
+    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }, ...transcript])
   }
 
   /** Whoever was not shown the proposal that changed the roster has it from those that were. */
@@ -504,6 +512,7 @@ export class Member {
 
   /** Acts on new evidence, and passes it on. */
   async tellEvidence(evidence: Evidence): Promise<void> {
+    this.#running?.round.refute(evidence)
     this.#running?.round.views.leaveBarred()
     const { links, convicted } = this.#options
     const { encoded } = await this.#evidenceMessage(evidence)
@@ -540,7 +549,7 @@ export class Member {
   }
 
   #rules(round: number): RoundRules {
-    return { context: this.#context(round), roster: this.roster, thresholds: this.task.thresholds }
+    return rulesOf(this.#context(round), this.roster, this.task)
   }
 
   async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(

@@ -1,4 +1,4 @@
-import { maskSign, seedCommitment } from '../crypto/key-agreement.ts'
+import { maskSign, pairwiseMaskSeeds, seedCommitment } from '../crypto/key-agreement.ts'
 import type { Mask } from '../crypto/mask-stream.ts'
 import { x25519PublicKey } from '../crypto/primitives.ts'
 import { Secret } from '../crypto/secret.ts'
@@ -154,17 +154,61 @@ export class Revealed {
  * Σ PRG(b_v), and of each dropped w what its included partners laid for it; those of one group, where sums are per group.
  */
 export async function masksToRemove(
-  { roster, groups }: RoundRules,
+  rules: RoundRules,
   book: KeyBook,
   set: MaskingSet,
-  { included }: CheckedCut,
-  { seeds, keys }: Opened,
+  cut: CheckedCut,
+  opened: Opened,
   { clock, compute = onThisThread }: { clock: Clock; compute?: Compute },
   group = 0
 ): Promise<Mask[]> {
-  const isIn = ({ member }: { member: number }) => groups === undefined || groups.of[member] === group
-  const masks = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
-  const dropped = keys.filter(isIn).map(({ member, secret }) => {
+  const dropped = agreementsOfDropped(rules, { book, set, cut }, opened, group)
+  const seedsOf = await compute.agree(dropped, () => clock.pause())
+  return [
+    ...selfMasks(rules, opened, group),
+    ...dropped.flatMap((agreements, place) => pairwiseMasks(agreements, seedsOf[place]))
+  ]
+}
+
+/** The same without a pause, those of one member after the other. */
+export function* masksInSteps(
+  rules: RoundRules,
+  basis: UnmaskedBasis,
+  opened: Opened,
+  group: number
+): Generator<Mask[]> {
+  yield selfMasks(rules, opened, group)
+  for (const agreements of agreementsOfDropped(rules, basis, opened, group))
+    yield pairwiseMasks(agreements, pairwiseMaskSeeds(agreements))
+}
+
+/** Under which keys and masks a cut was made. */
+interface UnmaskedBasis {
+  book: KeyBook
+  set: MaskingSet
+  cut: CheckedCut
+}
+
+type Agreements = Parameters<typeof pairwiseMaskSeeds>[0]
+
+const isOf =
+  ({ groups }: RoundRules, group: number) =>
+  ({ member }: { member: number }) =>
+    groups === undefined || groups.of[member] === group
+
+function selfMasks(rules: RoundRules, { seeds }: Opened, group: number): Mask[] {
+  return seeds.filter(isOf(rules, group)).map(({ secret }) => ({ seed: secret, sign: -1 }))
+}
+
+/** What each dropped member agreed on with its included partners, from its opened key. */
+function agreementsOfDropped(
+  rules: RoundRules,
+  { book, set, cut: { included } }: UnmaskedBasis,
+  { keys }: Opened,
+  group: number
+): Agreements[] {
+  const { roster, groups } = rules
+  return keys.filter(isOf(rules, group)).map(({ member, secret }) => {
     const inTouch = book.graph
       .partners(member)
       .filter((partner) => included.has(partner) && sharesMasks(groups, member, partner))
@@ -175,9 +219,9 @@ export async function masksToRemove(
     const self = roster.members[member].bytes
     return { secret: new Secret(secret), self, attemptId: book.attemptId, maskingSetHash: set.hash, partners }
   })
-  const seedsOf = await compute.agree(dropped, () => clock.pause())
-  for (const [place, { self, partners }] of dropped.entries())
-    for (const [at, seed] of seedsOf[place].entries())
-      masks.push({ seed, sign: maskSign(partners[at].id, self) === 1 ? -1 : 1 })
-  return masks
+}
+
+/** What the partners laid, with the sign turned. */
+function pairwiseMasks({ self, partners }: Agreements, seeds: readonly Mask['seed'][]): Mask[] {
+  return seeds.map((seed, place) => ({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 }))
 }

@@ -71,7 +71,6 @@ describe('secagg network', () => {
 
   it('refuses what is not built yet in one sentence', async () => {
     await usage(/--shards is not built yet/, '--shards', '2')
-    await usage(/--audit is not built yet/, '--audit', 'full')
   })
 
   it('refuses an infeasible threat and too many bits as a failure, with what to change', async () => {
