@@ -101,7 +101,7 @@ export class Chronicle {
 
   /** The roster that ran a round, as far as the rounds have come here. */
   rosterIn(round: number): Roster {
-    const [epoch] = [...this.#began].findLast(([, first]) => first <= round)!
+    const epoch = [...this.#began].findLast(([, first]) => first <= round)?.[0] ?? 0
     return this.#epochs.get(epoch)!
   }
 

@@ -19,7 +19,8 @@ import type { AnyMessage, Body, Message, MessageType, RoundContext } from './mes
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
-import type { RoundOutcome } from './outcome.ts'
+import type { ProvisionalSum, RoundOutcome } from './outcome.ts'
+import { recordFrames } from './missed.ts'
 import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
@@ -44,6 +45,8 @@ export interface MemberOptions {
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
   opened?: (round: number) => void
+  /** A sum that the application may have before the round is closed. */
+  locked?: (sum: ProvisionalSum) => void
   closed?: (outcome: RoundOutcome) => void
   /** What is known against members, from epoch to epoch. */
   convictions: Convictions
@@ -251,8 +254,7 @@ export class Member {
       const round = since.decision === null ? 0 : decodeMessage(since.decision).round
       yield control(await this.#sign('Closed', this.#context(round), { ...since, announcements }))
     } else if (request.type === 'SumRequest') {
-      if ((this.#chronicle.rosterOf(request.epoch)?.indexOf(peer) ?? -1) < 0)
-        throw new MessageError('STRANGER', `${peer} asks for a sum of others`, { culprit: peer })
+      this.#refuseStranger(peer, request.round)
       const header = await this.#ports.journal.get(sumKey(this.task.id, request.round))
       if (header === undefined) {
         const reason = `member ${this.me} holds no sum of round ${request.round}`
@@ -261,6 +263,15 @@ export class Member {
       }
       yield { kind: 'control', payload: header }
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
+    } else if (request.type === 'RecordRequest') {
+      this.#refuseStranger(peer, request.round)
+      const context = this.#context(request.round)
+      const kept = await recordFrames(this.#chronicle, this.#ports, this.task.id, request.round)
+      const reason = `member ${this.me} does not know how round ${request.round} was closed`
+      yield control(
+        await (kept ? this.#sign('Record', context, kept.record) : this.#sign('Refusal', context, { reason }))
+      )
+      yield* kept?.frames ?? []
     } else if (request.type === 'ChunkRequest') {
       const from = this.roster.indexOf(peer)
       if (from < 0 || request.epoch !== this.roster.epoch)
@@ -271,6 +282,12 @@ export class Member {
     } else {
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
+  }
+
+  /** A sum belongs to those that were members in its round. */
+  #refuseStranger(peer: string, round: number): void {
+    if (this.#chronicle.rosterIn(round).indexOf(peer) >= 0) return
+    throw new MessageError('STRANGER', `${peer} asks for a sum of others`, { culprit: peer })
   }
 
   /** Asks one member, by index or peer id, how far the rounds have come, and believes what quorums have signed. */
@@ -383,7 +400,8 @@ export class Member {
         convictions: this.#convictions,
         ports: this.#ports,
         input,
-        why: why.encoded
+        why: why.encoded,
+        locked: this.#options.locked
       })
       this.#running = { round, began: clock.now(), done: Promise.resolve() }
       this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
@@ -552,7 +570,7 @@ export class Member {
     return rulesOf(this.#context(round), this.roster, this.task)
   }
 
-  async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(
+  async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal' | 'Record'>(
     type: T,
     context: RoundContext,
     body: Body<T>
