@@ -6,7 +6,11 @@ export const benchCommand: Command = {
   summary:
     'Measures this machine: masks, a member’s work, and whole rounds of real processes, beside what it could do at best.',
   options: {
-    only: { type: 'string', requiresArg: true, describe: 'some of masks, member, upload and round, with commas' }
+    only: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'some of masks, hashing, votes, member, upload and round, with commas'
+    }
   },
   examples: [
     ['bench', 'all of it, a few minutes'],

@@ -347,8 +347,7 @@ export class Member {
   }
 
   async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
-    if (message.body.commits.agreement === 'closing')
-      this.#heardClosing = Math.max(this.#heardClosing, message.round)
+    if (message.body.commits.agreement === 'closing') this.#heardClosing = Math.max(this.#heardClosing, message.round)
     if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
     const running = this.#running
