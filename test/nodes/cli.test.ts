@@ -69,6 +69,13 @@ describe('secagg network', () => {
     await usage(/leave out --in-process/, '--in-process', '--kill', '1@mask')
   })
 
+  it('names the benchmarks that there are, where another one is asked for', async () => {
+    const { code, stdout, stderr } = await secagg('bench', '--only', 'masks,uplod')
+    assert.equal(code, 2)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^secagg: there is no benchmark "uplod"; --only takes masks, member, upload, round\n$/)
+  })
+
   it('refuses what is not built yet in one sentence', async () => {
     await usage(/--shards is not built yet/, '--shards', '2')
   })

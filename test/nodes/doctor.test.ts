@@ -7,6 +7,9 @@ import { readConfig } from '../../nodes/daemon/config.ts'
 import type { Check } from '../../nodes/doctor/check.ts'
 import { checkNode } from '../../nodes/doctor/node-checks.ts'
 import { roundBytes } from '../../nodes/doctor/round-bytes.ts'
+import type { RoundBytes } from '../../nodes/doctor/round-bytes.ts'
+import { roundSeconds } from '../../nodes/doctor/round-time.ts'
+import { withMembers } from '../../nodes/doctor/task-report.ts'
 import { packageFile } from '../../nodes/package-root.ts'
 import { until } from '../network/nodes.ts'
 import { Daemons, makeMembers } from './daemons.ts'
@@ -112,6 +115,7 @@ describe('secagg doctor --task', () => {
   const daemons = new Daemons()
   after(() => daemons.stop())
   const example = packageFile('config/task.yaml')
+  const written = { name: 'foretold', encoding: { type: 'fixed', clip: 8, bits: 16 } }
 
   it('tells what the task asks of its members, for any number of them', async () => {
     const { code, stdout } = await secagg('doctor', '--task', example, '--members', '100', '--json')
@@ -144,6 +148,41 @@ describe('secagg doctor --task', () => {
     const bits = await secagg('doctor', '--task', file, '--json')
     assert.equal(bits.code, 1)
     assert.match(bits.stdout, /need 33 bits, more than 32; lower encoding\.bits to 30/)
+  })
+
+  it('foretells how long a round takes over a link, and wants to know of one before it hears of a delay', async () => {
+    const { code, stdout } = await secagg(
+      'doctor',
+      '--task',
+      example,
+      '--members',
+      '16',
+      '--link',
+      '100',
+      '--delay',
+      '20'
+    )
+    assert.equal(code, 0)
+    assert.match(stdout, /^ok {4}round +[\d.]+ s if nobody drops out, over links of 100 Mbit\/s and 20 ms$/m)
+    const alone = await secagg('doctor', '--task', example, '--delay', '20')
+    assert.equal(alone.code, 2)
+    assert.match(alone.stderr, /doctor takes --delay with --link only/)
+  })
+
+  it('has the leader’s link carry all vectors twice, and where a sum is shared by all nobody’s more than two', async () => {
+    const task = await withMembers({ ...written, length: 1_000_000 }, 16)
+    const { leader, owner, vector, busiest } = roundBytes(task)
+    assert.equal(owner, undefined)
+    assert.deepEqual(busiest, { uploads: { sent: 1, received: 15 }, sums: { sent: 15, received: 0 } })
+    assert.ok(leader.received > 15 * vector && leader.received < 15.1 * vector)
+    const shared = roundBytes({ ...task, shards: 16 })
+    for (const bytes of [shared.owner!.sent, shared.owner!.received, shared.leader.sent, shared.leader.received])
+      assert.ok(bytes > 1.8 * vector && bytes < 2.3 * vector, `${bytes / vector} vectors`)
+    const seconds = (bytes: RoundBytes, mbit: number, delayMs = 0): number =>
+      roundSeconds(bytes, { mbit, delayMs }, { maskMs: 0, unmaskMs: 0 })
+    const whole = roundBytes(task)
+    const [fast, slow] = [seconds(whole, 100), seconds(whole, 10)]
+    assert.ok(slow > 5 * fast && seconds(whole, 100, 20) > fast && seconds(shared, 100) < fast / 3)
   })
 
   it('counts the bytes of a round as they are: at most a quarter more than a real one took', async () => {
