@@ -12,7 +12,7 @@ import { authenticate, authenticatePeer, checkDecision } from './certificates.ts
 import { closingValue } from './chain.ts'
 import type { Chronicle, Closed } from './chronicle.ts'
 import type { Convictions } from './convictions.ts'
-import { encodeEvidence } from './evidence.ts'
+import { decodeEvidence, encodeEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
@@ -27,7 +27,7 @@ import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
-import { rulesOf } from './transcript.ts'
+import { rulesOf, rulesWith } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
@@ -159,13 +159,20 @@ export class Member {
     this.#options.links.announce(want.encoded)
   }
 
-  /** Whether an announcement is worth passing on: signed by a member of this task. @throws MessageError where it is not */
-  check(encoded: Uint8Array): void {
+  /**
+   * Whether an announcement is worth passing on: signed by a member of this task. False where that takes what is looked up
+   * first: evidence of a wrong sum of groups, or on a sparse graph, in a round that is over. Throws MessageError where it is not.
+   */
+  check(encoded: Uint8Array): boolean {
     const message = decodeMessage(encoded)
     authenticate(message, this.#context(message.round), this.roster)
-    if (message.type === 'Evidence') return void this.#convictions.read(message, this.#rules(message.round))
-    if (!announced.has(message.type) && !isStatement(message))
+    if (message.type === 'Evidence') {
+      const rules = this.#rules(message.round)
+      if (rules.shape === undefined && decodeEvidence(message.body.evidence).kind === 'wrong-sum') return false
+      this.#convictions.read(message, rules)
+    } else if (!announced.has(message.type) && !isStatement(message))
       throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
+    return true
   }
 
   /**
@@ -196,7 +203,7 @@ export class Member {
       case 'Decision':
         return this.#hearDecision(message, from)
       case 'Evidence':
-        await this.#convictions.note(this.#convictions.read(message, this.#rules(message.round)))
+        await this.#convictions.note(this.#convictions.read(message, await this.#rulesOf(message.round)))
         return
       default:
         // A leader's word that a member refused: those who were shown another have evidence.
@@ -560,7 +567,16 @@ export class Member {
     return { task: this.task.idBytes, epoch: this.roster.epoch, round }
   }
 
+  /** With what follows from its beacon, where that is known here. */
+  async #rulesOf(round: number): Promise<RoundRules> {
+    const rules = this.#rules(round)
+    const beacon = rules.shape === undefined ? await this.#chronicle.beaconOf(round) : undefined
+    return beacon === undefined ? rules : rulesWith(beacon, rules, this.task)
+  }
+
   #rules(round: number): RoundRules {
+    const running = this.#running?.round.rules
+    if (running?.context.round === round) return running
     return rulesOf(this.#context(round), this.roster, this.task)
   }
 

@@ -17,7 +17,7 @@ import { transcriptKey } from './record.ts'
 import { sumName } from './round.ts'
 import type { Ports } from './round.ts'
 import { sumHeader } from './sums.ts'
-import { rulesIn, rulesOf } from './transcript.ts'
+import { rulesOf, rulesWith } from './transcript.ts'
 import { DATA_FRAME_BYTES } from './vectors.ts'
 
 /**
@@ -186,7 +186,7 @@ export class Missed {
     const terms = taskOf(task, roster)
     const rules = rulesOf({ task: task.idBytes, epoch: roster.epoch, round }, roster, terms)
     const beacon = await chronicle.beaconOf(round)
-    return beacon === undefined ? undefined : rulesIn(rules, terms, beacon)
+    return beacon === undefined ? undefined : rulesWith(beacon, rules, terms)
   }
 
   async #outcome(closing: Message<'Decision'>, header: Message<'SumHeader'> | undefined): Promise<RoundOutcome> {

@@ -183,7 +183,7 @@ export class Participant {
     const roster = this.chronicle.rosterOf(epoch)!
     if (message.type === 'RosterRequest' || message.type === 'RosterVouch')
       return epoch < now || (this.#takePetition(message), true)
-    if (epoch === now) this.#member.check(encoded)
+    if (epoch === now) return this.#member.check(encoded)
     else authenticate(message, { task: this.task.idBytes, epoch, round }, roster)
     return true
   }

@@ -18,7 +18,7 @@ import type { Clock, Compute } from './ports.ts'
 import { readTranscript } from './public-transcript.ts'
 import type { PublicTranscript } from './public-transcript.ts'
 import type { HeldRound, HeldVector } from './record.ts'
-import { readEmbedded, rulesIn, rulesOf } from './transcript.ts'
+import { readEmbedded, rulesOf, rulesWith } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import type { VectorOwner, VectorShape } from './vectors.ts'
 
@@ -63,7 +63,7 @@ export async function recheckRound(
   const beacon = beaconOf(held, genesis, rosters)
   const context = { task: task.idBytes, epoch: roster.epoch, round }
   const terms = taskOf(task, roster)
-  const rules = rulesIn(rulesOf(context, roster, terms), terms, beacon)
+  const rules = rulesWith(beacon, rulesOf(context, roster, terms), terms)
   const transcript = readTranscript(held.transcript, rules)
   const { basis, sum, closing } = transcript
   const contributions = checkOpened(sum.body, basis.book, basis.cut, roster.members[sum.from].id)

@@ -26,7 +26,7 @@ import { provisionalSum } from './outcome.ts'
 import type { ProvisionalSum } from './outcome.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Compute, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
-import { readEmbedded, rulesIn, shownBy } from './transcript.ts'
+import { readEmbedded, rulesWith, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
@@ -144,7 +144,7 @@ export class Round {
     const { roster, context } = rules
     this.task = task
     this.shape = { elements: task.laneCount, bits: task.bits }
-    this.rules = rulesIn(rules, task, beacon)
+    this.rules = rulesWith(beacon, rules, task)
     this.me = me
     this.beacon = beacon
     this.contextHash = contextHash

@@ -39,14 +39,15 @@ export function rulesOf(context: RoundContext, roster: Roster, task: Task): Roun
   return { context, roster, thresholds, ...(isPlain && { shape: { elements: laneCount, bits } }) }
 }
 
-/** All rules of one round: its groups and graphs follow from its beacon (§9, §13). */
-export function rulesIn(rules: RoundRules, task: Task, beacon: Uint8Array): RoundRules {
-  const { roster, thresholds } = rules
-  const { round } = rules.context
+/** The rules of one round, with all that follows from its beacon: groups and graphs. */
+export function rulesWith(beacon: Uint8Array, { context, roster }: RoundRules, task: Task): RoundRules {
+  const { thresholds, groups, laneCount, bits } = task
   const { members, graph } = thresholds
-  const { groups, laneCount, bits } = task
+  const { round } = context
   return {
-    ...rules,
+    context,
+    roster,
+    thresholds,
     shape: { elements: laneCount, bits },
     ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
     ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
