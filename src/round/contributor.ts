@@ -2,7 +2,6 @@ import { BallotError, MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
-import type { SumBasis } from './audit.ts'
 import type { Attempt, CheckedSum } from './attempt.ts'
 import { checkOpened } from './attempt.ts'
 import { auditAgain, auditSum, WrongSum } from './auditor.ts'
@@ -18,7 +17,7 @@ import type { Round } from './round.ts'
 import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
 import type { MaskingSet } from './transcript.ts'
 import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
-import { falselyOpened, publisherOf } from './wrong-sum.ts'
+import { publisherOf } from './wrong-sum.ts'
 
 /**
  * A member's side of a round, top to bottom as §4 tells it: from what its leader says to what it answers. One generator
@@ -455,7 +454,7 @@ async function checkSum(
   if (round.isRefuted(body.root))
     throw new MessageError('INVALID', 'a sum is shown again that evidence has refuted', { culprit })
   checkAgain(message, round)
-  const contributions = opensWhatWasCommitted(message, round, { book, set, cut })
+  const contributions = checkOpened(body, book, cut, culprit)
   attempt.opened = { seeds: body.seeds, keys: body.keys }
   round.views.shownRoot(body.root)
   // The leader's own: it has computed all of it.
@@ -479,19 +478,6 @@ async function checkSum(
     if (error instanceof WrongSum) round.accuse(error.evidence)
     else if (!(error instanceof ChunkMissing)) throw error
     round.ports.observer.refused?.(error)
-  }
-}
-
-/** What a sum opens; where that is not what was committed to, everybody gets evidence of it. */
-function opensWhatWasCommitted(message: Message<'SumHeader'>, round: Round, basis: SumBasis): Uint8Array[] {
-  try {
-    return checkOpened(message.body, basis.book, basis.cut, round.culprit(message))
-  } catch (error) {
-    const { contextHash, attemptNumber: attempt, rules } = round
-    const header = publisherOf(message)
-    if (error instanceof MessageError)
-      round.accuse(falselyOpened({ ...rules.context, header }, { contextHash, attempt }, basis))
-    throw error
   }
 }
 
