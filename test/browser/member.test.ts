@@ -51,7 +51,7 @@ describe('members in pages', function () {
     }
   })
 
-  it('sum exactly with five daemons, whether a page leads or a daemon does', async () => {
+  it('sum exactly with five daemons, and audit the sum before they vote for it, whether a page leads or a daemon does', async () => {
     const { visitors, pageIds, task } = network!
     const led: boolean[] = []
     while (!led.includes(false)) {
@@ -61,7 +61,11 @@ describe('members in pages', function () {
       led.push(pageIds.includes(task.members[outcome.aggregator]))
       const sum = network!.expected(outcome.included, round)
       assert.deepEqual(await network!.sumOfDaemon(1, round), sum)
-      for (const visitor of visitors) assert.deepEqual(await network!.sumOfPage(visitor, round), sum)
+      for (const visitor of visitors) {
+        assert.deepEqual(await network!.sumOfPage(visitor, round), sum)
+        const { chunks, of } = await network!.auditOfPage(visitor, round)
+        assert.ok(of > 0 && chunks === of, `${chunks} of ${of} chunks`)
+      }
     }
     assert.equal(led[0], true)
     assert.deepEqual(

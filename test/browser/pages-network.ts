@@ -214,6 +214,16 @@ export class PagesNetwork {
     return [...(await readNpy(file)).values].map(Number)
   }
 
+  /** How much of a sum that a page has it recomputed itself. */
+  async auditOfPage({ page }: Visitor, round: number): Promise<{ chunks: number; of: number }> {
+    return page.evaluate(async (round) => {
+      for (const event of events)
+        if (event.type === 'round:closed' && event.outcome.round === round)
+          return (await member.sum(event.outcome)).audit
+      throw new Error('no outcome')
+    }, round)
+  }
+
   /** Waits until a page has closed a round, and reads the sum there. */
   async sumOfPage({ page }: Visitor, round: number): Promise<number[]> {
     const handle = await page.waitForFunction(

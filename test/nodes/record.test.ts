@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { exportRound, openExport } from '../../nodes/record/export.ts'
+import { reportOf } from '../../nodes/record/report.ts'
+import type { AuditReport } from '../../nodes/record/report.ts'
+import type { Daemon } from '../../nodes/daemon/daemon.ts'
+import { startMembers } from './members.ts'
+import type { Members } from './members.ts'
+import { temporaryFolder } from './secagg.ts'
+
+async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+  const end = Date.now() + 30_000
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`waited in vain until ${what}`)
+    await setTimeout(20)
+  }
+}
+
+describe('the record of a node', function () {
+  this.timeout(60_000)
+  const folder = temporaryFolder()
+  let members: Members
+  const held = Promise.withResolvers<void>()
+  const atClosing = Promise.withResolvers<void>()
+
+  before(async () => {
+    members = await startMembers(
+      4,
+      {
+        name: 'record',
+        length: 20_000,
+        encoding: { type: 'integer', max: 9 },
+        threat: { corrupt: 0, dropout: 0.25 },
+        deadline: 4
+      },
+      {
+        phase: async (phase, round, leading) => {
+          if (phase !== 'close' || round !== 1 || !leading) return
+          atClosing.resolve()
+          await held.promise
+        }
+      }
+    )
+  })
+  after(async () => {
+    held.resolve()
+    await members.stop()
+  })
+
+  const contribute = (daemons: Daemon[]): Promise<number[]> =>
+    Promise.all(
+      daemons.map(async (daemon) => (await daemon.contribute({ vector: new Int32Array(20_000).fill(1) })).ended)
+    )
+
+  async function passed(told: Promise<AuditReport>): Promise<AuditReport & { passed: true }> {
+    const report = await told
+    assert.ok(report.passed, report.passed ? '' : report.reason)
+    return report
+  }
+
+  it('is exported by the leader of a running round with all masked vectors, and every chunk of the sum is recomputed of them', async () => {
+    const summed = contribute(members.daemons)
+    await atClosing.promise
+    const order = members.daemons[0].feed.history().find(({ name }) => name === 'round:open') as {
+      data: { order: number[] }
+    }
+    const leader = members.daemons.find(({ id }) => id === members.task.members[order.data.order[0]])!
+    const file = join(folder(), 'running.tar')
+    // It stores its own sum like any other member while it goes on to the closing.
+    await until(async () => (await leader.held(1).catch(() => undefined)) !== undefined, 'the sum is stored')
+    await writeFile(file, exportRound(await leader.held(1)))
+    held.resolve()
+    const exported = await openExport(file)
+    const { closed, masked, chunks, aggregator } = await passed(reportOf(exported.held))
+    await exported.close()
+    assert.deepEqual(
+      { closed, chunks, aggregator },
+      { closed: false, chunks: { checked: 2, of: 2 }, aggregator: leader.id }
+    )
+    assert.deepEqual([...masked].sort(), [...members.task.members].sort())
+    await summed
+  })
+
+  it('has the sum of a round that was closed while the node was away, and its transcript', async () => {
+    await members.daemons[3].stop()
+    await contribute(members.daemons.slice(0, 3))
+    const back = await members.restart(3)
+    await until(async () => (await back.archive.list(10)).length === 2, 'the rounds are recorded')
+    const rounds = await back.archive.list(10)
+    assert.deepEqual(
+      rounds.map(({ round, input, hasSum, included }) => [round, input, hasSum, included.length]),
+      [
+        [2, 'none', true, 3],
+        [1, 'summed', true, 4]
+      ]
+    )
+    for (const { round } of rounds) {
+      assert.equal((await back.archive.sum(round)).values[7], round === 1 ? 4n : 3n)
+      const { closed, sum } = await passed(reportOf(await back.held(round)))
+      assert.deepEqual([closed, sum], [true, true])
+    }
+  })
+})
