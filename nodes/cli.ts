@@ -4,6 +4,7 @@ import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
 import { auditCommand } from './commands/audit.ts'
 import type { Command, Typed } from './commands/command.ts'
+import { benchCommand } from './commands/bench.ts'
 import { contributeCommand } from './commands/contribute.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { exportCommand } from './commands/export.ts'
@@ -30,6 +31,7 @@ const commands: Command[] = [
   sumCommand,
   auditCommand,
   exportCommand,
+  benchCommand,
   learnerCommand
 ]
 const common = {

@@ -40,7 +40,7 @@ export const networkOptions: Record<string, Options> = {
   shards: text('aggregators that share a round (not built yet)'),
   audit: text('how often each chunk of a sum is audited, or full', '2; full up to 30 members and 2^20 elements'),
   'in-process': { type: 'boolean', describe: 'all members in one process, without sockets' },
-  timeout: text('phase deadline in seconds', '10'),
+  timeout: text('phase deadline in seconds', '10; of more than 16 members in one process longer'),
   seed: text('any text: generates the same inputs again (never keys or masks)'),
   dashboard: { type: 'boolean', describe: 'a page on loopback that shows what happens' },
   pause: text('seconds between rounds', '0, with --dashboard 1'),
@@ -68,7 +68,7 @@ export function networkRun(typed: Typed): NetworkRun {
     rounds,
     encoding: parseEncoding(given, whole, weights),
     threat: { corrupt: fraction('corrupt', 0.125), dropout: fraction('dropout', 0.25) },
-    deadline: decimalNumber('--timeout', given('timeout') ?? '10', 0.1, 3600),
+    deadline: decimalNumber('--timeout', given('timeout') ?? String(defaultDeadline(peers, inProcess)), 0.1, 3600),
     ...(given('audit') !== undefined && { audit: parseAudit(given('audit')!) }),
     inputs: parseInputs(given, whole),
     weights,
@@ -78,6 +78,11 @@ export function networkRun(typed: Typed): NetworkRun {
     out: given('out'),
     data: given('data')
   }
+}
+
+/** Seconds. In one process the members share one processor, and each has something to do for every other. */
+function defaultDeadline(peers: number, inProcess: boolean): number {
+  return inProcess ? Math.ceil(10 * Math.max(1, peers / 16)) : 10
 }
 
 /** Milliseconds between rounds: a page is to be read. */

@@ -25,7 +25,7 @@ export interface Retention {
 
 export const defaultRetention: Retention = { keepSums: 100, keepRounds: 1000 }
 
-export type ArchivedSum = Omit<Sum, 'decision'> & { record: ToldRound }
+export type ArchivedSum = Omit<Sum, 'audit' | 'decision'> & Partial<Pick<Sum, 'audit'>> & { record: ToldRound }
 
 /** What of a task is needed to read a sum, without the daemon and its task file: as the roster of an epoch ran it. */
 type Terms = Pick<
@@ -94,8 +94,8 @@ export class RoundArchive {
       operations.push({ type: 'put', key: termsKey(this.#taskId, epoch), value: json(needed) })
       this.#epochs.add(epoch)
     }
-    this.#rounds.push(round)
-    if (hasSum) this.#sums.push(round)
+    enter(this.#rounds, round)
+    if (hasSum) enter(this.#sums, round)
     const { keepRounds, keepSums } = this.#retention
     for (const old of this.#rounds.splice(0, this.#rounds.length - keepRounds))
       operations.push({ type: 'del', key: recordKey(this.#taskId, old) })
@@ -132,7 +132,11 @@ export class RoundArchive {
     const task = { ...terms, idBytes: hexToBytes(terms.id) } as Task
     const sum = await decodeSum(record, sumName(this.#taskId, round), task, this.#vectors)
     const privacy = await this.#privacy(record, task)
-    return Object.defineProperties({ record, ...privacy } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
+    const { audit } = record
+    return Object.defineProperties(
+      { record, ...(audit && { audit }), ...privacy } as ArchivedSum,
+      Object.getOwnPropertyDescriptors(sum)
+    )
   }
 
   /**
@@ -172,6 +176,13 @@ function noTranscript({ round, status, reason }: ToldRound): SecureAggregationEr
 function noSum({ round, status, reason }: ToldRound): SecureAggregationError {
   const why = status === 'burned' ? `it was burned (${reason ?? 'no reason given'})` : 'it is no longer kept'
   return new SecureAggregationError('SUM_MISSING', `there is no sum of round ${round} here: ${why}`)
+}
+
+/** Keeps the numbers rising, each once: of a round that was missed the node may hear late, or again. */
+function enter(rounds: number[], round: number): void {
+  if (rounds.includes(round)) return
+  rounds.push(round)
+  rounds.sort((a, b) => a - b)
 }
 
 async function numbersUnder(journal: Journal, prefix: string): Promise<number[]> {

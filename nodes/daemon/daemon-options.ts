@@ -19,6 +19,8 @@ export interface DaemonOptions {
   local: boolean
   /** The in-memory transport, for members of one process. */
   memory?: boolean
+  /** Whether members look for each other by peer id; so unless false. */
+  routing?: boolean
   /** Inputs may come at any time, so a round that opens waits a moment for one; left out, only what was staged counts. */
   awaitsInputs?: boolean
   retention?: Retention

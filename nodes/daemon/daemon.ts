@@ -7,6 +7,8 @@ import type { LevelJournal } from '../../src/journal/level-journal.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
 import type { Input } from '../../src/network/contributions.ts'
 import type { Session } from '../../src/network/session.ts'
+import { WrongSum } from '../../src/round/auditor.ts'
+import { ChunkMissing } from '../../src/round/chunk-fetch.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -81,6 +83,7 @@ export class Daemon {
     const own = await openMemberNode(options, {
       expects: (peer) => started.daemon?.expects(peer),
       phase: (phase, round, leading) => live((daemon) => daemon.#watch.phase(phase, round, leading)),
+      refused: (error) => live((daemon) => daemon.#auditFailed(error)),
       masked: (elapsedMs) => live((daemon) => daemon.#measures.masked(elapsedMs)),
       received: (round, member, name) =>
         live((daemon) => {
@@ -281,6 +284,7 @@ export class Daemon {
     const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
     aggregation.addEventListener('sum', closed)
     aggregation.addEventListener('round:burned', closed)
+    aggregation.addEventListener('round:missed', ({ detail }) => this.#missed(detail))
     aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) => {
       this.feed.emit('evidence', { round, kind, culprit })
       this.#options.logger.warn({ round, kind, culprit }, 'a member broke the protocol and leads no more')
@@ -303,6 +307,13 @@ export class Daemon {
       this.feed.emit('round:closed', closedEvent(record))
   }
 
+  /** Of what is refused, what an audit of the running round's sum found (§10). */
+  #auditFailed(error: Error): void {
+    const round = this.status().runningRound
+    if (round === undefined || !(error instanceof WrongSum || error instanceof ChunkMissing)) return
+    this.feed.emit('audit', { round, passed: false, reason: error.message })
+  }
+
   #wantWhatWaits(): void {
     if (!this.#contributions.waiting || this.#session.member.me < 0) return
     void this.want().catch((error: Error) =>
@@ -323,12 +334,25 @@ export class Daemon {
       .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
       .then(() => {
         this.feed.emit('round:closed', closedEvent(record))
+        if (record.audit !== undefined && record.audit.chunks > 0)
+          this.feed.emit('audit', { round, passed: true, ...record.audit })
         if (outcome.sum !== undefined) void this.#tellSum(round).catch(() => {})
         if (outcome.input !== 'none') this.feed.emit('input', { round, status: outcome.input })
       })
     this.#options.closed?.({ ...outcome, ...measured })
     this.#contributions.closed(outcome)
     this.#wantWhatWaits()
+  }
+
+  /** Of a round that was closed while this node was away it has the sum now. */
+  #missed(outcome: RoundOutcome): void {
+    const { round, status } = outcome
+    this.#options.logger.info({ round, status }, 'a round that was missed is here now')
+    const terms = this.#session.participant.terms(outcome.epoch)
+    const record = recordOf(outcome, terms, { bytesSent: 0, bytesReceived: 0 })
+    this.#recorded = this.#recorded
+      .then(() => this.archive.add(record, terms, outcome.sum !== undefined))
+      .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
   }
 
   /** A long sum is not read for a page that may not be open. */

@@ -47,7 +47,11 @@ export interface FeedEvents {
     maskingMs?: number
     bytesSent: number
     bytesReceived: number
+    /** How many chunks of the sum this node recomputed, of how many; the aggregator all. */
+    audit?: { chunks: number; of: number }
   }
+  /** This node has checked a sum: it is the true one as far as it looked, or why it is not, or could not be checked. */
+  audit: { round: number; passed: boolean; chunks?: number; of?: number; reason?: string }
   /** The decoded sum, drawn with few points: each is the mean of as many neighbouring elements. */
   sum: { round: number; length: number; values: number[] }
   evidence: { round: number; kind: string; culprit: string }

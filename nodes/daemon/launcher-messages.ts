@@ -40,6 +40,8 @@ const outcome = z.object({
   missing: z.array(member),
   /** What the application was told of its input. */
   input: z.enum(['summed', 'not included', 'burned', 'none']),
+  /** How many chunks of the sum it recomputed, of how many. */
+  audit: z.object({ chunks: z.int().min(0), of: z.int().min(0) }).optional(),
   /** Whether the sum is at hand. */
   hasSum: z.boolean(),
   /** The value that was decided, in hex: the same for all members. */
@@ -65,6 +67,16 @@ const happening = z.discriminatedUnion('name', [
   z.strictObject({
     name: z.literal('round:phase'),
     data: z.object({ round, phase, view: z.int().min(0), leader: member, leading: z.boolean(), atMs: milliseconds })
+  }),
+  z.strictObject({
+    name: z.literal('audit'),
+    data: z.object({
+      round,
+      passed: z.boolean(),
+      chunks: z.int().min(0).optional(),
+      of: z.int().min(0).optional(),
+      reason: z.string().optional()
+    })
   }),
   z.strictObject({
     name: z.literal('vector'),
@@ -109,6 +121,7 @@ export function happenings(feed: Feed, tell: (event: Happening) => void): void {
       case 'vector':
       case 'progress':
       case 'evidence':
+      case 'audit':
         return tell({ name: event.name, data: event.data } as Happening)
       case 'members':
       case 'round:closed':

@@ -42,6 +42,8 @@ export interface NodeOptions<T extends ServiceMap = Record<never, never>> {
   local?: boolean
   /** The in-memory transport, for nodes of one process. */
   memory?: boolean
+  /** Look for peers by their id, and help others to: so unless false, where all know each other's addresses. */
+  routing?: boolean
   /** Addresses at which others reach this node beside those it listens on: a public one in front of it. */
   announce?: string[]
   /** The key of a private network, 95 bytes as libp2p writes them: peers without it cannot connect. */
@@ -66,7 +68,7 @@ export interface NodeServices extends ServiceMap {
   identify: Identify
   ping: Ping
   pubsub: GossipSub
-  dht: KadDHT
+  dht?: KadDHT
   links: Links
 }
 
@@ -90,7 +92,7 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
     ping: ping(),
     // Where a gater says who may connect, many peers of one address are members behind one router or relay.
     pubsub: gossip(options.local === true || gated),
-    dht: peerRouting({ clientMode: false }),
+    ...(options.routing !== false && { dht: peerRouting({ clientMode: false }) }),
     ...(options.memory === true ? {} : behindRouters(options, relays)),
     links: (components: ConstructorParameters<typeof Links>[0]) => new Links(components, { bootstrap: known })
   }

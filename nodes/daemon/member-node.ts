@@ -9,7 +9,7 @@ import { rosterGater } from '../../src/network/admission.ts'
 import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
 import type { Phase } from '../../src/round/ports.ts'
-import { RoundArchive } from './archive.ts'
+import { defaultRetention, RoundArchive } from './archive.ts'
 import type { DaemonOptions } from './daemon-options.ts'
 import { readIdentity } from './identity.ts'
 import { Isolation } from './isolation.ts'
@@ -29,6 +29,7 @@ export interface MemberNode {
 export interface NodeHooks {
   expects(peer: string): boolean | undefined
   phase(phase: Phase, round: number, leading: boolean): void
+  refused(error: Error): void
   masked(elapsedMs: number): void
   received(round: number, member: number, name: string): void
 }
@@ -85,6 +86,7 @@ function serviceOf(options: DaemonOptions, hooks: NodeHooks, stores: Pick<Member
     ...stores,
     observer: () => observerOf(options, hooks),
     compute,
+    keepRounds: (options.retention ?? defaultRetention).keepSums,
     contextHash: application && ((_, round) => application.contextHash(round))
   })
 }
@@ -97,6 +99,7 @@ function observerOf({ logger, phase: held }: DaemonOptions, hooks: NodeHooks) {
       return held?.(phase, round, leading)
     },
     refused: (error: Error) => {
+      hooks.refused(error)
       const { code, culprit } = error as SecureAggregationError
       logger.warn({ reason: error.message, code, culprit }, 'refused')
     },

@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 // The exposition format, and what every Node process has to tell.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { evidenceKinds } from '../../src/round/evidence.ts'
 import { phases } from './launcher-messages.ts'
 import type { Daemon } from './daemon.ts'
 import type { FeedEvent, FeedEvents } from './feed.ts'
@@ -31,6 +32,8 @@ export class Metrics {
   readonly #maskingSeconds: Histogram
   readonly #inputs: Counter<'outcome'>
   readonly #evidence: Counter<'kind'>
+  readonly #audits: Counter<'outcome'>
+  readonly #auditedChunks: Counter
   readonly #viewChanges: Counter
 
   constructor(daemon: Daemon) {
@@ -71,6 +74,17 @@ export class Metrics {
       name: 'secagg_evidence_total',
       help: 'Proofs that a member broke the protocol, by kind',
       labelNames: ['kind'],
+      registers
+    })
+    this.#audits = new Counter({
+      name: 'secagg_audits_total',
+      help: 'Sums that this node has recomputed in part or whole before it voted for them, by outcome (passed, failed)',
+      labelNames: ['outcome'],
+      registers
+    })
+    this.#auditedChunks = new Counter({
+      name: 'secagg_audited_chunks_total',
+      help: 'Chunks of sums that this node has recomputed and found right',
       registers
     })
     this.#viewChanges = new Counter({
@@ -166,13 +180,21 @@ export class Metrics {
     for (const reason of [...reasons.map(([, word]) => word), 'other'])
       this.#rounds.inc({ outcome: 'burned', reason }, 0)
     for (const outcome of ['summed', 'not included', 'burned']) this.#inputs.inc({ outcome }, 0)
+    for (const outcome of ['passed', 'failed']) this.#audits.inc({ outcome }, 0)
+    for (const kind of evidenceKinds) this.#evidence.inc({ kind }, 0)
     for (const phase of phases) this.#phaseSeconds.zero({ phase })
   }
 
   #take({ name, data }: FeedEvent): void {
     if (name === 'round:closed') this.#closed(data)
     else if (name === 'evidence') this.#evidence.inc({ kind: data.kind })
+    else if (name === 'audit') this.#audited(data)
     else if (name === 'input') this.#inputs.inc({ outcome: data.status })
+  }
+
+  #audited({ passed, chunks = 0 }: FeedEvents['audit']): void {
+    this.#audits.inc({ outcome: passed ? 'passed' : 'failed' })
+    if (passed) this.#auditedChunks.inc(chunks)
   }
 
   #closed({ status, reason, durationMs, phaseMs, maskingMs, views }: FeedEvents['round:closed']): void {

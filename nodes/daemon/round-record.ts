@@ -24,6 +24,8 @@ export const roundRecordSchema = z.object({
   missing: z.array(member),
   /** The group of each member, where sums are per group. */
   groups: z.array(member).optional(),
+  /** How many chunks of the sum this node recomputed before it voted for it, of how many; the aggregator all. */
+  audit: z.object({ chunks: z.int().min(0), of: z.int().min(0) }).optional(),
   /** What became of this node's own input. */
   input: z.enum(['summed', 'not included', 'burned', 'none']),
   phaseMs: z.partialRecord(z.enum(phases), milliseconds),
@@ -49,12 +51,13 @@ type Measured = Pick<RoundRecord, 'bytesSent' | 'bytesReceived' | 'maskingMs'>
 /** `terms`: the task as the roster of the round's epoch ran it. */
 export function recordOf(outcome: RoundOutcome, { members }: Task, measured: Measured): RoundRecord {
   const { round, epoch, status, reason, aggregator, views, attempts, included, dropped, missing, input } = outcome
-  const { phaseMs, durationMs, groups } = outcome
+  const { phaseMs, durationMs, groups, audit } = outcome
   const { bytesSent, bytesReceived, maskingMs } = measured
   return {
     ...{ round, epoch, status, reason, aggregator, aggregatorId: members[aggregator] ?? '', views, attempts },
     ...{ members: members.length, included, dropped, missing, input, phaseMs, durationMs },
     ...(groups === undefined ? {} : { groups: [...groups] }),
+    ...(audit === undefined ? {} : { audit: { ...audit } }),
     ...{ maskingMs, bytesSent, bytesReceived, closedAt: new Date().toISOString() }
   }
 }
@@ -62,9 +65,10 @@ export function recordOf(outcome: RoundOutcome, { members }: Task, measured: Mea
 /** A round as the feed tells it. */
 export function closedEvent(record: RoundRecord): FeedEvents['round:closed'] {
   const { round, status, reason, aggregator, views, attempts, included, dropped, missing } = record
-  const { durationMs, phaseMs, maskingMs, bytesSent, bytesReceived } = record
+  const { durationMs, phaseMs, maskingMs, bytesSent, bytesReceived, audit } = record
   return {
     ...{ round, status, reason, aggregator, views, attempts, included, dropped, missing },
-    ...{ durationMs, phaseMs, maskingMs, bytesSent, bytesReceived }
+    ...{ durationMs, phaseMs, maskingMs, bytesSent, bytesReceived },
+    ...(audit === undefined ? {} : { audit })
   }
 }

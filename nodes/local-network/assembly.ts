@@ -16,10 +16,11 @@ export async function lackingForRound(
     if (state.closedRound !== closedRound) {
       return `peer-${number} has closed round ${state.closedRound} and not ${closedRound}`
     }
+    const [connected, subscribed] = [new Set(state.connected), new Set(state.subscribed)]
     for (const [other] of members) {
       if (other === number) continue
-      if (!state.connected.includes(ids[other])) return `peer-${number} is not connected to peer-${other}`
-      if (!state.subscribed.includes(ids[other])) return `peer-${number} does not know that peer-${other} subscribes`
+      if (!connected.has(ids[other])) return `peer-${number} is not connected to peer-${other}`
+      if (!subscribed.has(ids[other])) return `peer-${number} does not know that peer-${other} subscribes`
     }
   }
   return undefined

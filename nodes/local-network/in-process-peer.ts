@@ -26,6 +26,8 @@ export class InProcessPeer implements Peer {
       mdns: false,
       local: true,
       memory: true,
+      // Each is told where all before it are.
+      routing: false,
       phase: (phase, round, leading) => events.phase({ phase, round, leading }),
       closed: (outcome) => events.outcome(reportedOutcome(outcome)),
       logger: pino({ level: 'silent' })

@@ -100,15 +100,31 @@ export class LocalNetwork {
       : `connecting: ${this.#waitingFor}`
   }
 
-  /** Starts every member; all but the first are told its address. Resolves when each is connected to all others. */
+  /**
+   * Starts every member; all but the first are told its address. In one process they start one after the other, and each is
+   * told the addresses of all before it: together they would only wait for each other, and searches take more than dials.
+   * Resolves when each is connected to all others.
+   */
   async start(): Promise<void> {
     // The processes load what this one has loaded and compiled.
     flushCompileCache()
     const numbers = this.#options.ids.keys().toArray()
     const starts = numbers.map((number) => this.#launcher(number))
-    const first = await this.#unlessFailed(starts[0]([]))
-    await this.#unlessFailed(Promise.all(starts.slice(1).map((start) => start([first.addresses[0]]))))
+    if (this.#options.inProcess) await this.#unlessFailed(this.#startInTurn(starts))
+    else {
+      const first = await this.#unlessFailed(starts[0]([]))
+      await this.#unlessFailed(Promise.all(starts.slice(1).map((start) => start([first.addresses[0]]))))
+    }
     await this.#assembled()
+  }
+
+  async #startInTurn(starts: ((bootstrap: string[]) => Promise<Peer>)[]): Promise<void> {
+    const known: string[] = []
+    for (const start of starts) {
+      const peer = await start(known)
+      while ((await peer.status()).connected.length < known.length) await sleep(pollMs)
+      known.push(peer.addresses[0])
+    }
   }
 
   /**

@@ -105,6 +105,9 @@ export class NetworkPage {
         return this.#feed.emit(name, { ...data, member: this.#number(data.member) })
       case 'progress':
         return this.#feed.emit(name, { ...data, received: data.received.map((index) => this.#number(index)) })
+      case 'audit':
+        if (!data.passed && this.#isNews('audit', data.round, data.reason ?? '')) this.#feed.emit(name, data)
+        return
       case 'evidence':
         if (this.#isNews(data.round, data.kind, data.culprit)) this.#feed.emit(name, data)
     }

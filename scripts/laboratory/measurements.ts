@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { medianOf } from '../bench/measure.ts'
+import { medianOf } from '../../nodes/bench/measure.ts'
 import type { RoundReport } from '../../nodes/local-network/report.ts'
 import type { NetworkRun } from '../../nodes/local-network/run.ts'
 import { roundBytes } from '../../nodes/doctor/round-bytes.ts'

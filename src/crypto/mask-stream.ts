@@ -19,7 +19,7 @@ export interface MaskOptions {
   pause?: () => Promise<void>
 }
 
-const masksAtOnce = 16
+const masksAtOnce = 64
 const workMs = 10
 
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) {
@@ -94,7 +94,9 @@ export async function addMasks(lanes: Lanes, masks: Mask[], options: MaskOptions
     throw new RangeError(`an offset is whole and not negative, not ${offset}`)
   signal?.throwIfAborted()
   const breathe = breather(options)
-  const streams = masks.map((mask) => openStream(mask, offset * lanes.BYTES_PER_ELEMENT))
+  // The order makes no difference to the sum; parts of one sign are laid several at a time.
+  const bySign = masks.toSorted((a, b) => b.sign - a.sign)
+  const streams = bySign.map((mask) => openStream(mask, offset * lanes.BYTES_PER_ELEMENT))
   const blockLength = blockBytes / lanes.BYTES_PER_ELEMENT
   for (let start = 0; start < lanes.length; start += blockLength) {
     const block = lanes.subarray(start, start + blockLength)
@@ -106,5 +108,14 @@ export async function addMasks(lanes: Lanes, masks: Mask[], options: MaskOptions
       const pausing = breathe()
       if (pausing !== undefined) await pausing
     }
+  }
+}
+
+/** Adds other lanes, as many and as wide, in place. */
+export function addLanes(lanes: Lanes, others: Lanes): void {
+  const length = blockBytes / lanes.BYTES_PER_ELEMENT
+  for (let start = 0; start < lanes.length; start += length) {
+    const { buffer, byteOffset, byteLength } = others.subarray(start, start + length)
+    kernel(lanes.subarray(start, start + length), [{ bytes: new Uint8Array(buffer, byteOffset, byteLength), sign: 1 }])
   }
 }

@@ -41,7 +41,9 @@ export interface Sum {
   trimmedMean?: Float64Array
   /** Where the task has privacy: what this member's vectors may have given away in all rounds so far, and in this one alone. */
   privacy?: { epsilon: number; delta: number; releases: number; epsilonOfRound: number }
-  /** The decision that closed the round, signed by a quorum (protocol, §6). */
+  /** How many of the sum's chunks this node recomputed itself, of how many; the aggregator all, as it made the sum. */
+  audit: { chunks: number; of: number }
+  /** The decision that closed the round, signed by a quorum (protocol, §6); empty while the sum is provisional. */
   decision: Uint8Array
 }
 

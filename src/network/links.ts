@@ -67,6 +67,7 @@ export class Links implements Startable {
   readonly #dialTimeout: number
   readonly #jitter: () => number
   readonly #due: string[] = []
+  readonly #peerIds = new Map<string, PeerId>()
   #followed = new Set<string>()
   #dialling = 0
   #stopping?: AbortController
@@ -145,8 +146,15 @@ export class Links implements Startable {
   /** A connection through a relay is for arranging a direct one (WebRTC, hole punching) and carries nothing of a round. */
   #isConnected(id: string): boolean {
     return this.#components.connectionManager
-      .getConnections(peerIdFromString(id))
+      .getConnections(this.#peerId(id))
       .some(({ status, limits }) => status === 'open' && limits === undefined)
+  }
+
+  /** Asked for at every connection that opens or breaks, of every peer: the text is taken apart once. */
+  #peerId(id: string): PeerId {
+    const known = this.#peerIds.get(id) ?? peerIdFromString(id)
+    this.#peerIds.set(id, known)
+    return known
   }
 
   #isWanted(id: string): boolean {
@@ -162,6 +170,7 @@ export class Links implements Startable {
   #drop(id: string): void {
     clearTimeout(this.#links.get(id)?.timer)
     this.#links.delete(id)
+    this.#peerIds.delete(id)
   }
 
   #open(id: string): void {
@@ -201,7 +210,7 @@ export class Links implements Startable {
   }
 
   async #dial(id: string, link: Link, stopping: AbortSignal): Promise<void> {
-    const peer = peerIdFromString(id)
+    const peer = this.#peerId(id)
     const signal = AbortSignal.any([stopping, AbortSignal.timeout(this.#dialTimeout)])
     try {
       await this.#components.connectionManager.openConnection(await this.#target(peer, link, signal), { signal })

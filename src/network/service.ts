@@ -11,7 +11,7 @@ import type { VectorStore } from '../journal/vector-store.ts'
 import type { Roster } from '../membership/roster.ts'
 import { encodeEvidence } from '../round/evidence.ts'
 import type { Evidence, EvidenceKind } from '../round/evidence.ts'
-import type { RoundOutcome } from '../round/outcome.ts'
+import type { ProvisionalSum, RoundOutcome } from '../round/outcome.ts'
 import type { Compute, Observer, Phase } from '../round/ports.ts'
 import { createTask } from '../task/task.ts'
 import type { Task, TaskInput } from '../task/task.ts'
@@ -47,6 +47,8 @@ export interface SecureAggregationInit {
    * round opens here when it is known.
    */
   contextHash?: (taskId: string, round: number) => Uint8Array | Promise<Uint8Array>
+  /** Of how many late rounds this node asks for the sums that it missed while it was away; 100 if left out. */
+  keepRounds?: number
   /** Sees the phases of this member's rounds, and may hold them: for launchers and dashboards. */
   observer?: (taskId: string) => Observer
 }
@@ -57,8 +59,17 @@ export interface SecureAggregationEvents {
   'round:open': CustomEvent<{ task: string; round: number }>
   /** This member is about to send its first message of a phase. */
   'round:phase': CustomEvent<{ task: string; round: number; phase: Phase }>
-  /** A round was closed with a sum; `sum()` of the service decodes it. */
+  /**
+   * This node has audited the sum of a round, and a quorum has prepared it: `sum()` of the service decodes it. Provisional
+   * until the round is closed, which the event `sum` tells of the same round, or `sum:withdrawn`.
+   */
+  'sum:provisional': CustomEvent<ProvisionalSum & { task: string }>
+  /** The round was closed after all without the sum that `sum:provisional` told of, or with another. */
+  'sum:withdrawn': CustomEvent<ProvisionalSum & { task: string }>
+  /** A round was closed with a sum, which is final; `sum()` of the service decodes it. */
   sum: CustomEvent<RoundOutcome & { task: string }>
+  /** A round that was closed while this node was away: its sum is here now, where it has one. `sum` and `round:burned` do not tell of it. */
+  'round:missed': CustomEvent<RoundOutcome & { task: string }>
   /** A round was closed without a sum. */
   'round:burned': CustomEvent<RoundOutcome & { task: string }>
   /** A roster has taken effect; peer ids. */
@@ -175,7 +186,7 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
   }
 
   /** The sum of a round, of which an event told that it is here. @throws TaskError TASK_UNKNOWN; RoundError NOT_INCLUDED */
-  async sum(taskId: string, outcome: RoundOutcome): Promise<Sum> {
+  async sum(taskId: string, outcome: RoundOutcome | ProvisionalSum): Promise<Sum> {
     return this.session(taskId).sum(outcome)
   }
 
@@ -242,7 +253,11 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
         }
       },
       opened: (round) => this.safeDispatchEvent('round:open', { detail: { task: task.id, round } }),
+      locked: (sum) => this.safeDispatchEvent('sum:provisional', { detail: { ...sum, task: task.id } }),
+      withdrawn: (sum) => this.safeDispatchEvent('sum:withdrawn', { detail: { ...sum, task: task.id } }),
       closed: (outcome) => this.#closed(task, outcome),
+      missed: (outcome) => this.safeDispatchEvent('round:missed', { detail: { ...outcome, task: task.id } }),
+      keepRounds: this.#init.keepRounds,
       convicted: (evidence) => this.#convicted(session, evidence),
       epoch: (roster) => this.safeDispatchEvent('roster', { detail: { task: task.id, ...idsOf(roster) } })
     })

@@ -10,7 +10,7 @@ import type { VectorStore } from '../journal/vector-store.ts'
 import type { Evidence } from '../round/evidence.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Member } from '../round/member.ts'
-import type { RoundOutcome } from '../round/outcome.ts'
+import type { ProvisionalSum, RoundOutcome } from '../round/outcome.ts'
 import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
 import { Participant } from '../round/participant.ts'
 import { onThisThread } from '../round/ports.ts'
@@ -23,6 +23,7 @@ import { Contributions } from './contributions.ts'
 import type { ContributeOptions, Contribution, Input, LazyInput, Sum } from './contributions.ts'
 import { Announcements } from './gossip.ts'
 import type { AnnouncementComponents } from './gossip.ts'
+import { Provisional } from './provisional.ts'
 import { Streams } from './streams.ts'
 import { readSum } from './sums.ts'
 import type { StreamComponents } from './streams.ts'
@@ -52,7 +53,15 @@ export interface SessionOptions {
   /** The application's answer to rounds for which no vector waits. */
   handler(): RoundHandler | undefined
   opened(round: number): void
+  /** A sum may be had before its round is closed with it. */
+  locked?(sum: ProvisionalSum): void
+  /** A sum that was had so is not the round's after all. */
+  withdrawn?(sum: ProvisionalSum): void
   closed(outcome: RoundOutcome): void
+  /** A round that was closed while this member was away. */
+  missed?(outcome: RoundOutcome): void
+  /** Of how many late rounds what was missed is asked for. */
+  keepRounds?: number
   convicted(evidence: Evidence): void
   /** A roster has taken effect. */
   epoch?(roster: Roster): void
@@ -121,6 +130,10 @@ export class Session {
       announce: (message: Uint8Array) => void this.#announcements.publish(message).catch(refused)
     }
     const { journal, vectors, observer, contextHash, compute = onThisThread } = options
+    const provisional = new Provisional(
+      (sum) => options.locked?.(sum),
+      (sum) => options.withdrawn?.(sum)
+    )
     this.participant = new Participant({
       task,
       id: components.peerId.toString(),
@@ -137,10 +150,14 @@ export class Session {
       input: (round, signal, terms) => this.#input(round, signal, terms),
       contextHash,
       opened: (round) => options.opened(round),
+      locked: (sum) => provisional.take(sum),
       closed: (outcome) => {
+        provisional.conclude(outcome)
         options.closed(outcome)
         void this.#settle(outcome).catch(refused)
       },
+      missed: (outcome) => options.missed?.(outcome),
+      keepRounds: options.keepRounds,
       convicted: (evidence) => options.convicted(evidence),
       epoch: (roster) => {
         options.epoch?.(roster)
@@ -213,7 +230,7 @@ export class Session {
   }
 
   /** The sum of a round that this member has. @throws RoundError where it has none */
-  async sum(outcome: RoundOutcome): Promise<Sum> {
+  async sum(outcome: RoundOutcome | ProvisionalSum): Promise<Sum> {
     return readSum(outcome, this.participant.terms(outcome.epoch), this.#options.vectors, this.#ledger)
   }
 

@@ -6,7 +6,8 @@ import { decodeGroups, total, trimmedMean } from '../encoding/groups.ts'
 import { CHUNK_ELEMENTS, packedLength, unpackAdd } from '../encoding/packing.ts'
 import { RoundError } from '../errors.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
-import type { RoundOutcome } from '../round/outcome.ts'
+import { chunkCount } from '../round/chunks.ts'
+import type { ProvisionalSum, RoundOutcome } from '../round/outcome.ts'
 import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
 import { sumShapeOf } from '../round/vectors.ts'
 import type { VectorShape } from '../round/vectors.ts'
@@ -15,16 +16,17 @@ import type { Sum } from './contributions.ts'
 
 /** A sum as the application has it, from the packed one on disk. @throws RoundError where there is none */
 export async function readSum(
-  outcome: RoundOutcome,
+  outcome: RoundOutcome | ProvisionalSum,
   terms: Task,
   vectors: VectorStore,
   ledger: PrivacyLedger | undefined
 ): Promise<Sum> {
-  const { round, sum, included, decision, groups } = outcome
+  const { round, sum, included, groups, audit = { chunks: 0, of: chunkCount(sumShapeOf(terms)) } } = outcome
+  const decision = 'decision' in outcome ? outcome.decision : new Uint8Array(0)
   if (sum === undefined) throw new RoundError('NOT_INCLUDED', `there is no sum of round ${round} here`, round)
   const decoded = await decodeSum({ round, included, groups }, sum, terms, vectors)
   const privacy = ledger === undefined ? {} : await privacyOf(terms, { included, groups }, ledger)
-  return Object.defineProperties({ decision, ...privacy } as Sum, Object.getOwnPropertyDescriptors(decoded))
+  return Object.defineProperties({ audit, decision, ...privacy } as Sum, Object.getOwnPropertyDescriptors(decoded))
 }
 
 /** What is in a stored sum: `name` in the vector store. `terms` are those of the round's epoch. */
@@ -33,7 +35,7 @@ export async function decodeSum(
   name: string,
   terms: Task,
   vectors: VectorStore
-): Promise<Omit<Sum, 'decision' | 'privacy'>> {
+): Promise<Omit<Sum, 'audit' | 'decision' | 'privacy'>> {
   const lanes = await readLanes(vectors, name, sumShapeOf(terms))
   const peers = (members: number[]): string[] => members.map((index) => terms.members[index])
   const named = { round, included: peers(included) }

@@ -316,10 +316,10 @@ async function publishSum(
   const pause = () => clock.pause()
   for (let group = 0; !alone && group < rules.groups!.count; group++) {
     const lanes = accumulator.subarray(group * shape.elements, (group + 1) * shape.elements)
-    const masks = await masksToRemove(rules, book, set, decided, opened, clock, group)
+    const masks = await masksToRemove(rules, book, set, decided, opened, ports, group)
     await compute.addMasks(lanes, masks, { signal, pause })
   }
-  const masks = alone ? await masksToRemove(rules, book, set, decided, opened, clock) : []
+  const masks = alone ? await masksToRemove(rules, book, set, decided, opened, ports) : []
   const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, { clock, compute, signal })
   const header = await round.state('SumHeader', {
     view: round.views.current,

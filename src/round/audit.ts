@@ -107,9 +107,9 @@ export class SumAudit {
 
   /** What is to be taken off the sum of a group. */
   #masksOf(group: number): Promise<Mask[]> {
-    const { rules, basis, opened, clock } = this.#options
+    const { rules, basis, opened } = this.#options
     const known = this.#masks.get(group)
-    const masks = known ?? masksToRemove(rules, basis.book, basis.set, basis.cut, opened, clock, group)
+    const masks = known ?? masksToRemove(rules, basis.book, basis.set, basis.cut, opened, this.#options, group)
     this.#masks.set(group, masks)
     return masks
   }
@@ -143,11 +143,14 @@ export function firstDifference(one: Uint8Array, other: Uint8Array, count: numbe
 }
 
 /**
- * How many of the chunks of a sum each of n members checks, so that every one is checked `audit` times on average (§10);
- * all of them where that is `full`.
+ * How many of the chunks of a sum one of n members checks, so that each is checked `audit` times on average (§10); all
+ * where that is `full`. A part of a chunk is drawn for: were it rounded up, a thousand members with vectors of one chunk
+ * would ask each other for a million of them.
  */
-export function chunksToAudit(audit: number | 'full', chunks: number, n: number): number {
-  return audit === 'full' ? chunks : Math.min(chunks, Math.ceil((audit * chunks) / n))
+export function chunksToAudit(audit: number | 'full', chunks: number, n: number, random: Random): number {
+  if (audit === 'full') return chunks
+  const wanted = audit * chunks
+  return Math.min(chunks, Math.floor(wanted / n) + (below(n, random) < wanted % n ? 1 : 0))
 }
 
 /** So many different chunk numbers out of all, each set of them as likely as any other; in their order. */

@@ -46,9 +46,9 @@ interface Audit {
 
 /** As many chunks as the task asks of each member; all where two roots of this cut were signed, one of which is wrong. */
 export function dueChunks(round: Round, header: Message<'SumHeader'>, chunks: number): number {
-  const { task, rules } = round
+  const { task, rules, ports } = round
   const most = round.isContested(header) ? 'full' : auditOf(task)
-  return chunksToAudit(most, chunks, rules.roster.members.length)
+  return chunksToAudit(most, chunks, rules.roster.members.length, ports.random)
 }
 
 /**

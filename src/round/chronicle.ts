@@ -26,8 +26,11 @@ export interface Closed {
   deck: Deck
 }
 
-/** An epoch as it is kept for ever: what made and began it, and the deck that it began with. */
-type EpochRecord = EpochLink & { deck: Uint8Array }
+/**
+ * An epoch as it is kept for ever: what made and began it, and the deck after a round that it is known of: what began it,
+ * or where this member came later, the closing `at` which it did.
+ */
+type EpochRecord = EpochLink & { deck: Uint8Array; at?: Uint8Array }
 
 /** The closing decisions of more rounds than two cycles have; with them absences are shown. */
 const ROUNDS_KEPT = 256
@@ -98,7 +101,7 @@ export class Chronicle {
 
   /** The roster that ran a round, as far as the rounds have come here. */
   rosterIn(round: number): Roster {
-    const [epoch] = [...this.#began].findLast(([, first]) => first <= round)!
+    const epoch = [...this.#began].findLast(([, first]) => first <= round)?.[0] ?? 0
     return this.#epochs.get(epoch)!
   }
 
@@ -195,18 +198,24 @@ export class Chronicle {
     const deck = decodeDeck(answer.deck, succession.roster.members.length)
     if (!sameBytes(deckHash(deck), closingValue(decision).value.deckHash))
       throw new MessageError('INVALID', 'an answer comes with a deck that no decision names')
-    const begun = reached.links.map((link, at) => ({
-      ...link,
-      // Of the epochs in between the deck is of no use any more, nor is it known.
-      deck:
-        at === reached.links.length - 1 && sameBytes(link.effective, decision.encoded) ? answer.deck : new Uint8Array(0)
-    }))
+    const last = reached.links.length - 1
+    const begun = reached.links.map((link, place) =>
+      // Of the epochs in between the deck is not known; nor may an answer end where a roster waits.
+      place === last && succession.pending === undefined
+        ? { ...link, deck: answer.deck, at: decision.encoded }
+        : { ...link, deck: new Uint8Array(0) }
+    )
     await this.#write(decision, deck, { after: succession, made: reached.made }, begun)
     return true
   }
 
-  /** What a member of that epoch needs, to come to where this one is, or as far as one message takes it. */
-  async since(epoch: number): Promise<Omit<Body<'Closed'>, 'announcements'>> {
+  /**
+   * What a member of that epoch needs, to come to where this one is, or where the chain is longer than one message takes,
+   * to an epoch on the way, from which it asks on.
+   *
+   * @param most bytes of the chain, but for one epoch more
+   */
+  async since(epoch: number, most = MOST_CHAIN_BYTES): Promise<Omit<Body<'Closed'>, 'announcements'>> {
     const { decision, deck } = this.#closed
     const chain: EpochLink[] = []
     let resting: { decision: Uint8Array; deck: Uint8Array; length: number } | undefined
@@ -215,10 +224,11 @@ export class Chronicle {
       const record = await this.#epoch(next)
       const { roster, made, effective } = record
       size += roster.length + made.length + effective.length
-      if (size > MOST_CHAIN_BYTES && resting !== undefined)
+      if (size > most && resting !== undefined)
         return { decision: resting.decision, deck: resting.deck, chain: chain.slice(0, resting.length), pending: null }
       chain.push({ roster, made, effective })
-      if (record.deck.length > 0) resting = { decision: effective, deck: record.deck, length: chain.length }
+      if (record.deck.length > 0)
+        resting = { decision: record.at ?? effective, deck: record.deck, length: chain.length }
     }
     const { pending } = this.#succession
     return {

@@ -402,7 +402,9 @@ async function* commit({ body }: Message<'Lock'>, round: Round): AsyncGenerator<
   const unfit = unfitRoot(round, body.certificate.root ?? undefined)
   if (unfit !== undefined) return round.ports.observer.refused?.(unfit)
   try {
-    yield control(await round.ballot.commit(body))
+    const vote = await round.ballot.commit(body)
+    if (body.certificate.root !== null) round.lockedSum(body.certificate.root)
+    yield control(vote)
   } catch (error) {
     if (!(error instanceof BallotError)) throw error
     round.ports.observer.refused?.(error)

@@ -9,6 +9,8 @@ import type { RoundRules } from './transcript.ts'
 
 /** Evidence that this member holds, in its journal as well: whoever is convicted leads no more in that epoch (§6, §7). */
 
+class UnknownRound extends MessageError {}
+
 /**
  * The evidence that a member brings, verified: what it proves stands on its own, and a forged accusation is the fault of
  * whoever brings it.
@@ -19,10 +21,13 @@ import type { RoundRules } from './transcript.ts'
 export function readEvidence({ from, body }: Message<'Evidence'>, rules: RoundRules): Evidence {
   try {
     const evidence = decodeEvidence(body.evidence)
+    // Of a round that is not known here: nobody is at fault.
+    if (evidence.kind === 'wrong-sum' && rules.shape === undefined)
+      throw new UnknownRound('INVALID', `the sum of round ${rules.context.round} cannot be judged here`)
     verifyEvidence(evidence, rules)
     return evidence
   } catch (cause) {
-    if (!(cause instanceof MessageError)) throw cause
+    if (!(cause instanceof MessageError) || cause instanceof UnknownRound) throw cause
     const culprit = rules.roster.members[from].id
     throw new MessageError(cause.code, `member ${from} brings a false accusation: ${cause.message}`, { culprit, cause })
   }

@@ -21,7 +21,14 @@ import type { Side } from './ballot.ts'
  * evidence here.
  */
 
-const kinds = ['equivocation', 'double-statement', 'double-vote', 'lying-holder', 'lying-dealer', 'wrong-sum'] as const
+export const evidenceKinds = [
+  'equivocation',
+  'double-statement',
+  'double-vote',
+  'lying-holder',
+  'lying-dealer',
+  'wrong-sum'
+] as const
 /**
  * - `equivocation`: a leader said two things in one view where only one may be said (RoundPlan, KeyBook, MaskingSet,
  *   Proposal, SumHeader), or one thing and what follows from another (a set of another book, a cut of another set, a lock
@@ -32,7 +39,7 @@ const kinds = ['equivocation', 'double-statement', 'double-vote', 'lying-holder'
  * - `lying-dealer`: `t` shares under the dealer's one signed root that do not open what it committed to
  * - `wrong-sum`: the root of a sum that is not the sum, or that opens other secrets than were committed to (§10)
  */
-export type EvidenceKind = (typeof kinds)[number]
+export type EvidenceKind = (typeof evidenceKinds)[number]
 
 export interface Evidence extends RoundContext {
   kind: EvidenceKind
@@ -56,7 +63,7 @@ export const LARGEST_STATEMENT = MAX_EVIDENCE_BYTES / 2 - 512
 const MOST_STATEMENTS = 256
 
 const shape = z.strictObject({
-  kind: z.enum(kinds),
+  kind: z.enum(evidenceKinds),
   culprit: z.int().min(0).max(0xffff),
   task: z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === 32, 'not 32 bytes'),
   epoch: z

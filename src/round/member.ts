@@ -12,21 +12,22 @@ import { authenticate, authenticatePeer, checkDecision } from './certificates.ts
 import { closingValue } from './chain.ts'
 import type { Chronicle, Closed } from './chronicle.ts'
 import type { Convictions } from './convictions.ts'
-import { encodeEvidence } from './evidence.ts'
+import { decodeEvidence, encodeEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
-import type { RoundOutcome } from './outcome.ts'
+import type { ProvisionalSum, RoundOutcome } from './outcome.ts'
+import { recordFrames } from './missed.ts'
 import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
-import { rulesOf } from './transcript.ts'
+import { rulesIn, rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
@@ -44,6 +45,8 @@ export interface MemberOptions {
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
   opened?: (round: number) => void
+  /** A sum that the application may have before the round is closed. */
+  locked?: (sum: ProvisionalSum) => void
   closed?: (outcome: RoundOutcome) => void
   /** What is known against members, from epoch to epoch. */
   convictions: Convictions
@@ -158,13 +161,20 @@ export class Member {
     this.#options.links.announce(want.encoded)
   }
 
-  /** Whether an announcement is worth passing on: signed by a member of this task. @throws MessageError where it is not */
-  check(encoded: Uint8Array): void {
+  /**
+   * Whether an announcement is worth passing on: signed by a member of this task. False where that takes what is looked up
+   * first: evidence of a wrong sum of groups, or on a sparse graph, in a round that is over. Throws MessageError where it is not.
+   */
+  check(encoded: Uint8Array): boolean {
     const message = decodeMessage(encoded)
     authenticate(message, this.#context(message.round), this.roster)
-    if (message.type === 'Evidence') return void this.#convictions.read(message, this.#rules(message.round))
-    if (!announced.has(message.type) && !isStatement(message))
+    if (message.type === 'Evidence') {
+      const rules = this.#rules(message.round)
+      if (rules.shape === undefined && decodeEvidence(message.body.evidence).kind === 'wrong-sum') return false
+      this.#convictions.read(message, rules)
+    } else if (!announced.has(message.type) && !isStatement(message))
       throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
+    return true
   }
 
   /**
@@ -195,7 +205,7 @@ export class Member {
       case 'Decision':
         return this.#hearDecision(message, from)
       case 'Evidence':
-        await this.#convictions.note(this.#convictions.read(message, this.#rules(message.round)))
+        await this.#convictions.note(this.#convictions.read(message, await this.#rulesOf(message.round)))
         return
       default:
         // A leader's word that a member refused: those who were shown another have evidence.
@@ -251,8 +261,7 @@ export class Member {
       const round = since.decision === null ? 0 : decodeMessage(since.decision).round
       yield control(await this.#sign('Closed', this.#context(round), { ...since, announcements }))
     } else if (request.type === 'SumRequest') {
-      if ((this.#chronicle.rosterOf(request.epoch)?.indexOf(peer) ?? -1) < 0)
-        throw new MessageError('STRANGER', `${peer} asks for a sum of others`, { culprit: peer })
+      this.#refuseStranger(peer, request.round)
       const header = await this.#ports.journal.get(sumKey(this.task.id, request.round))
       if (header === undefined) {
         const reason = `member ${this.me} holds no sum of round ${request.round}`
@@ -261,6 +270,15 @@ export class Member {
       }
       yield { kind: 'control', payload: header }
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
+    } else if (request.type === 'RecordRequest') {
+      this.#refuseStranger(peer, request.round)
+      const context = this.#context(request.round)
+      const kept = await recordFrames(this.#chronicle, this.#ports, this.task.id, request.round)
+      const reason = `member ${this.me} does not know how round ${request.round} was closed`
+      yield control(
+        await (kept ? this.#sign('Record', context, kept.record) : this.#sign('Refusal', context, { reason }))
+      )
+      yield* kept?.frames ?? []
     } else if (request.type === 'ChunkRequest') {
       const from = this.roster.indexOf(peer)
       if (from < 0 || request.epoch !== this.roster.epoch)
@@ -271,6 +289,12 @@ export class Member {
     } else {
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
+  }
+
+  /** A sum belongs to those that were members in its round. */
+  #refuseStranger(peer: string, round: number): void {
+    if (this.#chronicle.rosterIn(round).indexOf(peer) >= 0) return
+    throw new MessageError('STRANGER', `${peer} asks for a sum of others`, { culprit: peer })
   }
 
   /** Asks one member, by index or peer id, how far the rounds have come, and believes what quorums have signed. */
@@ -323,8 +347,7 @@ export class Member {
   }
 
   async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
-    if (message.body.commits.agreement === 'closing')
-      this.#heardClosing = Math.max(this.#heardClosing, message.round)
+    if (message.body.commits.agreement === 'closing') this.#heardClosing = Math.max(this.#heardClosing, message.round)
     if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
     const running = this.#running
@@ -384,7 +407,8 @@ export class Member {
         convictions: this.#convictions,
         ports: this.#ports,
         input,
-        why: why.encoded
+        why: why.encoded,
+        locked: this.#options.locked
       })
       this.#running = { round, began: clock.now(), done: Promise.resolve() }
       this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
@@ -549,11 +573,20 @@ export class Member {
     return { task: this.task.idBytes, epoch: this.roster.epoch, round }
   }
 
+  /** With what follows from its beacon, where that is known here. */
+  async #rulesOf(round: number): Promise<RoundRules> {
+    const rules = this.#rules(round)
+    const beacon = rules.shape === undefined ? await this.#chronicle.beaconOf(round) : undefined
+    return beacon === undefined ? rules : rulesIn(rules, this.task, beacon)
+  }
+
   #rules(round: number): RoundRules {
+    const running = this.#running?.round.rules
+    if (running?.context.round === round) return running
     return rulesOf(this.#context(round), this.roster, this.task)
   }
 
-  async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(
+  async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal' | 'Record'>(
     type: T,
     context: RoundContext,
     body: Body<T>

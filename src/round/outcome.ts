@@ -2,10 +2,14 @@ import { decodeSet } from '../membership/member-set.ts'
 import type { Groups } from '../membership/groups.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
+import type { Audited } from './auditor.ts'
+import { chunkCount } from './chunks.ts'
+import { sameBytes } from './dealing.ts'
 import type { Message } from './messages.ts'
 import type { Phase } from './ports.ts'
 import { sumName } from './round.ts'
 import type { Round } from './round.ts'
+import { sumShapeOf } from './vectors.ts'
 
 /** What became of a round, as this member tells its application. Members are roster indices. */
 export interface RoundOutcome {
@@ -34,12 +38,34 @@ export interface RoundOutcome {
   input: 'summed' | 'not included' | 'burned' | 'none'
   /** Name of the packed sum in the vector store; undefined while it is not here. */
   sum?: string
+  /** How many chunks of the sum this member has recomputed (the aggregator: all), of how many; none where it was away. */
+  audit?: Audited
   /** Milliseconds in each phase, at this member. */
   phaseMs: Partial<Record<Phase, number>>
   /** Milliseconds from the opening to the closing, at this member. */
   durationMs: number
   /** What closed it, signed by a quorum (§6), in canonical bytes. */
   decision: Uint8Array
+}
+
+/** A sum that this member has audited and a quorum has prepared, before the round is closed with it, or after all burned. */
+export type ProvisionalSum = Pick<RoundOutcome, 'round' | 'epoch' | 'included' | 'groups'> &
+  Required<Pick<RoundOutcome, 'sum' | 'audit'>> & { root: Uint8Array }
+
+/** What a lock means to this member; undefined where the sum that it names is not here. */
+export function provisionalSum({ rules, running, task }: Round, root: Uint8Array): ProvisionalSum | undefined {
+  const { context, roster, groups } = rules
+  const held = running?.sum
+  if (held === undefined || !sameBytes(held.header.body.root, root)) return undefined
+  return {
+    round: context.round,
+    epoch: roster.epoch,
+    included: decodeSet(held.header.body.cut.included, roster.members.length),
+    ...(groups === undefined ? {} : { groups: groups.of }),
+    sum: sumName(task.id, context.round),
+    audit: held.audited,
+    root
+  }
 }
 
 /** Whether a vector of this member's in the last attempt may have left; before a restart nobody remembers (S5). */
@@ -85,10 +111,19 @@ export function outcomeOf(
     ...(groups === undefined ? {} : { groups: groups.of }),
     input: included.includes(me) ? 'summed' : inputOf(round, header),
     sum: header === undefined ? undefined : sumName(task.id, number),
+    ...(summed && { audit: auditedOf(round, commits.root!, task) }),
     phaseMs: round?.phaseMs() ?? {},
     durationMs: round === undefined ? 0 : durationMs,
     decision: encoded
   }
+}
+
+/** What this member has checked of the sum that was decided. */
+function auditedOf(round: Round | undefined, root: Uint8Array, task: Task): Audited {
+  const held = round?.running?.sum
+  return held !== undefined && sameBytes(held.header.body.root, root)
+    ? held.audited
+    : { chunks: 0, of: chunkCount(sumShapeOf(task)) }
 }
 
 /** Of an input that is in no sum that is here: only a sum that is here tells that it is not in it. */

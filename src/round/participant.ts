@@ -13,8 +13,10 @@ import { Convictions } from './convictions.ts'
 import type { Evidence } from './evidence.ts'
 import { decodeMessage, encodeMessage } from './messages.ts'
 import type { AnyMessage, Message } from './messages.ts'
+import { Missed } from './missed.ts'
 import { Member } from './member.ts'
 import type { MemberOptions } from './member.ts'
+import type { RoundOutcome } from './outcome.ts'
 import { Petitions } from './petitions.ts'
 import type { Channel, Frame } from './ports.ts'
 import { changeRules, removals } from './removals.ts'
@@ -30,13 +32,19 @@ export interface PeerNetwork {
 
 export interface ParticipantOptions extends Pick<
   MemberOptions,
-  'task' | 'id' | 'input' | 'contextHash' | 'opened' | 'closed' | 'convicted'
+  'task' | 'id' | 'input' | 'contextHash' | 'opened' | 'locked' | 'closed' | 'convicted'
 > {
   ports: Omit<Ports, 'links'>
   links: PeerNetwork
   /** A roster has taken effect. */
   epoch?: (roster: Roster) => void
+  /** A round that was closed while this member was away: its sum is here now, where it has one. */
+  missed?: (outcome: RoundOutcome) => void
+  /** Of how many late rounds it asks for what it has missed; 100 if left out. */
+  keepRounds?: number
 }
+
+const KEPT_ROUNDS = 100
 
 const outsideRecord = (taskId: string) => `${taskId}/left`
 const vouchedPrefix = (taskId: string) => `${taskId}/vouched/`
@@ -57,6 +65,7 @@ export class Participant {
   /** Resolved when the member of another epoch has taken over. */
   #turn = Promise.withResolvers<void>()
   #petitions: Petitions
+  readonly #missed: Missed
   /** It has asked to leave, or has left. */
   #leaves = false
   readonly #vouchedFor = new Set<string>()
@@ -72,6 +81,11 @@ export class Participant {
       taskId: options.task.id,
       tell: (evidence) => this.#tellEvidence(evidence)
     })
+    const { task, id, chronicle } = this
+    const { links, keepRounds: keep = KEPT_ROUNDS, missed: found } = options
+    const unused = () => Promise.reject(new Error('only questions are asked'))
+    const asking = { ...links, converse: unused, deliver: unused }
+    this.#missed = new Missed({ task, id, chronicle, ports: { ...options.ports, links: asking }, keep, found })
     this.#member = this.#begin()
     this.#petitions = new Petitions(this.task, this.roster)
   }
@@ -106,7 +120,7 @@ export class Participant {
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'))
     this.#turn.resolve()
-    await Promise.all([this.#member.stop(), this.#former?.stop()])
+    await Promise.all([this.#member.stop(), this.#former?.stop(), this.#missed.stop()])
   }
 
   /** Asks to be taken out of the roster, again in each epoch until it is. Until then it is a member like the others. */
@@ -169,7 +183,7 @@ export class Participant {
     const roster = this.chronicle.rosterOf(epoch)!
     if (message.type === 'RosterRequest' || message.type === 'RosterVouch')
       return epoch < now || (this.#takePetition(message), true)
-    if (epoch === now) this.#member.check(encoded)
+    if (epoch === now) return this.#member.check(encoded)
     else authenticate(message, { task: this.task.idBytes, epoch, round }, roster)
     return true
   }
@@ -209,6 +223,7 @@ export class Participant {
       before = this.roster.epoch
       await this.#member.catchUp(peer)
     }
+    this.#missed.look()
   }
 
   #catchUp(peer: string): Promise<void> {
@@ -238,6 +253,10 @@ export class Participant {
       convictions: this.#convictions,
       ports: { ...ports, links: byIndex },
       links: byIndex,
+      closed: (outcome) => {
+        this.#options.closed?.(outcome)
+        this.#missed.look()
+      },
       wanted: (isHere) => this.#wanted(isHere),
       turned: (ahead) => this.#turned(ahead),
       otherEpoch: (from, epoch) => (epoch > this.roster.epoch ? this.#catchUp(from) : this.#tellEnd(from))

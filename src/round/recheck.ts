@@ -150,7 +150,7 @@ function signerOf({ from, body }: Message<'SumHeader'>, rules: RoundRules): numb
   const { again, cut, root } = body
   const first = again === null ? undefined : accepted(() => readEmbedded('SumHeader', again, rules))
   const isSame = first && sameBytes(first.body.root, root) && sameBytes(cutHash(first.body.cut), cutHash(cut))
-  return isSame === true ? first!.from : from
+  return isSame === true ? first.from : from
 }
 
 function chunkOf(vector: HeldVector, index: number, shape: VectorShape): Promise<Uint8Array> {

@@ -22,6 +22,8 @@ import { NextRoster } from './next-roster.ts'
 import type { NextRosterOptions } from './next-roster.ts'
 import { cutHash, decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
+import { provisionalSum } from './outcome.ts'
+import type { ProvisionalSum } from './outcome.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Compute, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
 import { readEmbedded, rulesIn, shownBy } from './transcript.ts'
@@ -75,6 +77,8 @@ export interface RoundOptions {
   input: (signal: AbortSignal) => Promise<RoundInput | undefined>
   /** The encoded message that opened the round here, shown to a leader that may not have heard it. */
   why: Uint8Array
+  /** A quorum has prepared the sum that this member has audited. */
+  locked?: (sum: ProvisionalSum) => void
 }
 
 /** Vectors from this size on are long: a few at a time, and they keep the phases that carry them busy. */
@@ -125,6 +129,9 @@ export class Round {
   readonly #heard = new Statements()
   readonly #convictions: Convictions
   readonly #witness: Witness
+  readonly #locked: RoundOptions['locked']
+  /** The root of the sum that the application has provisionally. */
+  #told?: Uint8Array
   /** Roots of sums (hex): refuted ones, and by the hash of their cut all that leaders have signed. */
   readonly #refuted = new Set<string>()
   readonly #roots = new Map<string, Set<string>>()
@@ -155,6 +162,7 @@ export class Round {
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
     this.sumShape = sumShapeOf(task)
     this.#input = input
+    this.#locked = options.locked
     this.#convictions = options.convictions
     this.#witness = new Witness(rules)
     this.views = new Views(this, why)
@@ -213,16 +221,17 @@ export class Round {
       for (const found of this.#witness.found.slice(before)) this.accuse(found)
   }
 
-  /** A sum that evidence has refuted, and whatever else its publisher signed: it is voted for no more, and not shown again. */
+  /** A sum that evidence has refuted is voted for no more, and not shown again. */
   refute({ kind, culprit, epoch, round, statements }: Evidence): void {
     const { context } = this.rules
     if (kind !== 'wrong-sum' || epoch !== context.epoch || round !== context.round) return
     const { body } = decodeMessage(statements[0]) as Message<'SumHeader'>
     this.#refuted.add(bytesToHex(body.root))
     const held = this.running?.sum
-    if (held !== undefined && publisherOf(held.header).from === culprit)
-      this.#refuted.add(bytesToHex(held.header.body.root))
-    if (held !== undefined && this.isRefuted(held.header.body.root)) this.running!.sum = undefined
+    // Of a liar's other sum no more is believed than this member has recomputed.
+    const isProven = held?.audited.chunks === held?.audited.of
+    const isOfLiar = held !== undefined && publisherOf(held.header).from === culprit && !isProven
+    if (held !== undefined && (isOfLiar || this.isRefuted(held.header.body.root))) this.running!.sum = undefined
     this.views.leaveRefuted()
   }
 
@@ -271,6 +280,14 @@ export class Round {
     if (!isStatement(message)) return
     this.running?.keep(message.type, `refused in view ${message.body.view}`, message)
     if (message.encoded.length <= MAX_GOSSIP_BYTES) this.ports.links.announce(message.encoded)
+  }
+
+  /** The sum under this root is locked: the application may have it, provisionally, once (§6). */
+  lockedSum(root: Uint8Array): void {
+    const sum = provisionalSum(this, root)
+    if (sum === undefined || (this.#told !== undefined && sameBytes(this.#told, root))) return
+    this.#told = root
+    this.#locked?.(sum)
   }
 
   culprit({ from }: { from: number }): string {

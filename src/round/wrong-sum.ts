@@ -8,6 +8,7 @@ import { checkOpened } from './attempt.ts'
 import type { SumAudit, SumBasis } from './audit.ts'
 import { chunkCount, chunkLength } from './chunks.ts'
 import type { ProvenChunk } from './chunks.ts'
+import { sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
 import { decodeMessage } from './messages.ts'
 import type { Message } from './messages.ts'
@@ -160,6 +161,8 @@ function readProof(encoded: Uint8Array): z.infer<typeof shape> {
   const { data, error } = shape.safeParse(decoded)
   if (data === undefined)
     throw new MessageError('MALFORMED', `its element does not have its shape: ${error.issues[0].message}`)
+  if (!sameBytes(dagCbor.encode(data), encoded))
+    throw new MessageError('MALFORMED', 'its element is not in its canonical form')
   return data
 }
 
@@ -195,12 +198,12 @@ function elementIn(
   const whose = `vector ${member}`
   if (hashes.length !== Math.ceil(length / subLeafBytes) || bytes.length !== pieceLength(first, last, length))
     throw nothing(`its piece of ${whose} has another size`)
-  const shown = hashes.slice()
   for (let number = first; number <= last; number++) {
     const at = (number - first) * subLeafBytes
-    shown[number] = subLeafHash({ attemptId, member, chunk, number, bytes: bytes.subarray(at, at + subLeafBytes) })
+    const shown = { attemptId, member, chunk, number, bytes: bytes.subarray(at, at + subLeafBytes) }
+    if (!sameBytes(subLeafHash(shown), hashes[number])) throw nothing(`its piece of ${whose} is not under its root`)
   }
-  const leaf = MerkleTree.from(shown).root
+  const leaf = MerkleTree.from(hashes).root
   if (!verifyPath({ root, leaf, index: chunk, count: chunkCount(shape), path }))
     throw nothing(`its piece of ${whose} is not under its root`)
   return bitsAt(bytes, bit, shape.bits)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
+import { agreeAll, generateKeyPair } from '../../src/crypto/key-agreement.ts'
 import { addMasks, createLanes } from '../../src/crypto/mask-stream.ts'
 import type { Mask } from '../../src/crypto/mask-stream.ts'
 import { randomBytes } from '../../src/crypto/primitives.ts'
@@ -42,6 +43,28 @@ describe('the thread pool', () => {
     await fc.assert(same, { numRuns: 5 })
     stop()
     assert.equal(threads.length, 2, 'the work was done by threads')
+  })
+
+  it('lays the same masks as one thread where they are many and the lanes few', async () => {
+    for (const bits of [12, 25]) {
+      const masks = manyMasks(1500)
+      const alone = createLanes(bits, 3001).map((_, i) => i * 40_503)
+      const shared = alone.slice()
+      await addMasks(alone, masks, { offset: 77 })
+      await pool.addMasks(shared, masks, { offset: 77 })
+      assert.deepEqual(shared, alone)
+    }
+  })
+
+  it('agrees on the same seeds as one thread', async () => {
+    const [attemptId, maskingSetHash] = [randomBytes(32), randomBytes(32)]
+    const partners = Array.from({ length: 60 }, () => ({ id: randomBytes(38), key: generateKeyPair().publicKey }))
+    const members = [partners, partners.slice(7), []].map((partners) => {
+      const { secret } = generateKeyPair()
+      return { secret, self: randomBytes(38), attemptId, maskingSetHash, partners }
+    })
+    const bytes = (seeds: Secret[][]): Uint8Array[][] => seeds.map((ofOne) => ofOne.map((seed) => seed.expose()))
+    assert.deepEqual(bytes(await pool.agree(members)), bytes(await agreeAll(members)))
   })
 
   it('does not start threads for what is done in a moment', async () => {

@@ -14,6 +14,7 @@ interface State {
   }
   rounds: { round: number }[]
   evidence: object[]
+  failures: object[]
   led: Record<number, number>
 }
 type Event = { [Name in keyof FeedEvents]: { event: Name; data: Partial<FeedEvents[Name]> } }[keyof FeedEvents]
@@ -65,6 +66,12 @@ describe('what the dashboard knows', () => {
     assert.equal(state.rounds.length, 1)
     assert.equal(state.evidence.length, 1)
     assert.deepEqual(state.led, { 2: 1 })
+  })
+
+  it('is each audit that failed, with why; those that passed are told with their rounds', () => {
+    const passed: Event = { event: 'audit', data: { round: 1, passed: true, chunks: 1, of: 1 } }
+    const failed: Event = { event: 'audit', data: { round: 2, passed: false, reason: 'wrong' } }
+    assert.deepEqual(after(open(1), passed, failed).failures, [failed.data])
   })
 
   it('is the last fifty rounds, and how often each of the members has led', () => {

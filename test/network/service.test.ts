@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { InputError } from '../../src/index.ts'
-import type { EvidenceDetail, SecureAggregation } from '../../src/index.ts'
+import type { EvidenceDetail, SecureAggregation, Sum } from '../../src/index.ts'
 import { encodeEvidence } from '../../src/round/evidence.ts'
 import { encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Body, MessageType } from '../../src/round/messages.ts'
@@ -73,6 +73,30 @@ describe('the libp2p service', () => {
       )
       assert.deepEqual([...sums[0].values], [3n, 3n, 3n, 3n])
       assert.ok(!sums[0].included.includes(nodes[0].peerId.toString()))
+    } finally {
+      await stop()
+    }
+  })
+
+  it('gives a sum once it was audited here and locked, and says with the closing that it is final', async () => {
+    const { nodes, tasks, stop } = await network(3, {})
+    const [{ id }] = tasks
+    try {
+      const told: string[] = []
+      const { aggregation } = nodes[0].services
+      const provisional = new Promise<Sum>((resolve, reject) =>
+        aggregation.addEventListener('sum:provisional', ({ detail }) => {
+          told.push('provisional')
+          aggregation.sum(id, detail).then(resolve, reject)
+        })
+      )
+      aggregation.addEventListener('sum', () => told.push('final'))
+      aggregation.addEventListener('sum:withdrawn', () => told.push('withdrawn'))
+      const sums = await Promise.all(nodes.map((node) => node.services.aggregation.contribute(id, [1, 2, 3, 4])))
+      assert.deepEqual(told, ['provisional', 'final'])
+      for (const { audit } of sums) assert.deepEqual(audit, { chunks: 1, of: 1 })
+      const { values, audit, decision } = await provisional
+      assert.deepEqual([[...values], audit, decision.length], [[3n, 6n, 9n, 12n], { chunks: 1, of: 1 }, 0])
     } finally {
       await stop()
     }

@@ -67,6 +67,8 @@ describe('the dashboard of a daemon', function () {
       else assert.match(await text('.noise-card .hint'), /it alone receives the masked vectors/)
     }
     assert.equal(await text('.headline dd'), '4 of 4')
+    assert.equal(await text('.evidence-card header p'), '4 sums audited by this node')
+    assert.match(await text('.described'), /; all of the sum’s chunks recomputed here\.$/)
     assert.deepEqual(complaints, [])
   })
 

@@ -49,6 +49,10 @@ describe('what a node tells its operator', function () {
       'secagg_round_seconds_count 1',
       'secagg_masking_seconds_count 1',
       'secagg_inputs_total{outcome="summed"} 1',
+      'secagg_audits_total{outcome="passed"} 1',
+      'secagg_audits_total{outcome="failed"} 0',
+      'secagg_audited_chunks_total 1',
+      'secagg_evidence_total{kind="wrong-sum"} 0',
       'secagg_closed_round 1'
     ]
     for (const line of wanted) assert.ok(text.includes(`${line}\n`), `${line} in\n${text}`)
@@ -84,7 +88,14 @@ describe('what a node tells its operator', function () {
     const last = of('progress').at(-1)!.data
     assert.deepEqual([...last.received].sort(), [0, 1, 2])
     assert.ok(Buffer.from(last.preview, 'base64').length > 8)
-    assert.ok(of('round:closed').every(({ data }) => data.status === 'summed' && data.included.length === 3))
+    const audit = { chunks: 1, of: 1 }
+    for (const { data } of of('round:closed')) {
+      assert.deepEqual([data.status, data.included.length, data.audit], ['summed', 3, audit])
+    }
+    assert.deepEqual(
+      of('audit').map(({ data }) => data),
+      members.daemons.map(() => ({ round: 1, passed: true, ...audit }))
+    )
   })
 
   it('streams the feed as server-sent events, from where a client left off', async () => {
@@ -124,7 +135,9 @@ describe('what a node tells its operator', function () {
         '/v1/tasks/{task}/members',
         '/v1/tasks/{task}/rounds',
         '/v1/tasks/{task}/rounds/{round}',
-        '/v1/tasks/{task}/rounds/{round}/sum'
+        '/v1/tasks/{task}/rounds/{round}/audit',
+        '/v1/tasks/{task}/rounds/{round}/sum',
+        '/v1/tasks/{task}/rounds/{round}/transcript'
       ]
     )
     const post = (paths['/v1/tasks/{task}/contributions'] as { post: { requestBody: { content: object } } }).post

@@ -6,6 +6,7 @@ import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
 import { MessageError } from '../../src/errors.ts'
 import { chunksToAudit, drawChunks, firstDifference, SumAudit } from '../../src/round/audit.ts'
 import { checkChunk, chunkLength } from '../../src/round/chunks.ts'
+import type { Random } from '../../src/round/ports.ts'
 import { encodeTranscript, readTranscript } from '../../src/round/public-transcript.ts'
 import { systemClock } from '../../src/network/clock.ts'
 import { chance } from '../simulation/chance.ts'
@@ -23,6 +24,11 @@ async function recomputed(round: SummedRound, index: number, audit = auditOf(rou
   for (const { member, index: one } of audit.needs(index))
     chunks.set(`${member}/${one}`, (await round.chunk(member, one)).bytes)
   return audit.recompute(index, ({ member, index: one }) => chunks.get(`${member}/${one}`)!)
+}
+
+function seeded(seed: number): Random {
+  const draw = chance(seed)
+  return (length) => Uint8Array.from({ length }, () => Math.floor(draw() * 256))
 }
 
 describe('any chunk of a sum', function () {
@@ -92,11 +98,16 @@ describe('a chunk of a masked vector', () => {
 
 describe('the chunks that a member audits', () => {
   it('are all where the task says so, else each member’s part of c times all', () => {
-    assert.equal(chunksToAudit('full', 64, 100), 64)
-    assert.equal(chunksToAudit(2, 64, 8), 16)
-    assert.equal(chunksToAudit(2, 64, 100), 2)
-    assert.equal(chunksToAudit(9, 64, 8), 64)
-    assert.equal(chunksToAudit(0, 64, 8), 0)
+    assert.equal(chunksToAudit('full', 64, 100, randomBytes), 64)
+    assert.equal(chunksToAudit(2, 64, 8, randomBytes), 16)
+    assert.equal(chunksToAudit(9, 64, 8, randomBytes), 64)
+    assert.equal(chunksToAudit(0, 64, 8, randomBytes), 0)
+    // 128 hundredths of a chunk: one, and with a chance of 28 % another.
+    const random = seeded(99)
+    const counts = Array.from({ length: 4000 }, () => chunksToAudit(2, 64, 100, random))
+    assert.deepEqual([...new Set(counts)].sort(), [1, 2])
+    const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length
+    assert.ok(Math.abs(mean - 1.28) < 2.576 * Math.sqrt((0.28 * 0.72) / counts.length), String(mean))
   })
 
   it('are different ones, in order, and within the vector', () => {
@@ -112,8 +123,7 @@ describe('the chunks that a member audits', () => {
   })
 
   it('hit m altered chunks of M at the rate 1 − (1 − m/M)^a: thousands of draws stay within its 99 % interval', () => {
-    const draw = chance(4711)
-    const random = (length: number) => Uint8Array.from({ length }, () => Math.floor(draw() * 256))
+    const random = seeded(4711)
     const runs = 6000
     for (const [chunks, altered, audited] of [
       [1024, 1, 32],

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { createRoster } from '../../src/membership/roster.ts'
+import { decodeEvidence, encodeEvidence, verifyEvidence } from '../../src/round/evidence.ts'
+import { rulesOf } from '../../src/round/transcript.ts'
 import type { behaviours, Behaviour } from './adversaries/index.ts'
 import { runHostile } from './hostile.ts'
 import type { HostileSchedule } from './hostile.ts'
@@ -91,6 +94,40 @@ describe('an aggregator', function () {
     assert.equal(simulation.ledger.attempts(1), 1)
   })
 
+  it('that alters one element of a sum is caught by every full audit: all hold evidence, and the next leader publishes the right sum', async () => {
+    // A third party knows the task, and nothing else of the network.
+    const context = { task: task.idBytes, epoch: 0, round: 1 }
+    const rules = rulesOf(context, createRoster({ epoch: 0, members: [...task.members] }), task)
+    for (let seed = 1; seed <= 5; seed++) {
+      const { simulation, first } = await against('AltersSum', leader, { seed })
+      assert.deepEqual([first.status, first.views, first.included], ['summed', 2, everyone])
+      // Nothing was opened anew: the first leader's sum had opened everything.
+      assert.equal(simulation.ledger.attempts(1), 1)
+      for (const { member } of simulation.honest) {
+        const found = member.evidence.filter(({ kind }) => kind === 'wrong-sum')
+        assert.deepEqual(
+          found.map(({ culprit }) => culprit),
+          [leader]
+        )
+        verifyEvidence(decodeEvidence(encodeEvidence(found[0])), rules)
+      }
+    }
+  })
+
+  it('that publishes two sums is caught with both, and the next leader publishes the right one', async () => {
+    const { simulation, first } = await against('PublishesTwoSums', leader)
+    assert.deepEqual([first.status, first.included], ['summed', everyone])
+    assert.ok(first.views > 1)
+    for (const { member } of simulation.honest)
+      assert.ok(member.evidence.some(({ kind, culprit }) => kind === 'equivocation' && culprit === leader))
+  })
+
+  it('that answers no audit is not needed for one: the chunks come from their owners', async () => {
+    const { simulation, first } = await against('WithholdsChunks', leader)
+    assert.deepEqual([first.status, first.included], ['summed', everyone])
+    assert.ok(simulation.honest.every(({ member }) => member.evidence.length === 0))
+  })
+
   it('that replays an old round is named and left, and the round is summed by the next', async () => {
     // It has nothing old to say in the first round; some of these lead in the second.
     let named = 0
@@ -141,6 +178,14 @@ describe('a member', function () {
       if (!dealsAnother) assertNamed(simulation, member, /cannot be opened/)
     }
     assert.deepEqual([...endings].sort(), ['false summed false', 'false summed true', 'true burned false'])
+  })
+
+  it('that serves bad chunks of its vector, or none, is named, and they come from the aggregator', async () => {
+    for (const as of ['BadChunks', 'WithholdsChunks'] as const) {
+      const { simulation, first } = await against(as, member)
+      assert.deepEqual([first.status, first.views, first.included], ['summed', 1, everyone])
+      if (as === 'BadChunks') assertNamed(simulation, member, /is not the one under its root/)
+    }
   })
 
   it('that withholds one kind of message costs the round nothing but its own input', async () => {

@@ -11,6 +11,7 @@ import { createRoster } from '../../src/membership/roster.ts'
 import type { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumShapeOf } from '../../src/round/vectors.ts'
+import { decodeMessage } from '../../src/round/messages.ts'
 import { Participant } from '../../src/round/participant.ts'
 import { onThisThread } from '../../src/round/ports.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
@@ -35,6 +36,7 @@ export interface SimulationOptions {
   /** Who may join later; see `identities.ts`. */
   admission?: SimulatedTerms['admission']
   groups?: SimulatedTerms['groups']
+  audit?: SimulatedTerms['audit']
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
@@ -63,7 +65,7 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups'>> &
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'audit'>> &
   Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
@@ -78,6 +80,8 @@ export interface Peer {
   restarts: number
   channels: Set<Channel>
   outcomes: RoundOutcome[]
+  /** Of rounds that it was away from, and has the sums of now. */
+  missed: RoundOutcome[]
   refusals: Error[]
   /** Why it left which view, and when. */
   viewsLeft: string[]
@@ -125,7 +129,7 @@ export class Simulation {
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
-  static async create({ threat = {}, admission, groups, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({ threat = {}, admission, groups, audit, ...options }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
@@ -148,7 +152,8 @@ export class Simulation {
       length: settings.length,
       threat,
       admission,
-      groups
+      groups,
+      audit
     })
     return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
   }
@@ -306,6 +311,7 @@ export class Simulation {
       restarts: before === undefined ? 0 : before.restarts + 1,
       channels: new Set(),
       outcomes: before?.outcomes ?? [],
+      missed: before?.missed ?? [],
       refusals: before?.refusals ?? [],
       viewsLeft: before?.viewsLeft ?? [],
       stepsLeft: Infinity
@@ -345,7 +351,8 @@ export class Simulation {
           ? { lanes: async () => (await createEncoder(terms, round).encode(this.inputs[index])).lanes }
           : undefined,
       contextHash: () => this.#settings.contextHash(index),
-      closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome))
+      closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome)),
+      missed: (outcome) => void (peer.alive && peer.missed.push(outcome))
     })
     this.peers[index] = peer
     return peer
@@ -452,7 +459,9 @@ export class Simulation {
       },
       ask: async (peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
         await clock.sleep(this.#takes(), signal)
-        return reach(this.#indexOf(peer)).participant.answer(self.id, request)
+        const to = this.#indexOf(peer)
+        const frames = reach(to).participant.answer(self.id, request)
+        return this.#adversary(to)?.answers?.(frames, decodeMessage(request)) ?? frames
       }
     }
   }
@@ -490,7 +499,9 @@ export class Simulation {
     roster = createRoster({ epoch: 0, members: [...this.task.members] })
   ): ReadonlyMap<number, Adversary> {
     const { clock } = this
-    const { thresholds } = taskOf(this.task, roster)
+    const terms = taskOf(this.task, roster)
+    const { thresholds } = terms
+    const shape = sumShapeOf(terms)
     const inside = adversaries
       .map(({ who, as }) => ({ who, as, me: roster.indexOf(this.#identities[who].id) }))
       .filter(({ me }) => me >= 0)
@@ -502,7 +513,7 @@ export class Simulation {
     return new Map(
       inside.map(({ who, as, me }) => {
         const draw = chance(Math.floor(this.#chance() * 2 ** 32))
-        return [who, new behaviours[as]({ me, roster, thresholds, clock, chance: draw, plot })]
+        return [who, new behaviours[as]({ me, roster, thresholds, shape, clock, chance: draw, plot })]
       })
     )
   }

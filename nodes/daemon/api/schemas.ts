@@ -58,6 +58,10 @@ export const sumBody = z.object({
     )
     .optional()
     .describe('where the task has groups: who is in each, and its sum'),
+  audit: z
+    .object({ chunks: z.int(), of: z.int() })
+    .optional()
+    .describe('how many chunks of the sum this node recomputed before it voted for it; the aggregator all'),
   privacy: z
     .object({ epsilon: z.number(), delta: z.number(), releases: z.int(), epsilonOfRound: z.number() })
     .optional()

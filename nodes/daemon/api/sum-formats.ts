@@ -55,9 +55,9 @@ function acceptedType(accept = '*/*'): (typeof types)[number] {
 }
 
 function* jsonOf(sum: ArchivedSum): Generator<string> {
-  const { record, values, totalWeight, clippedFraction, included, groups, trimmedMean, privacy } = sum
+  const { record, values, totalWeight, clippedFraction, included, groups, trimmedMean, privacy, audit } = sum
   const { round, status } = record
-  yield JSON.stringify({ round, status, included, totalWeight, clippedFraction, privacy }).slice(0, -1)
+  yield JSON.stringify({ round, status, included, totalWeight, clippedFraction, audit, privacy }).slice(0, -1)
   yield* elementsOf('values', values)
   if (groups !== undefined) yield* groupsOf(groups)
   if (trimmedMean !== undefined) yield* elementsOf('trimmedMean', trimmedMean)

@@ -3,6 +3,7 @@ import { decodeMessage, encodeMessage, isSigned, signedBytes } from '../../../sr
 import type { AnyMessage, Body, Message, MessageType, RoundContext } from '../../../src/round/messages.ts'
 import type { Clock, Frame } from '../../../src/round/ports.ts'
 import type { Roster } from '../../../src/membership/roster.ts'
+import type { VectorShape } from '../../../src/round/vectors.ts'
 import type { Thresholds } from '../../../src/task/thresholds.ts'
 
 /** What a corrupt member makes of the frames that go one way in a conversation; where it ends, it hangs up. */
@@ -21,6 +22,8 @@ export interface Corrupt {
   me: number
   roster: Roster
   thresholds: Thresholds
+  /** Of a sum. */
+  shape: VectorShape
   clock: Clock
   chance: Chance
   plot: Plot
@@ -41,6 +44,9 @@ export abstract class Adversary {
   /** As a leader: what it says to a member, and what it hears of one. */
   toMember?(member: number): Tamper
   fromMember?(member: number): Tamper
+
+  /** In the place of what it would answer to a request. */
+  answers?(frames: AsyncIterable<Frame>, request: AnyMessage): AsyncIterable<Frame>
 
   /** In the place of a share that it would deliver directly. */
   deliveries?(message: Uint8Array, to: number): Uint8Array[]

@@ -1,4 +1,5 @@
 import type { Adversary, Corrupt } from './adversary.ts'
+import { AltersSum, BadChunks, PublishesTwoSums, WithholdsChunks } from './audits.ts'
 import { InventsSurvivors, SplitsTheVote } from './cuts.ts'
 import { BadShares, DoubleVotes, SendsGarbage, Withholds } from './members.ts'
 import { DropsNeighbours, EquivocatingSets, SmallestSet } from './sets.ts'
@@ -8,6 +9,8 @@ import { Floods, StallsByteByByte } from './traffic.ts'
 /** Behaviours by name, so that a schedule can say which member has which. */
 export const behaviours = {
   // of aggregators
+  AltersSum,
+  PublishesTwoSums,
   AsksBothSides,
   DropsNeighbours,
   EquivocatingSets,
@@ -17,12 +20,14 @@ export const behaviours = {
   SplitsTheVote,
   WithholdsSum,
   // of members
+  BadChunks,
   BadShares,
   DoubleVotes,
   Floods,
   SendsGarbage,
   StallsByteByByte,
-  Withholds
+  Withholds,
+  WithholdsChunks
 } as const satisfies Record<string, new (self: Corrupt) => Adversary>
 
 export type Behaviour = keyof typeof behaviours

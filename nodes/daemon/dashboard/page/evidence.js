@@ -3,15 +3,16 @@ import { evidenceSentence, shortId } from './words.js'
 
 /** Who has been shown to have broken the protocol, and how. */
 export function Evidence({ state }) {
-  const { evidence, members } = state
+  const { evidence, failures, members, rounds } = state
+  const audited = rounds.filter(({ audit }) => audit?.chunks > 0).length
   const who = (id) => members.find((member) => member.id === id)?.name ?? shortId(id)
   return html`<section class="card evidence-card" aria-labelledby="evidence-title">
     <header>
       <h2 id="evidence-title">Evidence</h2>
-      <p>${evidence.length === 0 ? '' : `${evidence.length} found`}</p>
+      <p>${audited === 0 ? '' : `${audited} ${audited === 1 ? 'sum' : 'sums'} audited by this node`}</p>
     </header>
     ${
-      evidence.length === 0
+      evidence.length + failures.length === 0
         ? html`<p class="hint">No member has been shown to break the protocol.</p>`
         : html`<ul class="evidence">
             ${evidence.toReversed().map(
@@ -21,6 +22,12 @@ export function Evidence({ state }) {
                   <span>${kind}, round ${round}</span>
                 </li>`
             )}
+            ${failures
+              .toReversed()
+              .map(
+                ({ round, reason }, at) =>
+                  html`<li key=${`audit:${round}:${at}`}>An audit failed: ${reason} <span>round ${round}</span></li>`
+              )}
           </ul>`
     }
   </section>`

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { html } from './html.js'
 import { RoundsChart } from './rounds-chart.js'
-import { bytes, closedSentence, listOf, milliseconds, nameOf, phases } from './words.js'
+import { auditOf, bytes, closedSentence, listOf, milliseconds, nameOf, phases } from './words.js'
 
 const durations = phases.map(({ name }) => ({
   name,
@@ -86,7 +86,9 @@ function describe(members, round) {
   const missing = round.missing.length === 0 ? '' : `; missing: ${listOf(members, round.missing)}`
   const traffic =
     round.bytesSent === undefined ? '' : `; ${bytes(round.bytesSent)} sent, ${bytes(round.bytesReceived)} received`
-  return `${closedSentence(members, round)}${missing}; ${milliseconds(round.durationMs)}${traffic}.`
+  const audited = auditOf(round)
+  const audit = audited === '' ? '' : `; ${audited} of the sum’s chunks recomputed here`
+  return `${closedSentence(members, round)}${missing}; ${milliseconds(round.durationMs)}${traffic}${audit}.`
 }
 
 /** What the colours mean, with the numbers of the round that is described. */
@@ -113,6 +115,7 @@ function Table({ rounds, members }) {
               'included',
               'dropped',
               'missing',
+              'audited here',
               'total',
               ...phases.map(({ name }) => name)
             ].map((title) => html`<th scope="col">${title}</th>`)}
@@ -128,6 +131,7 @@ function Table({ rounds, members }) {
                 <td>${round.included.length}</td>
                 <td>${listOf(members, round.dropped)}</td>
                 <td>${listOf(members, round.missing)}</td>
+                <td>${auditOf(round)}</td>
                 <td>${milliseconds(round.durationMs)}</td>
                 ${phases.map(({ name }) => html`<td>${milliseconds(round.phaseMs[name])}</td>`)}
               </tr>`

@@ -1,9 +1,10 @@
 import { phases } from './words.js'
 
 /** What the page knows: a pure function of the events of the feed (nodes/daemon/feed.ts). */
-export const nothing = { members: [], rounds: [], evidence: [], led: {} }
+export const nothing = { members: [], rounds: [], evidence: [], failures: [], led: {} }
 
 const keptRounds = 50
+const keptFailures = 20
 const placeOf = (phase) => phases.findIndex(({ name }) => name === phase)
 
 /** @returns the state after one event of the feed; events that it does not know change nothing */
@@ -31,6 +32,8 @@ export function take(state, { event, data }) {
       return inRound(state, data.round, (round) => ({ ...round, input: data.status }))
     case 'round:closed':
       return closed(state, data)
+    case 'audit':
+      return data.passed ? state : { ...state, failures: [...state.failures, data].slice(-keptFailures) }
     case 'evidence':
       return { ...state, evidence: [...state.evidence.filter((other) => !same(other, data)), data] }
     default:

@@ -14,7 +14,8 @@ const evidenceKinds = {
   'double-statement': 'signed two different statements where one is allowed',
   'double-vote': 'voted twice in one view',
   'lying-holder': 'revealed a share that it was never dealt',
-  'lying-dealer': 'dealt shares that do not open what it committed to'
+  'lying-dealer': 'dealt shares that do not open what it committed to',
+  'wrong-sum': 'signed a sum that is not what the masked vectors give'
 }
 
 /** @param {string} kind of evidence, as in the protocol, §6 */
@@ -28,6 +29,12 @@ export function nameOf(members, index) {
 
 export function listOf(members, indices) {
   return indices.length === 0 ? 'none' : indices.map((index) => nameOf(members, index)).join(', ')
+}
+
+/** How much of a round's sum this node recomputed before it voted for it. */
+export function auditOf({ audit }) {
+  if (audit === undefined || audit.of === 0) return ''
+  return audit.chunks === audit.of ? 'all' : `${audit.chunks} of ${audit.of}`
 }
 
 export function milliseconds(ms) {
