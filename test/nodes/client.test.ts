@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pino } from 'pino'
-import { startApi } from '../../nodes/daemon/api/server.ts'
 import type { RunningApi } from '../../nodes/daemon/api/server.ts'
-import { defaultApiSettings } from '../../nodes/daemon/api/settings.ts'
 import { readNpy, writeNpy } from '../../nodes/npy.ts'
 import { until } from '../network/nodes.ts'
-import { startMembers } from './members.ts'
+import { startFirstApi, startMembers } from './members.ts'
 import type { Members } from './members.ts'
 import { secagg, startSecagg, temporaryFolder } from './secagg.ts'
 
@@ -28,13 +25,9 @@ describe('the commands that ask a node', function () {
 
   before(async () => {
     members = await startMembers(3, terms)
-    const tokenFile = join(members.folders[0], 'api.token')
-    api = await startApi(
-      members.daemons[0],
-      { ...defaultApiSettings, listen: '127.0.0.1:0', tokenFile },
-      pino({ level: 'silent' })
-    )
-    node = ['--node', api.url, '--token-file', tokenFile]
+    const started = await startFirstApi(members)
+    api = started.api
+    node = ['--node', api.url, '--token-file', started.tokenFile]
   })
   after(async () => {
     await api.close()

@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { pino } from 'pino'
+import { startApi } from '../../nodes/daemon/api/server.ts'
+import type { RunningApi } from '../../nodes/daemon/api/server.ts'
+import { defaultApiSettings } from '../../nodes/daemon/api/settings.ts'
 import { Daemon } from '../../nodes/daemon/daemon.ts'
 import type { DaemonOptions } from '../../nodes/daemon/daemon-options.ts'
 import { createIdentity } from '../../nodes/daemon/identity.ts'
@@ -58,6 +61,13 @@ export async function startMembers(
       await rm(root, { recursive: true, force: true })
     }
   }
+}
+
+/** The control API of the first member, on any free port, with its token in that member's folder. */
+export async function startFirstApi({ daemons, folders }: Members): Promise<{ api: RunningApi; tokenFile: string }> {
+  const tokenFile = join(folders[0], 'api.token')
+  const settings = { ...defaultApiSettings, listen: '127.0.0.1:0', tokenFile }
+  return { api: await startApi(daemons[0], settings, pino({ level: 'silent' })), tokenFile }
 }
 
 async function allConnected(daemons: Daemon[]): Promise<void> {

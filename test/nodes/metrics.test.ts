@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pino } from 'pino'
 import { unready } from '../../nodes/daemon/api/health.ts'
-import { startApi } from '../../nodes/daemon/api/server.ts'
 import type { RunningApi } from '../../nodes/daemon/api/server.ts'
-import { defaultApiSettings } from '../../nodes/daemon/api/settings.ts'
 import type { FeedEvent } from '../../nodes/daemon/feed.ts'
 import { packageFile } from '../../nodes/package-root.ts'
 import { until } from '../network/nodes.ts'
-import { startMembers } from './members.ts'
+import { startFirstApi, startMembers } from './members.ts'
 import type { Members } from './members.ts'
 
 const terms = {
@@ -27,12 +24,7 @@ describe('what a node tells its operator', function () {
 
   before(async () => {
     members = await startMembers(3, terms)
-    const settings = {
-      ...defaultApiSettings,
-      listen: '127.0.0.1:0',
-      tokenFile: join(members.folders[0], 'api.token')
-    }
-    api = await startApi(members.daemons[0], settings, pino({ level: 'silent' }))
+    ;({ api } = await startFirstApi(members))
     await Promise.all(
       members.daemons.map(async (daemon) => {
         const { ended } = await daemon.contribute({ vector: new Int32Array(10).fill(1) })
