@@ -36,7 +36,7 @@ export const networkOptions: Record<string, Options> = {
     describe: `WHO@PHASE[:ROUND]: SIGKILL at a phase; WHO is a number, aggregator, or member (the first that does not lead), PHASE one of ${mortalPhases.join(', ')}; repeatable`
   },
   'no-restart': { type: 'boolean', describe: 'leave killed members dead' },
-  shards: text('aggregators that share a round (not built yet)'),
+  shards: text('members that share the adding up, each a slice of the vector', '1'),
   audit: text('expected audits of a chunk (not built yet)'),
   'in-process': { type: 'boolean', describe: 'all members in one process, without sockets' },
   timeout: text('phase deadline in seconds', '10'),
@@ -67,6 +67,7 @@ export function networkRun(typed: Typed): NetworkRun {
     rounds,
     encoding: parseEncoding(given, whole, weights),
     threat: { corrupt: fraction('corrupt', 0.125), dropout: fraction('dropout', 0.25) },
+    shards: whole('shards', 1, 1, peers),
     deadline: decimalNumber('--timeout', given('timeout') ?? '10', 0.1, 3600),
     inputs: parseInputs(given, whole),
     weights,
@@ -88,7 +89,7 @@ type Given = (option: string) => string | undefined
 type Whole = (option: string, fallback: number, least: number, largest?: number) => number
 
 function refuseUnbuilt(typed: Typed): void {
-  for (const option of ['shards', 'audit']) {
+  for (const option of ['audit']) {
     if (typed[option] !== undefined) throw new UsageError(`--${option} is not built yet; leave it out`)
   }
 }

@@ -137,18 +137,25 @@ export function vectorLeaf(of: VectorPlace & { chunk: number; bytes: Uint8Array 
 export class VectorHasher {
   readonly #place: VectorPlace
   readonly #chunkBytes: number
+  readonly #firstChunk: number
   readonly #leaves: Uint8Array[] = []
   #subLeaves: Uint8Array[] = []
   #hash: Sha256 | undefined
   #room = 0
   #inChunk = 0
 
-  /** `chunkBytes` is the packed size of every chunk but the last. */
-  constructor({ attemptId, member, chunkBytes }: VectorPlace & { chunkBytes: number }) {
+  /** `chunkBytes` is the packed size of every chunk but the last; `firstChunk` the place of what is hashed in the whole vector (0). */
+  constructor({
+    attemptId,
+    member,
+    chunkBytes,
+    firstChunk = 0
+  }: VectorPlace & { chunkBytes: number; firstChunk?: number }) {
     uint32(chunkBytes, 'the size of a chunk')
     if (chunkBytes === 0) throw new RangeError('a chunk has at least one byte')
     this.#place = { attemptId: attemptId.slice(), member }
     this.#chunkBytes = chunkBytes
+    this.#firstChunk = firstChunk
   }
 
   update(bytes: Uint8Array): void {
@@ -173,7 +180,7 @@ export class VectorHasher {
 
   #openSubLeaf(): Sha256 {
     const hash = createSha256()
-    hash.update(subLeafPrefix(this.#place, this.#leaves.length, this.#subLeaves.length))
+    hash.update(subLeafPrefix(this.#place, this.#firstChunk + this.#leaves.length, this.#subLeaves.length))
     this.#room = Math.min(subLeafBytes, this.#chunkBytes - this.#inChunk)
     return hash
   }

@@ -1,4 +1,5 @@
 import type { Lanes } from '../crypto/mask-stream.ts'
+import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet, encodeSet } from '../membership/member-set.ts'
@@ -9,6 +10,7 @@ import { fault, LeaderGaveUp } from './faults.ts'
 import { cutHash, inclusionOf } from './messages.ts'
 import type { Lock, Message, Value } from './messages.ts'
 import type { Round } from './round.ts'
+import { SliceLead } from './slice-lead.ts'
 import type { Shown, Table } from './table.ts'
 import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys, tooFew } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
@@ -71,11 +73,37 @@ async function carryOn(round: Round, table: Table, signal: AbortSignal): Promise
   const set = setKnown
     ? { ...point.set, message: await showSet(round, point.set) }
     : await gatherShares(round, table, book, signal)
-  const upload = await gatherVectors(round, table, book, set, point.at === 'cut' ? point.cut : undefined, signal)
-  const decided = await agreeOnCut(round, table, set, upload, point.at === 'cut' ? point.lock : undefined, signal)
+  const known = point.at === 'cut' ? point.cut : undefined
+  const lock = point.at === 'cut' ? point.lock : undefined
+  if (round.sharding !== undefined) return sumInSlices(round, table, book, set, { known, lock }, signal)
+  const upload = await gatherVectors(round, table, book, set, known, signal)
+  const decided = await agreeOnCut(round, table, set, upload, lock, signal)
   const revealed = await gatherReveals(round, table, book, decided, signal)
   const sum = await publishSum(round, table, book, set, decided, upload.accumulator, revealed, signal)
   await closeSummed(round, table, book, decided, sum, signal)
+}
+
+/** Phases 3 to 7 where the vector is summed in slices (§13): no vector passes through here. */
+async function sumInSlices(
+  round: Round,
+  table: Table,
+  book: KeyBook,
+  set: Shown<MaskingSet, 'MaskingSet'>,
+  { known, lock }: { known?: CheckedCut; lock?: Lock },
+  signal: AbortSignal
+): Promise<void> {
+  const slices = new SliceLead(round, table, book, set)
+  const upload = await slices.gather(known, signal)
+  const decided = await agreeOnCut(round, table, set, upload, lock, signal)
+  const revealed = await gatherReveals(round, table, book, decided, signal)
+  const opened = openAll(round, revealed)
+  const sums = await slices.sums(decided, opened, signal)
+  await round.reach('sum')
+  const root = MerkleTree.from(sums.map(({ root }) => root)).root
+  const { cut } = decided
+  const header = await round.state('SumHeader', { view: round.views.current, cut, root, ...opened, slices: sums })
+  table.broadcast(header)
+  await closeSummed(round, table, book, decided, header, signal)
 }
 
 function planOf(round: Round): Promise<Message<'RoundPlan'>> {
@@ -208,7 +236,7 @@ async function agreeOnCut(
   round: Round,
   table: Table,
   set: MaskingSet,
-  { cut, headers }: Uploads,
+  { cut, headers }: Omit<Uploads, 'accumulator'>,
   lock: Lock | undefined,
   signal: AbortSignal
 ): Promise<Shown<CheckedCut, 'Decision'>> {
@@ -361,7 +389,7 @@ async function publishAgain(
   checkClosable(round)
   await round.reach('sum')
   table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current }))
-  table.broadcastVector(round.sumName)
+  if (round.sharding === undefined) table.broadcastVector(round.sumName)
   const hash = cutHash(header.body.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
   await decideSummed(round, table, { cutHash: hash, beacon, root: header.body.root }, signal)

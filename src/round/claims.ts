@@ -53,6 +53,10 @@ export function claimsOf({ type, body }: AnyMessage): Claim[] {
     case 'ShareRoot':
     case 'MaskedHeader':
       return [claim('double-statement', [type, body.attemptId], [dagCbor.encode(body)])]
+    case 'SliceHeader': {
+      const { attemptId, cutHash, slice, root } = body
+      return [claim('double-statement', [type, attemptId, cutHash, slice], [root])]
+    }
     case 'Prepare':
     case 'Commit':
       return [claim('double-vote', [type, body.agreement, body.view], [body.value, body.root ?? ''])]

@@ -30,11 +30,6 @@ import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
 import { vectorFrames } from './vectors.ts'
 
-export interface MemberNetwork extends Network {
-  /** One request to one peer, by its id, answered by frames. */
-  ask(peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
-}
-
 export interface MemberOptions {
   /** As it began; the member runs it with the roster in effect. */
   task: Task
@@ -42,7 +37,7 @@ export interface MemberOptions {
   /** This member's peer id. */
   id: string
   ports: Ports
-  links: MemberNetwork
+  links: Network
   /** The application's input for a round; undefined where it has none. Waits for it as long as the signal lets it. */
   input: (round: number, signal: AbortSignal, task: Task) => Promise<RoundInput | undefined>
   contextHash?: (round: number) => Uint8Array | Promise<Uint8Array>
@@ -193,6 +188,10 @@ export class Member {
         return
       case 'Decision':
         return this.#hearDecision(message, from)
+      case 'Reveal':
+        if (message.from !== from) throw this.#fault('IMPERSONATION', from, 'reveals in the name of another')
+        if (message.round === this.runningRound) this.#running?.round.hearReveal(message)
+        return
       case 'Evidence':
         await this.#convictions.note(this.#convictions.read(message, this.#rules(message.round)))
         return
@@ -260,9 +259,25 @@ export class Member {
       }
       yield { kind: 'control', payload: header }
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
+    } else if (request.type === 'SliceRequest') {
+      yield* this.#answerSlice(peer, request)
     } else {
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
+  }
+
+  /** Slices of a running round are for the members of its roster (§13). */
+  async *#answerSlice(peer: string, request: Message<'SliceRequest'>): AsyncGenerator<Frame> {
+    const from = this.roster.indexOf(peer)
+    if (from < 0 || request.from !== from || request.epoch !== this.roster.epoch)
+      throw new MessageError('STRANGER', `${peer} asks for a slice of others`, { culprit: peer })
+    const sharding = request.round === this.runningRound ? this.#running?.round.sharding : undefined
+    if (sharding !== undefined) {
+      yield* sharding.answer(from, request)
+      return
+    }
+    const reason = `round ${request.round} is not running at member ${this.me} in slices`
+    yield control(await this.#sign('Refusal', this.#context(request.round), { reason }))
   }
 
   /** Asks one member, by index or peer id, how far the rounds have come, and believes what quorums have signed. */

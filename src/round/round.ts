@@ -29,6 +29,7 @@ import { readEmbedded, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
+import { Sharding } from './sharding.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
 import { Views } from './views.ts'
@@ -106,6 +107,8 @@ export class Round {
   readonly shape: VectorShape
   readonly sumShape: VectorShape
   readonly views: Views
+  /** Where the vector is summed in slices (§13). */
+  readonly sharding?: Sharding
   /** The attempt that this member has been shown. */
   running?: Attempt
   /** Views whose leader proposed to close the round as summed. */
@@ -154,12 +157,13 @@ export class Round {
       ...options.changes
     })
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
-    this.shape = { elements: task.laneCount, bits: task.bits }
     this.sumShape = sumShapeOf(task)
+    this.shape = { ...this.sumShape, elements: task.laneCount }
     this.#input = input
     this.#convictions = options.convictions
     this.#witness = new Witness(rules)
     this.views = new Views(this, why)
+    if (task.shards > 1) this.sharding = new Sharding(this)
   }
 
   /** Resolves with the decision that closes the round. */
@@ -379,6 +383,12 @@ export class Round {
     }
   }
 
+  /** What a member reveals to the owner of a slice comes directly (§13). */
+  hearReveal(reveal: Message<'Reveal'>): void {
+    this.saw(reveal)
+    this.sharding?.takeReveal(reveal)
+  }
+
   /** Directly, or not at all: rejects where there is no way there within a moment. */
   async deliverTo(holder: number, message: Message): Promise<void> {
     const late = new AbortController()
@@ -413,6 +423,7 @@ export class Round {
     this.saw(message)
     await this.ballot.decide(message.body)
     this.#decisions.set(message.body.commits.agreement, message)
+    this.sharding?.touch()
     if (message.body.commits.agreement === 'closing') this.#closed.resolve(message)
   }
 
@@ -462,6 +473,7 @@ export class Round {
 
   /** S7: when the round is closed, what was never opened of seeds, keys and shares is erased at once. */
   wipe(): void {
+    this.sharding?.end()
     this.running?.wipe()
   }
 
@@ -484,6 +496,11 @@ export class Round {
 
   custodyName(member: number): string {
     return `${this.#attemptFolder}/custody-${member}`
+  }
+
+  /** A slice of a member's masked vector, or of member n of the sum (§13). */
+  sliceName(slice: number, member: number): string {
+    return `${this.#attemptFolder}/slice-${slice}-${member}`
   }
 
   get sumName(): string {

@@ -3,9 +3,9 @@ import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
 import { authenticate } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
-import type { MemberNetwork } from './member.ts'
 import { cutHash, decodeMessage } from './messages.ts'
 import type { Message } from './messages.ts'
+import type { Network } from './ports.ts'
 import { sumKey, sumName } from './round.ts'
 import type { Ports } from './round.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
@@ -17,7 +17,7 @@ interface Sums {
   roster: Roster
   me: number
   ports: Ports
-  links: MemberNetwork
+  links: Network
   /** Signs the request for the sum of a round. */
   request: (round: number) => Promise<Message<'SumRequest'>>
   signal: AbortSignal

@@ -105,6 +105,7 @@ function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
     case 'KeyBook':
       return readable(message.body.adverts)
     case 'Custody':
+    case 'Slice':
       return readable([message.body.header])
     case 'Proposal': {
       const { lock, headers } = message.body

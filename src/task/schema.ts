@@ -146,6 +146,7 @@ export const taskSchema = z
     groups: groups.optional(),
     threat: z.strictObject({ corrupt: fraction.default(1250), dropout: fraction.default(2500) }).prefault({}),
     deadline: seconds.default(10_000),
+    shards: whole(1, LARGEST_ROSTER).default(1),
     randomness: z
       .string()
       .regex(/^[0-9a-fA-F]{64}$/, 'must be 32 bytes in hex (64 digits)')

@@ -69,8 +69,11 @@ describe('secagg network', () => {
     await usage(/leave out --in-process/, '--in-process', '--kill', '1@mask')
   })
 
+  it('refuses more shards than there are members', async () => {
+    await usage(/--shards must be a whole number from 1 to 8, not "9"/, '--shards', '9')
+  })
+
   it('refuses what is not built yet in one sentence', async () => {
-    await usage(/--shards is not built yet/, '--shards', '2')
     await usage(/--audit is not built yet/, '--audit', 'full')
   })
 

@@ -34,13 +34,15 @@ export interface SimulatedTerms {
   /** Who may join later: numbers of identities that are listed, or how many members must vouch. */
   admission?: { allow?: number[]; vouches?: number }
   groups?: { count: number; trim: number }
+  /** How many members share the adding up (§13). */
+  shards?: number
 }
 
 const tasks = new Map<string, { task: Task; identities: Identity[] }>()
 
 /** A task of integers up to 1000 with a deadline of ten seconds; its members' identities in roster order. */
-export async function simulatedTask({ members, length, threat, admission, groups }: SimulatedTerms) {
-  const key = JSON.stringify({ members, length, threat, admission, groups })
+export async function simulatedTask({ members, length, threat, admission, groups, shards }: SimulatedTerms) {
+  const key = JSON.stringify({ members, length, threat, admission, groups, shards })
   const before = tasks.get(key)
   if (before !== undefined) return before
   const all = await Promise.all(Array.from({ length: members }, (_, number) => identity(number)))
@@ -53,6 +55,7 @@ export async function simulatedTask({ members, length, threat, admission, groups
     ...policy,
     ...randomness,
     ...(groups && { groups }),
+    ...(shards && { shards }),
     encoding: { type: 'integer', max: 1000 }
   })
   const made = { task, identities: task.members.map((id) => all.find((one) => one.id === id)!) }

@@ -35,8 +35,11 @@ export interface SimulationOptions {
   /** Who may join later; see `identities.ts`. */
   admission?: SimulatedTerms['admission']
   groups?: SimulatedTerms['groups']
+  shards?: number
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
+  /** Which member goes on no more, and stays connected, as it reaches which phase of which round. */
+  stalls?: Array<{ who: number; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
   delay?: number
   /** Part of gossip that is lost at first, and arrives with the next repair, within a second. */
@@ -63,7 +66,7 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups'>> &
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'shards'>> &
   Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
@@ -120,10 +123,11 @@ export class Simulation {
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
-  static async create({ threat = {}, admission, groups, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({ threat = {}, admission, groups, shards, ...options }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
+      stalls: [],
       delay: 20,
       loss: 0,
       direct: 1,
@@ -143,9 +147,10 @@ export class Simulation {
       length: settings.length,
       threat,
       admission,
-      groups
+      groups,
+      shards
     })
-    return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
+    return new Simulation(task, identities, { ...settings, kills: [...settings.kills], stalls: [...settings.stalls] })
   }
 
   get living(): Peer[] {
@@ -354,7 +359,7 @@ export class Simulation {
   }
 
   async #reached(index: number, peer: Peer, phase: Phase, round: number, leading: boolean): Promise<void> {
-    const { kills } = this.#settings
+    const { kills, stalls } = this.#settings
     const at = kills.findIndex(
       (kill) =>
         kill.phase === phase && kill.round === round && (kill.who === index || (kill.who === 'aggregator' && leading))
@@ -364,6 +369,10 @@ export class Simulation {
       this.kill(index)
     }
     if (!peer.alive) await never()
+    const stalled = stalls.findIndex((stall) => stall.phase === phase && stall.round === round && stall.who === index)
+    if (stalled < 0) return
+    stalls.splice(stalled, 1)
+    await never()
   }
 
   #indexOf(id: string): number {
@@ -432,8 +441,32 @@ export class Simulation {
       },
       ask: async (peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> => {
         await clock.sleep(this.#takes(), signal)
-        return reach(this.#indexOf(peer)).participant.answer(self.id, request)
+        const there = this.#indexOf(peer)
+        const answer = reach(there).participant.answer(self.id, request)
+        return this.#answered(there, answer, signal)
       }
+    }
+  }
+
+  /** An answer whose frames take their time, and that breaks off where its sender dies or nobody waits for it any more. */
+  async *#answered(from: number, answer: AsyncGenerator<Frame>, signal: AbortSignal): AsyncGenerator<Frame> {
+    const sender = this.peers[from]
+    const [channel] = channelPair()
+    const broken = new Promise<never>((_, reject) => {
+      channel.abort = reject
+      signal.addEventListener('abort', () => reject(unreachable), { once: true })
+    })
+    broken.catch(() => {})
+    sender.channels.add(channel)
+    try {
+      for (;;) {
+        const next = await Promise.race([answer.next(), broken])
+        if (next.done === true) return
+        await Promise.race([this.#step(from, sender) ?? this.clock.sleep(this.#takes()), broken])
+        yield next.value
+      }
+    } finally {
+      sender.channels.delete(channel)
     }
   }
 
