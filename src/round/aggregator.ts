@@ -10,6 +10,7 @@ import { fault, LeaderGaveUp } from './faults.ts'
 import { cutHash, inclusionOf } from './messages.ts'
 import type { Lock, Message, Value } from './messages.ts'
 import type { Round } from './round.ts'
+import { shortAdvert, shortHeader } from './short-forms.ts'
 import { SliceLead } from './slice-lead.ts'
 import type { Shown, Table } from './table.ts'
 import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys, tooFew } from './transcript.ts'
@@ -127,8 +128,13 @@ function showBook(round: Round, { attemptId, adverts }: KeyBook): Promise<Messag
   return round.state('KeyBook', {
     view: round.views.current,
     attemptId,
-    adverts: [...adverts.values()].map(({ encoded }) => encoded)
+    adverts: [...adverts.values()].map((advert) => advertFor(round, advert))
   })
+}
+
+/** In slices no vector goes through the leader, and what it says to all is most of what it sends: short, then (§13). */
+function advertFor({ sharding }: Round, advert: Message<'KeyAdvert'>): Uint8Array {
+  return sharding === undefined ? advert.encoded : shortAdvert(advert)
 }
 
 function showSet(round: Round, { body }: MaskingSet): Promise<Message<'MaskingSet'>> {
@@ -183,7 +189,7 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
   const message = await round.state('KeyBook', {
     view: round.views.current,
     attemptId: attempt.id,
-    adverts: inOrder.map(({ encoded }) => encoded)
+    adverts: inOrder.map((advert) => advertFor(round, advert))
   })
   return { ...readKeyBook(message, attempt, rules), message }
 }
@@ -249,7 +255,7 @@ async function agreeOnCut(
     value,
     lock,
     cut,
-    headers: inOrder.map(({ encoded }) => encoded),
+    headers: inOrder.map((header) => (round.sharding === undefined ? header.encoded : shortHeader(header))),
     change: null,
     reason: ''
   }

@@ -4,7 +4,8 @@ import { H } from '../crypto/hash.ts'
 import type { Field } from '../crypto/hash.ts'
 import type { EvidenceKind } from './evidence.ts'
 import { cutHash, valueHash } from './messages.ts'
-import type { AnyMessage, Cut } from './messages.ts'
+import type { AnyMessage, Cut, Message } from './messages.ts'
+import { fullAdvert } from './short-forms.ts'
 import { keyBookHash, maskingSetHash } from './transcript.ts'
 
 /** What a message fixes: whoever says two things in one slot is at fault. */
@@ -25,12 +26,13 @@ function claim(kind: EvidenceKind, slot: Field[], says: Field[]): Claim {
  * A leader's statement also says what it rests on: a masking set its key book, a cut both, a lock the value that was
  * proposed and the sum that was shown, a sum its cut. So whoever was shown another of those than the rest finds it out alone.
  */
-export function claimsOf({ type, body }: AnyMessage): Claim[] {
+export function claimsOf(message: AnyMessage): Claim[] {
+  const { type, body } = message
   switch (type) {
     case 'RoundPlan':
       return [claim('equivocation', [type, body.view, body.attempt], [body.contextHash, body.length])]
     case 'KeyBook':
-      return [bookClaim(body.view, body.attemptId, keyBookHash(body.attemptId, body.adverts))]
+      return [bookClaim(body.view, body.attemptId, bookHash(message))]
     case 'MaskingSet':
       return [
         setClaim(body.view, body.attemptId, maskingSetHash(body)),
@@ -63,6 +65,15 @@ export function claimsOf({ type, body }: AnyMessage): Claim[] {
     default:
       return []
   }
+}
+
+/** Of its adverts in full, however they were sent. */
+function bookHash(message: Message<'KeyBook'>): Uint8Array {
+  const { attemptId, adverts } = message.body
+  return keyBookHash(
+    attemptId,
+    adverts.map((advert) => fullAdvert(advert, attemptId, message))
+  )
 }
 
 const bookClaim = (view: number, attemptId: Uint8Array, hash: Uint8Array): Claim =>

@@ -12,6 +12,7 @@ import type { Thresholds } from '../task/thresholds.ts'
 import { authenticate } from './certificates.ts'
 import { decodeMessage } from './messages.ts'
 import type { AnyMessage, Body, Cut, Message, MessageType, RoundContext } from './messages.ts'
+import { fullAdvert, fullHeader } from './short-forms.ts'
 
 /** What is public of an attempt, and every member's checks of it: key book, masking set, cut (§4, §5). */
 
@@ -145,8 +146,10 @@ export function readKeyBook(
     throw new MessageError('WRONG_ATTEMPT', 'a KeyBook is for another attempt', { culprit })
   const adverts = new Map<number, Message<'KeyAdvert'>>()
   let last = -1
+  let full: Uint8Array[] = []
   shownBy(culprit, 'a KeyBook', () => {
-    for (const encoded of message.body.adverts) {
+    full = message.body.adverts.map((encoded) => fullAdvert(encoded, attemptId, rules.context))
+    for (const encoded of full) {
       const advert = readEmbedded('KeyAdvert', encoded, rules)
       if (advert.from <= last) throw new MessageError('INVALID', 'its adverts are not in roster order')
       last = advert.from
@@ -156,7 +159,7 @@ export function readKeyBook(
     refuseDuplicateKeys(adverts.values())
   })
   return {
-    hash: keyBookHash(attemptId, message.body.adverts),
+    hash: keyBookHash(attemptId, full),
     attemptId,
     graph,
     adverts,
@@ -216,7 +219,7 @@ export function readCut(
     throw fault(`a cut includes ${included.length} and comes with ${headers.length} headers`)
   const read = shownBy(culprit, 'a cut', () =>
     headers.map((encoded, place) => {
-      const header = readEmbedded('MaskedHeader', encoded, rules)
+      const header = readEmbedded('MaskedHeader', fullHeader(encoded, included[place], cut, rules.context), rules)
       if (header.from !== included[place]) throw fault(`a cut comes without the header of member ${included[place]}`)
       checkHeader(header, book, set, roster)
       return header

@@ -1,3 +1,4 @@
+import { HEADER_LENGTH } from '../../src/network/frames.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { decodeGroups, total } from '../../src/encoding/groups.ts'
 import type { Decoded } from '../../src/encoding/encoder.ts'
@@ -103,6 +104,8 @@ export class Simulation {
   readonly task: Task
   readonly peers: Peer[] = []
   readonly inputs: number[][]
+  /** Frame bytes of each peer's streams so far, as a node counts them: all but gossip. */
+  readonly traffic: Array<{ sent: number; received: number }>
   readonly adversaries: ReadonlyMap<number, Adversary>
   readonly #laterAdversaries = new Map<number, ReadonlyMap<number, Adversary>>()
   readonly #identities: Identity[]
@@ -117,6 +120,7 @@ export class Simulation {
     this.#settings = settings
     this.#chance = chance(settings.seed)
     this.inputs = identities.map(() => Array.from({ length: settings.length }, () => below(1001, this.#chance)))
+    this.traffic = identities.map(() => ({ sent: 0, received: 0 }))
     this.adversaries = this.#corrupt(settings.adversaries)
     for (let index = 0; index < identities.length; index++)
       this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
@@ -222,6 +226,7 @@ export class Simulation {
   /** Another process, of an identity that no member may know; its number among the peers. */
   async add(number: number): Promise<number> {
     const index = this.#identities.push(await identity(number)) - 1
+    this.traffic.push({ sent: 0, received: 0 })
     this.inputs.push(Array.from({ length: this.#settings.length }, () => below(1001, this.#chance)))
     const { participant } = this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
     await participant.start()
@@ -379,6 +384,12 @@ export class Simulation {
     return this.#identities.findIndex((identity) => identity.id === id)
   }
 
+  #count(from: number, to: number, payload: Uint8Array): void {
+    const bytes = payload.length + HEADER_LENGTH
+    this.traffic[from].sent += bytes
+    this.traffic[to].received += bytes
+  }
+
   #takes(): number {
     return this.#chance() * this.#settings.delay
   }
@@ -410,14 +421,14 @@ export class Simulation {
           self.id,
           this.#slow(
             theirs,
-            [leader, meThere],
+            [leader, me, meThere],
             [settings.tamperAsLeader.get(leader), its?.toMember?.(meThere)],
             its?.fromMember?.(meThere)
           )
         )
         return this.#slow(
           mine,
-          [me, leaderHere],
+          [me, leader, leaderHere],
           [settings.tamper.get(me), member?.toLeader?.(leaderHere)],
           member?.fromLeader?.(leaderHere)
         )
@@ -427,6 +438,7 @@ export class Simulation {
         await clock.sleep(this.#takes(), signal)
         const to = this.#indexOf(peer)
         reach(to)
+        this.#count(me, to, message)
         if (settings.direct < 1 && this.#chance() >= settings.direct) throw unreachable
         if (settings.lostDirect > 0 && this.#chance() < settings.lostDirect) return
         const honest = settings.tamperDelivery.get(me)?.(message) ?? message
@@ -443,13 +455,18 @@ export class Simulation {
         await clock.sleep(this.#takes(), signal)
         const there = this.#indexOf(peer)
         const answer = reach(there).participant.answer(self.id, request)
-        return this.#answered(there, answer, signal)
+        this.#count(me, there, request)
+        return this.#answered([there, me], answer, signal)
       }
     }
   }
 
   /** An answer whose frames take their time, and that breaks off where its sender dies or nobody waits for it any more. */
-  async *#answered(from: number, answer: AsyncGenerator<Frame>, signal: AbortSignal): AsyncGenerator<Frame> {
+  async *#answered(
+    [from, to]: [number, number],
+    answer: AsyncGenerator<Frame>,
+    signal: AbortSignal
+  ): AsyncGenerator<Frame> {
     const sender = this.peers[from]
     const [channel] = channelPair()
     const broken = new Promise<never>((_, reject) => {
@@ -462,6 +479,7 @@ export class Simulation {
       for (;;) {
         const next = await Promise.race([answer.next(), broken])
         if (next.done === true) return
+        this.#count(from, to, next.value.payload)
         await Promise.race([this.#step(from, sender) ?? this.clock.sleep(this.#takes()), broken])
         yield next.value
       }
@@ -537,11 +555,17 @@ export class Simulation {
   }
 
   /** A channel whose frames take their time on the way out. */
-  #slow(channel: Channel, [sender, to]: [number, number], out: Array<Tamper | undefined>, into?: Tamper): Channel {
+  #slow(
+    channel: Channel,
+    [sender, receiver, to]: [number, number, number],
+    out: Array<Tamper | undefined>,
+    into?: Tamper
+  ): Channel {
     const { clock, shown } = this
     const takes = () => this.#takes()
     const peer = this.peers[sender]
     const step = () => this.#step(sender, peer)
+    const count = ({ payload }: Frame) => this.#count(sender, receiver, payload)
     return {
       source: into === undefined ? channel.source : into(channel.source, to),
       async sink(source) {
@@ -552,6 +576,7 @@ export class Simulation {
               const gone = step()
               if (gone !== undefined) await gone
               shown.see(frame)
+              count(frame)
               await clock.sleep(takes())
               yield frame
             }
