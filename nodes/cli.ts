@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
 import type { Options } from 'yargs'
 import { SecureAggregationError } from '../src/errors.ts'
+import { auditCommand } from './commands/audit.ts'
 import type { Command, Typed } from './commands/command.ts'
+import { benchCommand } from './commands/bench.ts'
 import { contributeCommand } from './commands/contribute.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { exportCommand } from './commands/export.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { learnCommand, learnerCommand } from './commands/learn.ts'
 import { networkCommand } from './commands/network.ts'
@@ -26,6 +29,9 @@ const commands: Command[] = [
   contributeCommand,
   roundsCommand,
   sumCommand,
+  auditCommand,
+  exportCommand,
+  benchCommand,
   learnerCommand
 ]
 const common = {
@@ -67,7 +73,8 @@ async function parse(args: string[]): Promise<number> {
     })
   for (const command of commands) {
     const { argument } = command
-    const usage = argument === undefined ? command.name : `${command.name} <${argument.name}>`
+    const word = argument && (argument.optional === true ? `[${argument.name}]` : `<${argument.name}>`)
+    const usage = word === undefined ? command.name : `${command.name} ${word}`
     parser = parser.command(
       usage,
       command.summary,

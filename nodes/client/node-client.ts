@@ -1,3 +1,6 @@
+import { request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import { Readable } from 'node:stream'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { readToken } from '../daemon/api/token.ts'
 import { UsageError } from '../usage-error.ts'
@@ -15,6 +18,12 @@ export const nodeOptions = {
   },
   task: { type: 'string', requiresArg: true, describe: 'name or id', defaultDescription: 'the node’s only one' }
 } as const
+
+interface Call {
+  method?: 'GET' | 'POST'
+  headers?: Record<string, string>
+  body?: Uint8Array
+}
 
 /** One running node, as a client with its token sees it. */
 export class NodeClient {
@@ -45,16 +54,33 @@ export class NodeClient {
   }
 
   /** Throws SecureAggregationError NODE_UNREACHABLE, or with the code and the sentence of the node's refusal. */
-  async fetch(path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = { ...(init.headers as Record<string, string>), authorization: `Bearer ${this.#token}` }
-    const response = await fetch(`${this.#url}${path}`, { ...init, headers }).catch((error: Error) => {
-      const { code } = (error.cause ?? {}) as { code?: string }
+  async fetch(path: string, call: Call = {}): Promise<Response> {
+    const headers = { ...call.headers, authorization: `Bearer ${this.#token}` }
+    const response = await send(`${this.#url}${path}`, { ...call, headers }).catch((error: Error) => {
+      const { code } = error as NodeJS.ErrnoException
       const why = code === 'ECONNREFUSED' ? 'nothing answers there' : (code ?? error.message)
       throw new SecureAggregationError('NODE_UNREACHABLE', `the node at ${this.#url} cannot be reached: ${why}`)
     })
     if (response.ok) return response
     throw await refusalOf(response)
   }
+}
+
+/** Without the global fetch, which gives up after five minutes without an answer: a round may be waited for longer. */
+function send(url: string, { method, headers, body }: Call): Promise<Response> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response>()
+  const request = url.startsWith('https:') ? requestHttps : requestHttp
+  const sent = request(url, { method, headers }, (answer) =>
+    resolve(
+      new Response(Readable.toWeb(answer) as ReadableStream, {
+        status: answer.statusCode,
+        headers: answer.headers as Record<string, string>
+      })
+    )
+  )
+  sent.on('error', reject)
+  sent.end(body)
+  return promise
 }
 
 async function refusalOf(response: Response): Promise<SecureAggregationError> {

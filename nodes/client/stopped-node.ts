@@ -1,12 +1,17 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { FileVectorStore } from '../../src/journal/file-vector-store.ts'
 import { LevelJournal } from '../../src/journal/level-journal.ts'
 import { archivedTasks, RoundArchive } from '../daemon/archive.ts'
+import { readIdentity } from '../daemon/identity.ts'
 
 /** What a stopped node kept, read from its folder. Throws SecureAggregationError DATA_MISSING, JOURNAL_IN_USE. */
-export async function withStoppedNode<T>(dataDir: string, read: (archive: RoundArchive) => Promise<T>): Promise<T> {
+export async function withStoppedNode<T>(
+  dataDir: string,
+  read: (archive: RoundArchive, id: string) => Promise<T>
+): Promise<T> {
   const directory = join(dataDir, 'journal')
   if (!existsSync(directory))
     throw new SecureAggregationError(
@@ -21,8 +26,10 @@ export async function withStoppedNode<T>(dataDir: string, read: (archive: RoundA
   try {
     const [taskId] = await archivedTasks(journal)
     if (taskId === undefined)
-      throw new SecureAggregationError('DATA_MISSING', `the node of ${dataDir} has closed no round yet`)
-    return await read(await RoundArchive.open(journal, await FileVectorStore.open(join(dataDir, 'vectors')), taskId))
+      throw new SecureAggregationError('DATA_MISSING', `the node of ${dataDir} has never been in a task`)
+    const id = peerIdFromPrivateKey(await readIdentity(dataDir)).toString()
+    const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
+    return await read(await RoundArchive.open(journal, vectors, taskId), id)
   } finally {
     await journal.close()
   }

@@ -6,7 +6,7 @@ export type Typed = Record<string, string | string[] | boolean | undefined>
 export interface Command {
   name: string
   /** The one word that stands behind the command's name, where it takes one. */
-  argument?: { name: string; describe: string }
+  argument?: { name: string; describe: string; optional?: boolean }
   summary: string
   options: Record<string, Options>
   /** What is typed, and what it does. */

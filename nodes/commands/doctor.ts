@@ -3,7 +3,7 @@ import type { Check } from '../doctor/check.ts'
 import { UsageError } from '../usage-error.ts'
 import { printJson } from './command.ts'
 import type { Command, Typed } from './command.ts'
-import { wholeNumber } from './usage.ts'
+import { decimalNumber, wholeNumber } from './usage.ts'
 
 export const doctorCommand: Command = {
   name: 'doctor',
@@ -23,11 +23,18 @@ export const doctorCommand: Command = {
       requiresArg: true,
       describe: 'a task’s file: thresholds, bits, bandwidth, time; what is infeasible'
     },
-    members: { type: 'string', requiresArg: true, describe: 'with --task: as if it had so many members' }
+    members: { type: 'string', requiresArg: true, describe: 'with --task: as if it had so many members' },
+    link: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'with --task: Mbit/s of a member’s link: how long a round takes'
+    },
+    delay: { type: 'string', requiresArg: true, describe: 'with --link: milliseconds from member to member (0)' }
   },
   examples: [
     ['doctor --config node.yaml', 'would this node start?'],
-    ['doctor --task task.yaml', 'what does it ask of members?']
+    ['doctor --task task.yaml', 'what does it ask of members?'],
+    ['doctor --task task.yaml --members 16 --link 100', 'how long is a round of 16 at 100 Mbit/s?']
   ],
   async run(typed) {
     if ((typed.config === undefined) === (typed.task === undefined))
@@ -36,6 +43,8 @@ export const doctorCommand: Command = {
       )
     for (const [name, other] of [
       ['members', 'task'],
+      ['link', 'task'],
+      ['delay', 'link'],
       ['set', 'config'],
       ['offline', 'config']
     ])
@@ -68,16 +77,23 @@ async function doctorNode({ config, set, offline }: Typed): Promise<Check[]> {
   }
 }
 
-async function doctorTask({ task: file, members, json }: Typed): Promise<Check[]> {
+async function doctorTask({ task: file, members, link: mbit, delay, json }: Typed): Promise<Check[]> {
   const { fail } = await import('../doctor/check.ts')
   const { readTask } = await import('../daemon/config.ts')
   const { YamlFile } = await import('../daemon/yaml-file.ts')
   const { reportTask, taskChecks, withMembers } = await import('../doctor/task-report.ts')
   const count = members === undefined ? undefined : wholeNumber('--members', members as string, 3, 1_000)
+  const link =
+    mbit === undefined
+      ? undefined
+      : {
+          mbit: decimalNumber('--link', mbit as string, 0.001, 1_000_000),
+          delayMs: decimalNumber('--delay', (delay as string | undefined) ?? '0', 0, 60_000)
+        }
   try {
     const written = await YamlFile.read(file as string)
     const task = count === undefined ? await readTask(file as string) : await withMembers(written.value, count)
-    const report = await reportTask(task)
+    const report = await reportTask(task, link)
     if (json === true) printJson(report)
     return taskChecks(report)
   } catch (error) {

@@ -56,19 +56,24 @@ async function withLibraries<T>(load: () => Promise<T>): Promise<T> {
 async function learningRun(typed: Typed): Promise<LearningRun> {
   const { algorithms } = await import('../learner/optimizers.ts')
   const { problemNamed, problemNames } = await import('../learner/problems.ts')
+  const { privacyTerms, serverSteps } = await import('../learner/recipe.ts')
   const given = (option: string, fallback: string): string => (typed[option] as string | undefined) ?? fallback
   const problem = oneOf('--problem', given('problem', 'words'), problemNames)
   const name = oneOf('--algorithm', given('algorithm', 'fedavg'), algorithms)
   const rounds = wholeNumber('--rounds', given('rounds', '8'), 1)
-  const privacy = typed.privacy as string | undefined
+  const privacy =
+    typed.privacy === undefined
+      ? undefined
+      : privacyTerms(problemNamed(problem), decimalNumber('--privacy', typed.privacy as string, 1e-4, 1000))
   return {
-    recipe: { problem, algorithm: { name, rate: problemNamed(problem).rates[name] }, seed: 'secagg' },
+    recipe: {
+      problem,
+      algorithm: serverSteps(problemNamed(problem), name, privacy !== undefined),
+      seed: 'secagg'
+    },
     peers: wholeNumber('--peers', given('peers', '8'), 3, problemNamed(problem).members),
     rounds,
-    privacy:
-      privacy === undefined
-        ? undefined
-        : { noiseMultiplier: decimalNumber('--privacy', privacy, 1e-4, 1000), clip: 1, delta: 1e-5 },
+    privacy,
     kills: rounds > KILLED_IN ? [{ who: 'member', phase: 'mask', round: KILLED_IN }] : [],
     alone: 0,
     threat: { corrupt: 0.125, dropout: 0.25 },

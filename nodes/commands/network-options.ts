@@ -3,6 +3,7 @@ import { mortalPhases } from '../local-network/kills.ts'
 import type { Kill } from '../local-network/kills.ts'
 import type { NetworkRun } from '../local-network/run.ts'
 import type { TaskInput } from '../../src/task/task.ts'
+import { LARGEST_ROSTER } from '../../src/task/thresholds.ts'
 import { nearest } from '../suggestion.ts'
 import type { Typed } from './command.ts'
 import { UsageError } from '../usage-error.ts'
@@ -37,7 +38,7 @@ export const networkOptions: Record<string, Options> = {
   },
   'no-restart': { type: 'boolean', describe: 'leave killed members dead' },
   shards: text('members that share the adding up, each a slice of the vector', '1'),
-  audit: text('expected audits of a chunk (not built yet)'),
+  audit: text('how often each chunk of a sum is audited, or full', '2; full up to 30 members and 2^20 elements'),
   'in-process': { type: 'boolean', describe: 'all members in one process, without sockets' },
   timeout: text('phase deadline in seconds', '10'),
   seed: text('any text: generates the same inputs again (never keys or masks)'),
@@ -48,7 +49,6 @@ export const networkOptions: Record<string, Options> = {
 
 /** What `secagg network` was asked to run. Throws UsageError. */
 export function networkRun(typed: Typed): NetworkRun {
-  refuseUnbuilt(typed)
   const given = (option: string): string | undefined => typed[option] as string | undefined
   const whole = (option: string, fallback: number, least: number, largest?: number): number =>
     wholeNumber(`--${option}`, given(option) ?? String(fallback), least, largest)
@@ -69,6 +69,7 @@ export function networkRun(typed: Typed): NetworkRun {
     threat: { corrupt: fraction('corrupt', 0.125), dropout: fraction('dropout', 0.25) },
     shards: whole('shards', 1, 1, peers),
     deadline: decimalNumber('--timeout', given('timeout') ?? '10', 0.1, 3600),
+    ...(given('audit') !== undefined && { audit: parseAudit(given('audit')!) }),
     inputs: parseInputs(given, whole),
     weights,
     kills,
@@ -88,10 +89,8 @@ export function pauseMs(typed: Typed): number {
 type Given = (option: string) => string | undefined
 type Whole = (option: string, fallback: number, least: number, largest?: number) => number
 
-function refuseUnbuilt(typed: Typed): void {
-  for (const option of ['audit']) {
-    if (typed[option] !== undefined) throw new UsageError(`--${option} is not built yet; leave it out`)
-  }
+function parseAudit(text: string): number | 'full' {
+  return text === 'full' ? text : wholeNumber('--audit, if not full,', text, 0, LARGEST_ROSTER)
 }
 
 function parseEncoding(given: Given, whole: Whole, weights: number[] | undefined): TaskInput['encoding'] {

@@ -3,23 +3,29 @@ import { SecureAggregationError } from '../../src/errors.ts'
 import type { Journal, JournalOperation } from '../../src/journal/journal.ts'
 import type { VectorStore } from '../../src/journal/vector-store.ts'
 import type { Sum } from '../../src/network/contributions.ts'
-import { decodeSum } from '../../src/network/sums.ts'
+import { decodeSum, privacyOf } from '../../src/network/sums.ts'
+import { PrivacyLedger, privateTerms } from '../../src/round/privacy-ledger.ts'
+import { Chronicle } from '../../src/round/chronicle.ts'
+import { heldRound, transcriptKey } from '../../src/round/record.ts'
+import type { HeldRound } from '../../src/round/record.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
+import { taskInputOf } from '../../src/task/task-input.ts'
+import { createTask } from '../../src/task/task.ts'
 import type { Task } from '../../src/task/task.ts'
 import { roundRecordSchema } from './round-record.ts'
 import type { RoundRecord, ToldRound } from './round-record.ts'
 
 /** How much of the past a node keeps. */
 export interface Retention {
-  /** Sums of the last rounds; at least 1. */
+  /** Sums and transcripts of the last rounds; at least 1. */
   keepSums: number
   /** Records of the last rounds; at least as many as sums. */
   keepRounds: number
 }
 
-export const defaultRetention: Retention = { keepSums: 16, keepRounds: 1000 }
+export const defaultRetention: Retention = { keepSums: 100, keepRounds: 1000 }
 
-export type ArchivedSum = Omit<Sum, 'decision' | 'privacy'> & { record: ToldRound }
+export type ArchivedSum = Omit<Sum, 'decision'> & { record: ToldRound }
 
 /** What of a task is needed to read a sum, without the daemon and its task file: as the roster of an epoch ran it. */
 type Terms = Pick<
@@ -31,6 +37,7 @@ const tasksPrefix = 'daemon/'
 const padded = (number: number): string => String(number).padStart(15, '0')
 const roundsPrefix = (taskId: string): string => `${tasksPrefix}${taskId}/round/`
 const recordKey = (taskId: string, round: number): string => roundsPrefix(taskId) + padded(round)
+const taskKey = (taskId: string): string => `${tasksPrefix}${taskId}/task`
 const termsKey = (taskId: string, epoch: number): string => `${tasksPrefix}${taskId}/terms/${padded(epoch)}`
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes))
@@ -72,6 +79,11 @@ export class RoundArchive {
     return archive
   }
 
+  /** Keeps what a folder is of, so that its rounds can be checked without the task's file. */
+  async keepTask(task: Task): Promise<void> {
+    await this.#journal.put(taskKey(task.id), json(taskInputOf(task)))
+  }
+
   /** Keeps the record of a round that was closed, and forgets what is too old. `terms`: the task of the round's epoch. */
   async add(record: RoundRecord, terms: Task, hasSum: boolean): Promise<void> {
     const { round, epoch } = record
@@ -88,7 +100,9 @@ export class RoundArchive {
     for (const old of this.#rounds.splice(0, this.#rounds.length - keepRounds))
       operations.push({ type: 'del', key: recordKey(this.#taskId, old) })
     const oldSums = this.#sums.splice(0, this.#sums.length - keepSums)
-    for (const old of oldSums) operations.push({ type: 'del', key: sumKey(this.#taskId, old) })
+    for (const old of oldSums)
+      for (const key of [sumKey(this.#taskId, old), transcriptKey(this.#taskId, old)])
+        operations.push({ type: 'del', key })
     await this.#journal.batch(operations)
     for (const old of oldSums) await this.#vectors.remove(sumName(this.#taskId, old))
   }
@@ -117,8 +131,42 @@ export class RoundArchive {
     const terms = parse(written) as Terms
     const task = { ...terms, idBytes: hexToBytes(terms.id) } as Task
     const sum = await decodeSum(record, sumName(this.#taskId, round), task, this.#vectors)
-    return Object.defineProperties({ record } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
+    const privacy = await this.#privacy(record, task)
+    return Object.defineProperties({ record, ...privacy } as ArchivedSum, Object.getOwnPropertyDescriptors(sum))
   }
+
+  /**
+   * What is held of a round, to be checked or handed on. `id`: the peer id of the node.
+   *
+   * @throws SecureAggregationError ROUND_UNKNOWN, TRANSCRIPT_MISSING
+   */
+  async held(round: number, id: string): Promise<HeldRound> {
+    const written = await this.#journal.get(taskKey(this.#taskId))
+    const task = written && createTask(parse(written))
+    if (task !== undefined) {
+      // Read anew: the chronicle of the member that runs has rounds that came since.
+      const chronicle = new Chronicle(task, this.#journal)
+      await chronicle.load()
+      const kept = { task, chronicle, journal: this.#journal, vectors: this.#vectors, id }
+      const held = await heldRound(kept, round)
+      if (held !== undefined) return held
+    }
+    throw noTranscript(await this.record(round))
+  }
+
+  /** Read anew: the ledger of the member that runs has rounds that came since. */
+  async #privacy(record: RoundRecord, task: Task): Promise<Pick<Sum, 'privacy'>> {
+    const privately = privateTerms(task)
+    return privately === undefined ? {} : privacyOf(task, record, new PrivacyLedger(privately, this.#journal))
+  }
+}
+
+function noTranscript({ round, status, reason }: ToldRound): SecureAggregationError {
+  const why =
+    status === 'burned'
+      ? `it was burned (${reason ?? 'no reason given'}) and has no sum`
+      : 'it is no longer kept, or this node was away and could not fetch it'
+  return new SecureAggregationError('TRANSCRIPT_MISSING', `there is no transcript of round ${round} here: ${why}`)
 }
 
 function noSum({ round, status, reason }: ToldRound): SecureAggregationError {

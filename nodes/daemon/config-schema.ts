@@ -102,7 +102,7 @@ export const configSchema = z.strictObject({
     .min(1, 'must be at least 1')
     .max(10_000, 'must be at most 10000')
     .default(defaultRetention.keepSums)
-    .describe('Sums of how many of the last rounds are kept, to be fetched.'),
+    .describe('Of how many of the last rounds the sum and the transcript are kept, to be fetched and checked.'),
   stopSeconds: seconds(0, 3600)
     .default(30)
     .describe('How long a daemon that is told to end lets the running round go on, in seconds.'),

@@ -1,116 +1,33 @@
-import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import type { ComponentLogger } from '@libp2p/interface'
 import { pEvent } from 'p-event'
-import type { Logger } from 'pino'
-import { laneBytes, release } from '../../src/crypto/mask-stream.ts'
-import { ThreadPool } from '../../src/crypto/thread-pool.ts'
-import { unpack } from '../../src/encoding/packing.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
-import { InputError, SecureAggregationError } from '../../src/errors.ts'
-import { FileVectorStore } from '../../src/journal/file-vector-store.ts'
-import type { Journal } from '../../src/journal/journal.ts'
-import { LevelJournal } from '../../src/journal/level-journal.ts'
-import type { VectorStore } from '../../src/journal/vector-store.ts'
-import { rosterGater } from '../../src/network/admission.ts'
-import { secureAggregation } from '../../src/network/service.ts'
+import { SecureAggregationError } from '../../src/errors.ts'
+import type { FileVectorStore } from '../../src/journal/file-vector-store.ts'
+import type { LevelJournal } from '../../src/journal/level-journal.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
-import type { Input, LazyInput } from '../../src/network/contributions.ts'
-import type { RoundHandler, Session } from '../../src/network/session.ts'
+import type { Input } from '../../src/network/contributions.ts'
+import type { Session } from '../../src/network/session.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
-import type { Phase } from '../../src/round/ports.ts'
+import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
-import { readNpy, writeNpy } from '../npy.ts'
-import { RoundArchive } from './archive.ts'
-import type { Retention } from './archive.ts'
+import { writeNpy } from '../npy.ts'
+import type { RoundArchive } from './archive.ts'
+import { CatchingUp } from './catching-up.ts'
 import { Contributions } from './contributions.ts'
 import type { Contribution } from './contributions.ts'
+import type { DaemonOptions, Standing } from './daemon-options.ts'
 import { Feed } from './feed.ts'
 import type { FeedEvents } from './feed.ts'
-import { readIdentity } from './identity.ts'
-import { Isolation } from './isolation.ts'
-import { createNode } from './libp2p.ts'
-import type { RelayOptions, SecaggNode } from './libp2p.ts'
+import { Glimpse } from './glimpse.ts'
+import type { Isolation } from './isolation.ts'
+import type { SecaggNode } from './libp2p.ts'
+import { openMemberNode } from './member-node.ts'
+import type { MemberNode } from './member-node.ts'
 import { outline, OUTLINE_POINTS } from './outline.ts'
+import { RoundMeasures } from './round-measures.ts'
 import { closedEvent, recordOf } from './round-record.ts'
 import { RoundWatch } from './round-watch.ts'
-
-export interface DaemonOptions {
-  dataDir: string
-  task: Task
-  listen: string[]
-  bootstrap: string[]
-  mdns: boolean
-  /** All members share one address, as on loopback. */
-  local: boolean
-  /** The in-memory transport, for members of one process. */
-  memory?: boolean
-  /** Inputs may come at any time, so a round that opens waits a moment for one; left out, only what was staged counts. */
-  awaitsInputs?: boolean
-  retention?: Retention
-  /** Addresses at which others reach this member beside those it listens on. */
-  announce?: string[]
-  /** The key of a private network. */
-  networkKey?: Uint8Array
-  relay?: RelayOptions
-  /** Where libp2p and the network layer log to; nowhere if left out. */
-  componentLogger?: ComponentLogger
-  /** Awaited before a phase's first message leaves: the round is held meanwhile. */
-  phase?: (phase: Phase, round: number, leading: boolean) => Promise<void> | void
-  closed?: (outcome: DaemonOutcome) => void
-  /** What answers each round instead of inputs from outside. */
-  application?: Application
-  logger: Logger
-}
-
-/** A program on top of a member, which knows by itself what to contribute. */
-export interface Application {
-  /** What the members' updates start from in a round, 32 bytes. */
-  contextHash(round: number): Uint8Array | Promise<Uint8Array>
-  input: RoundHandler
-  /** Told before the node's other peers are met. */
-  started(host: ApplicationHost): Promise<void> | void
-  /** A member has told how far the rounds have come. */
-  caughtUp(): void
-  /** Told of each round that this member saw the end of, in turn, and what became of it. */
-  closed(outcome: RoundOutcome): void
-}
-
-export interface ApplicationHost {
-  readonly node: SecaggNode
-  readonly session: Session
-  readonly journal: Journal
-  readonly vectors: VectorStore
-}
-
-export interface DaemonOutcome extends RoundOutcome {
-  /** Frame bytes of this member's protocol streams during the round. */
-  bytesSent: number
-  bytesReceived: number
-  /** Peak resident memory of the process so far. */
-  maxRssBytes: number
-  /** The longest that the event loop stood still during the round, in milliseconds. */
-  eventLoopMaxMs: number
-}
-
-/** Where a node stands among the others, itself counted. */
-export interface Standing {
-  /** Its roster index; −1 outside. */
-  me: number
-  epoch: number
-  members: number
-  quorum: number
-  /** Members that are connected, and those that have said how far the rounds have come. */
-  connected: number
-  answered: number
-  closedRound: number
-  runningRound?: number
-}
-
-/** How often members that have not said how far the rounds have come are asked again. */
-const ASK_AGAIN_MS = 1000
+import { StagedInputs } from './staged-inputs.ts'
 
 /** Closed rounds that the feed of a restarted node begins with. */
 const PAST_ROUNDS_TOLD = 50
@@ -129,112 +46,55 @@ export class Daemon {
   readonly #vectors: FileVectorStore
   readonly #isolation: Isolation
   readonly #watch: RoundWatch
-  readonly #staged = new Map<number, LazyInput>()
   readonly #contributions: Contributions
-  /** Members that have said how far the rounds have come. */
-  readonly #answered = new Set<string>()
-  readonly #asking = new Set<string>()
-  #askAgain?: NodeJS.Timeout
+  readonly #staged: StagedInputs
+  readonly #measures: RoundMeasures
+  readonly #glimpse: Glimpse
+  readonly #catchingUp: CatchingUp
   #recorded: Promise<void> = Promise.resolve()
-  #maskingMs?: number
-  readonly #delay = monitorEventLoopDelay({ resolution: 5 })
-  #traffic = { sent: 0, received: 0 }
-  #glimpse?: { member: number; indices: number[]; tell: (round: number, values: number[]) => void }
 
-  private constructor(
-    options: DaemonOptions,
-    node: SecaggNode<{ aggregation: SecureAggregation }>,
-    journal: LevelJournal,
-    vectors: FileVectorStore,
-    archive: RoundArchive,
-    isolation: Isolation
-  ) {
+  private constructor(options: DaemonOptions, { node, journal, vectors, archive, isolation }: MemberNode) {
     this.#options = options
     this.#node = node
     this.#journal = journal
     this.#vectors = vectors
     this.archive = archive
     this.#isolation = isolation
-    this.#watch = new RoundWatch(this.feed, this.#session, vectors, () => node.services.links.connected())
+    const connected = (): string[] => node.services.links.connected()
+    this.#watch = new RoundWatch(this.feed, this.#session, vectors, connected)
     this.#contributions = new Contributions(() => this.#session.member)
+    this.#staged = new StagedInputs(options.task)
+    this.#measures = new RoundMeasures(() => this.#session.traffic)
+    this.#glimpse = new Glimpse(options.task, vectors)
+    this.#catchingUp = new CatchingUp(this.#session, connected, {
+      caughtUp: () => options.application?.caughtUp(),
+      logger: options.logger
+    })
   }
 
   /** @throws SecureAggregationError: no identity, a folder in use, an address in use; TaskError; MessageError STRANGER where this is no member */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const { dataDir, task, bootstrap, logger } = options
-    const privateKey = await readIdentity(dataDir)
-    const id = peerIdFromPrivateKey(privateKey).toString()
-    // Where there is a policy, the members decide who is let in.
-    if (!task.members.includes(id) && task.admission === undefined) {
-      throw new SecureAggregationError(
-        'NOT_A_MEMBER',
-        `${id}, the identity in ${dataDir}, is not among the members of the task ${task.name}; add it to the task or use another folder`
-      )
+    const started: { daemon?: Daemon } = {}
+    const live = (tell: (daemon: Daemon) => void): void => {
+      if (started.daemon !== undefined) tell(started.daemon)
     }
-    const journal = await LevelJournal.open(join(dataDir, 'journal'))
+    const own = await openMemberNode(options, {
+      expects: (peer) => started.daemon?.expects(peer),
+      phase: (phase, round, leading) => live((daemon) => daemon.#watch.phase(phase, round, leading)),
+      masked: (elapsedMs) => live((daemon) => daemon.#measures.masked(elapsedMs)),
+      received: (round, member, name) =>
+        live((daemon) => {
+          void daemon.#glimpse.received(round, member, name)
+          daemon.#watch.received(round, member, name)
+        })
+    })
+    const daemon = new Daemon(options, own)
+    started.daemon = daemon
     try {
-      const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
-      const archive = await RoundArchive.open(journal, vectors, task.id, options.retention)
-      const started: { daemon?: Daemon } = {}
-      const live = (tell: (daemon: Daemon) => void): void => {
-        if (started.daemon !== undefined) tell(started.daemon)
-      }
-      const observer = () => ({
-        phase: (phase: Phase, round: number, leading: boolean) => {
-          logger.debug({ phase, round, leading }, 'phase')
-          live((daemon) => daemon.#watch.phase(phase, round, leading))
-          return options.phase?.(phase, round, leading)
-        },
-        refused: (error: Error) =>
-          logger.warn(
-            {
-              reason: error.message,
-              code: (error as SecureAggregationError).code,
-              culprit: (error as SecureAggregationError).culprit
-            },
-            'refused'
-          ),
-        view: (round: number, view: number, why: string) => logger.info({ round, view, why }, 'view changed'),
-        masked: (_round: number, elapsedMs: number) => live((daemon) => daemon.#masked(elapsedMs)),
-        received: (round: number, member: number, name: string) => {
-          live((daemon) => {
-            void daemon.#tellGlimpse(round, member, name)
-            daemon.#watch.received(round, member, name)
-          })
-        }
-      })
-      const compute = new ThreadPool()
-      // Before the first round, so that it does not wait for threads to load.
-      compute.start(task.members.length * task.laneCount * laneBytes(task.bits))
-      const aggregation = secureAggregation({
-        tasks: [task],
-        journal,
-        vectors,
-        observer,
-        compute,
-        contextHash: options.application && ((_, round) => options.application!.contextHash(round))
-      })
-      const members = new Set(task.members)
-      const admission = rosterGater((peer) => started.daemon?.expects(peer) ?? members.has(peer), {
-        // Of an address through a relay the relay is let in as well.
-        bootstrap: [...bootstrap, ...(options.relay?.use ?? [])]
-          .flatMap((address) => address.split('/p2p/').slice(1))
-          .map((rest) => rest.split('/')[0])
-      })
-      const isolation = new Isolation()
-      const node = await createNode({
-        ...options,
-        privateKey,
-        logger: options.componentLogger,
-        connectionGater: isolation.gater(admission),
-        services: { aggregation }
-      })
-      const daemon = new Daemon(options, node, journal, vectors, archive, isolation)
-      started.daemon = daemon
       await daemon.#listen()
       return daemon
     } catch (error) {
-      await journal.close()
+      await daemon.stop()
       throw error
     }
   }
@@ -249,18 +109,8 @@ export class Daemon {
   }
 
   /** Takes a .npy file as this member's input of a round. @throws InputError */
-  async stage(round: number, file: string, weight?: number): Promise<void> {
-    const { values } = await readNpy(file)
-    try {
-      await createEncoder(this.#options.task, round).check(values, { weight })
-    } catch (error) {
-      if (error instanceof InputError) throw new InputError(error.code, `${file}: ${error.message}`, { cause: error })
-      throw error
-    } finally {
-      release(values)
-    }
-    // Read again when the round needs it: a long vector is not kept in memory until then.
-    this.#staged.set(round, { vector: async () => (await readNpy(file)).values, weight })
+  stage(round: number, file: string, weight?: number): Promise<void> {
+    return this.#staged.add(round, file, weight)
   }
 
   get task(): Task {
@@ -313,7 +163,7 @@ export class Daemon {
       members: roster.members.length,
       quorum: member.task.thresholds.quorum,
       connected: here(this.#node.services.links.connected()),
-      answered: here(this.#answered),
+      answered: here(this.#catchingUp.answered),
       closedRound: member.closedRound,
       runningRound: member.runningRound
     }
@@ -348,15 +198,21 @@ export class Daemon {
     }
   }
 
+  /** What is held of a round: what is public of it, its sum, and masked vectors until it is closed. @throws as the archive does */
+  held(round: number): Promise<HeldRound> {
+    return this.archive.held(round, this.id)
+  }
+
   /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */
   async export(round: number, file: string): Promise<void> {
+    await this.#recorded
     const { values } = await this.archive.sum(round)
     await writeNpy(file, values)
   }
 
   /** As the aggregator of a round: what it received of one member, by roster index, at some places of the vector. */
   glimpse(member: number, indices: number[], tell: (round: number, values: number[]) => void): void {
-    this.#glimpse = { member, indices, tell }
+    this.#glimpse.of(member, indices, tell)
   }
 
   /** Waits until the running round is closed, for `ms` milliseconds at most. @returns whether it is */
@@ -374,8 +230,8 @@ export class Daemon {
   }
 
   async stop(): Promise<void> {
-    this.#delay.disable()
-    clearInterval(this.#askAgain)
+    this.#measures.stop()
+    this.#catchingUp.stop()
     this.#contributions.stop()
     await this.#node.stop()
     await this.#recorded
@@ -412,16 +268,13 @@ export class Daemon {
     })
     aggregation.onRound(task.id, async ({ round, signal }) => {
       if (application !== undefined) return application.input({ round, signal })
-      const staged = this.#staged.get(round)
+      const staged = this.#staged.of(round)
       if (staged !== undefined || this.#options.awaitsInputs !== true) return staged
       const input = await this.#contributions.take(round, signal)
       return input && { ...input, refused: (error) => this.#contributions.refuse(round, error) }
     })
     aggregation.addEventListener('round:open', ({ detail: { round } }) => {
-      this.#delay.reset()
-      this.#delay.enable()
-      this.#traffic = this.#session.traffic
-      this.#maskingMs = undefined
+      this.#measures.opened()
       this.#watch.opened(round)
       this.#options.logger.info({ round }, 'round opened')
     })
@@ -437,37 +290,17 @@ export class Daemon {
       this.#node.addEventListener(change, () => this.#watch.members())
     this.#watch.members()
     // A member that was away asks whoever it meets first how far the rounds have come.
-    this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => void this.#catchUp(peerId.toString()))
-    this.#askAgain = setInterval(() => this.#askTheRest(), ASK_AGAIN_MS)
-  }
-
-  async #catchUp(peer: string): Promise<void> {
-    if (this.#session.member.roster.indexOf(peer) < 0 || this.#asking.has(peer)) return
-    this.#asking.add(peer)
-    try {
-      await this.#session.participant.catchUp(peer)
-      this.#answered.add(peer)
-      this.#options.application?.caughtUp()
-    } catch (error) {
-      this.#options.logger.debug({ peer, reason: (error as Error).message }, 'could not catch up')
-    } finally {
-      this.#asking.delete(peer)
-    }
-  }
-
-  /** Who was met before this node listened, or did not answer, is asked again. */
-  #askTheRest(): void {
-    for (const peer of this.#node.services.links.connected()) if (!this.#answered.has(peer)) void this.#catchUp(peer)
+    this.#node.addEventListener(
+      'peer:identify',
+      ({ detail: { peerId } }) => void this.#catchingUp.ask(peerId.toString())
+    )
+    this.#catchingUp.start()
   }
 
   /** A node that was restarted tells its past from its journal. */
   async #tellPast(): Promise<void> {
     for (const record of (await this.archive.list(PAST_ROUNDS_TOLD)).reverse())
       this.feed.emit('round:closed', closedEvent(record))
-  }
-
-  #masked(elapsedMs: number): void {
-    this.#maskingMs = (this.#maskingMs ?? 0) + elapsedMs
   }
 
   #wantWhatWaits(): void {
@@ -478,20 +311,13 @@ export class Daemon {
   }
 
   #closed(outcome: RoundOutcome): void {
-    this.#staged.delete(outcome.round)
+    this.#staged.closed(outcome.round)
     this.#options.application?.closed(outcome)
-    const { sent, received } = this.#session.traffic
-    const measured = {
-      bytesSent: sent - this.#traffic.sent,
-      bytesReceived: received - this.#traffic.received,
-      maxRssBytes: process.resourceUsage().maxRSS * 1024,
-      eventLoopMaxMs: this.#delay.max / 1e6
-    }
-    this.#delay.disable()
+    const { maskingMs, ...measured } = this.#measures.closed()
     const { round, status, reason, views, durationMs } = outcome
     this.#options.logger.info({ round, status, reason, views, durationMs: Math.round(durationMs) }, 'round closed')
     const terms = this.#session.participant.terms(outcome.epoch)
-    const record = recordOf(outcome, terms, { ...measured, maskingMs: this.#maskingMs })
+    const record = recordOf(outcome, terms, { ...measured, maskingMs })
     this.#recorded = this.#recorded
       .then(() => this.archive.add(record, terms, outcome.sum !== undefined))
       .catch((error: Error) => this.#options.logger.error({ round, reason: error.message }, 'a round was not recorded'))
@@ -499,8 +325,8 @@ export class Daemon {
         this.feed.emit('round:closed', closedEvent(record))
         if (outcome.sum !== undefined) void this.#tellSum(round).catch(() => {})
         if (outcome.input !== 'none') this.feed.emit('input', { round, status: outcome.input })
-        this.#options.closed?.({ ...outcome, ...measured })
       })
+    this.#options.closed?.({ ...outcome, ...measured })
     this.#contributions.closed(outcome)
     this.#wantWhatWaits()
   }
@@ -510,17 +336,5 @@ export class Daemon {
     if (this.task.length > LONGEST_SUM_TOLD) return
     const { values } = await this.archive.sum(round)
     this.feed.emit('sum', { round, length: values.length, values: outline(values, OUTLINE_POINTS) })
-  }
-
-  async #tellGlimpse(round: number, member: number, name: string): Promise<void> {
-    const glimpse = this.#glimpse
-    if (glimpse === undefined || glimpse.member !== member) return
-    const { laneCount, bits } = this.#session.member.task
-    const packed = await this.#vectors.readRange(name, 0, (await this.#vectors.size(name))!)
-    const lanes = unpack(packed, laneCount, bits)
-    glimpse.tell(
-      round,
-      glimpse.indices.map((index) => lanes[index])
-    )
   }
 }

@@ -1,5 +1,6 @@
 import type { Phase } from '../../src/round/ports.ts'
-import type { Daemon, DaemonOptions } from './daemon.ts'
+import type { Daemon } from './daemon.ts'
+import type { DaemonOptions } from './daemon-options.ts'
 import { happenings, toNodeSchema } from './launcher-messages.ts'
 import type { ToLauncher, ToNode } from './launcher-messages.ts'
 import { reportedOutcome } from './reported-outcome.ts'

@@ -2,7 +2,7 @@ import { encode } from '@ipld/dag-cbor'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { decodeMessage } from '../../src/round/messages.ts'
 import type { Message } from '../../src/round/messages.ts'
-import type { DaemonOutcome } from './daemon.ts'
+import type { DaemonOutcome } from './daemon-options.ts'
 import type { ReportedOutcome } from './launcher-messages.ts'
 
 /**

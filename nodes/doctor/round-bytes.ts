@@ -7,26 +7,60 @@ import type { Task } from '../../src/task/task.ts'
 
 /** What an undisturbed round costs a member in frame bytes: real messages with empty content, encoded and counted. */
 export interface RoundBytes {
-  /** A member that does not lead. */
-  member: { sent: number; received: number }
-  leader: { sent: number; received: number }
+  /** A member that neither leads nor owns a slice. */
+  member: Traffic
+  /** The aggregator; where the task has shards, it owns a slice, too. */
+  leader: Traffic
+  /** Where the task has shards: a member that sums one slice (§13). */
+  owner?: Traffic
   /** One packed vector. */
   vector: number
+  /** What the leader says beside vectors. */
+  control: number
+  /** In vectors, of the member whose link carries most: while they are gathered, and while the sum goes out. */
+  busiest: { uploads: Traffic; sums: Traffic }
 }
 
-export function roundBytes(task: Task): RoundBytes {
+/** What one member sends and receives. */
+export interface Traffic {
+  sent: number
+  received: number
+}
+
+export function roundBytes(task: Task & { shards?: number }): RoundBytes {
   const n = task.members.length
+  const others = n - 1
+  const shards = task.shards ?? 1
   const vector = packedLength(task.laneCount, task.bits)
   const stream = vector + HEADER_LENGTH * Math.ceil(vector / MAX_DATA)
   const { quorum, graph } = task.thresholds
   const { up, down, direct } = controlBytes(n, quorum, graph?.shareDegree ?? n)
-  const others = n - 1
   const shares = (graph?.shareDegree ?? others) * direct
-  // The leader's own vector goes to the next in order before it counts.
+  const { uploads, sums } = ownerVectors(n, shards)
+  const sent = stream * (uploads.sent + sums.sent)
+  const received = stream * (uploads.received + sums.received)
   return {
     vector,
+    control: others * down,
+    busiest: { uploads, sums },
     member: { sent: up + shares + stream, received: down + shares + stream },
-    leader: { sent: others * (down + stream) + shares + stream, received: others * (up + stream) + shares }
+    leader: { sent: others * down + shares + sent, received: others * up + shares + received },
+    ...(shards > 1 && { owner: { sent: up + shares + sent, received: down + shares + received } })
+  }
+}
+
+/**
+ * In vectors, of a member that sums one of `shards` slices, and with one the aggregator: it receives a slice of everyone
+ * else's vector and sends the others of its own, and so with the sums. Its own slice goes to the next owner, or the next
+ * in the order, before it counts, and with several owners that of another one comes in.
+ */
+function ownerVectors(members: number, shards: number): { uploads: Traffic; sums: Traffic } {
+  const others = members - 1
+  const rest = (shards - 1) / shards
+  const custody = 1 / shards
+  return {
+    uploads: { sent: rest + custody, received: others / shards + (shards > 1 ? custody : 0) },
+    sums: { sent: others / shards, received: rest }
   }
 }
 
@@ -89,7 +123,8 @@ function controlBytes(n: number, quorum: number, places: number): { up: number; 
       cut,
       root: hash,
       seeds: everyone.map((member) => ({ member, secret: hash })),
-      keys: []
+      keys: [],
+      again: null
     }),
     message('Proposal', { ...proposal, value: closing, cut: null, headers: [] }),
     message('Lock', { value: closing, certificate }),

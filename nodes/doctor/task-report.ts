@@ -10,6 +10,8 @@ import type { Check } from './check.ts'
 import { size } from './node-checks.ts'
 import { roundBytes } from './round-bytes.ts'
 import type { RoundBytes } from './round-bytes.ts'
+import { roundSeconds } from './round-time.ts'
+import type { Link } from './round-time.ts'
 
 /** What a task asks of its members. */
 export interface TaskReport {
@@ -23,6 +25,8 @@ export interface TaskReport {
   /** Milliseconds on this machine, one thread: a contributor's masks, and what a leader takes off if D members drop out. */
   maskMs: number
   unmaskMs: number
+  /** Of a whole round in which nobody drops out, where a link was named. */
+  round?: Link & { seconds: number }
   /** A phase's deadline, and one's in which vectors travel. */
   deadlineMs: number
   dataDeadlineMs: number
@@ -45,14 +49,17 @@ export async function withMembers(written: unknown, count: number): Promise<Task
   return createTask(typeof written === 'object' ? { ...randomness, ...written, members } : written)
 }
 
-export async function reportTask(task: Task): Promise<TaskReport> {
+/** @param link between members, to say how long a round takes over it */
+export async function reportTask(task: Task, link?: Link): Promise<TaskReport> {
   const { thresholds, bits, laneCount, encoding } = task
   const n = thresholds.members
   // Of an integer the range; otherwise the task says.
   const element = encoding.type === 'integer' ? Math.ceil(Math.log2(encoding.max - encoding.min + 1)) : encoding.bits
   const bytes = roundBytes(task)
   const partners = thresholds.graph?.maskDegree ?? n - 1
-  const msPerMask = (await elementMs(bits)) * laneCount
+  const work = await workOf(task)
+  const { maskMs } = work
+  const msPerMask = work.unmaskMs / n
   return {
     type: 'task',
     members: n,
@@ -66,12 +73,20 @@ export async function reportTask(task: Task): Promise<TaskReport> {
       expansion: (8 * bytes.member.sent) / (task.length * element)
     },
     // Its own mask, and one with every partner.
-    maskMs: msPerMask * (1 + partners),
+    maskMs,
     // The self masks of the included, and what these laid for the dropped.
     unmaskMs: msPerMask * (n - thresholds.D + thresholds.D * Math.min(partners, n - thresholds.D)),
+    ...(link && { round: { ...link, seconds: roundSeconds(bytes, link, work) } }),
     deadlineMs: task.deadlineMs,
     dataDeadlineMs: dataDeadlineMs(task)
   }
+}
+
+/** Milliseconds that masking and, where nobody drops out, unmasking take on this machine. */
+export async function workOf(task: Task): Promise<{ maskMs: number; unmaskMs: number }> {
+  const msPerMask = (await elementMs(task.bits)) * task.laneCount
+  const partners = task.thresholds.graph?.maskDegree ?? task.members.length - 1
+  return { maskMs: msPerMask * (1 + partners), unmaskMs: msPerMask * task.members.length }
 }
 
 /** Milliseconds that one mask takes for one element on this machine: the better of two runs, after one to warm up. */
@@ -111,10 +126,24 @@ export function taskChecks(report: TaskReport): Check[] {
       'leader',
       `sends ${size(bytes.leader.sent)} and receives ${size(bytes.leader.received)} a round, with ${size(bytes.disk)} of disk`
     ),
+    ...(bytes.owner === undefined
+      ? []
+      : [
+          ok('owner', `of a slice: sends ${size(bytes.owner.sent)} and receives ${size(bytes.owner.received)} a round`)
+        ]),
+    ...(report.round === undefined ? [] : [roundCheck(report, report.round)]),
     report.maskMs < report.dataDeadlineMs / 2
       ? ok('time', `${seconds}; a phase in which vectors travel may take ${ms(report.dataDeadlineMs)}`)
       : warn('time', `${seconds}, and the phase may take ${ms(report.dataDeadlineMs)}; raise deadline, or lower length`)
   ]
+}
+
+/** A phase in which vectors travel must leave them the time that they take. */
+function roundCheck({ dataDeadlineMs }: TaskReport, { seconds, mbit, delayMs }: Link & { seconds: number }): Check {
+  const found = `${seconds.toPrecision(3)} s if nobody drops out, over links of ${mbit} Mbit/s and ${delayMs} ms`
+  return 1000 * seconds < dataDeadlineMs
+    ? ok('round', found)
+    : warn('round', `${found}; a phase may take ${dataDeadlineMs / 1000} s: raise deadline, or share the sum in shards`)
 }
 
 function degreeOf({ degree, thresholds: { graph } }: TaskReport): string {

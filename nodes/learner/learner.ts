@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import type { Logger } from 'pino'
+import { TaskError } from '../../src/errors.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
-import type { Application, ApplicationHost } from '../daemon/daemon.ts'
+import type { Task } from '../../src/task/task.ts'
+import type { Application, ApplicationHost } from '../daemon/daemon-options.ts'
 import { contributionFrom, readSum } from './contribution.ts'
 import type { Contribution, OwnData, SummedMetrics } from './contribution.ts'
 import { decodeHandover, encodeHandover, handoverLimit, verifyHandover } from './handover.ts'
@@ -12,7 +14,7 @@ import { ModelExchange } from './model-exchange.ts'
 import { applyMean } from './optimizers.ts'
 import type { ModelState } from './optimizers.ts'
 import { problemNamed } from './problems.ts'
-import { modelHash, stateBytes, stateFromBytes } from './recipe.ts'
+import { modelHash, stateBytes, stateFromBytes, taskTerms } from './recipe.ts'
 import type { Recipe } from './recipe.ts'
 import { readModel, writeModel } from './saved-model.ts'
 import type { Held } from './saved-model.ts'
@@ -76,6 +78,7 @@ export class Learner implements Application {
 
   async started(host: ApplicationHost): Promise<void> {
     const { session, node } = host
+    this.#checkTask(session.task)
     const exchange = new ModelExchange(node, session.task.id)
     this.#host = { ...host, exchange }
     const mayHave = (peer: string): boolean => session.participant.roster.indexOf(peer) >= 0
@@ -127,6 +130,14 @@ export class Learner implements Application {
     this.caughtUp()
     const late = sleep(this.#host.session.task.deadlineMs / 2, 'late', { ref: false })
     while (this.#held.settled < round - 1) if ((await Promise.race([this.#settled.promise, late])) === 'late') return
+  }
+
+  #checkTask({ name, length, encoding }: Task): void {
+    const { problem } = this.#options.recipe
+    const fits = taskTerms(problemNamed(problem), encoding.type === 'skellam' ? encoding : undefined)
+    if (length === fits.length && (encoding.type === 'skellam' || encoding.type === 'fixed')) return
+    const wanted = `length ${fits.length}, and an encoding of type fixed or privacy`
+    throw new TaskError('TASK_INVALID', `the task ${name} does not fit the problem ${problem}, which wants ${wanted}`)
   }
 
   #next(work: () => Promise<void>): void {

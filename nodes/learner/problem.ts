@@ -14,6 +14,8 @@ export interface Problem {
    * members takes only a part of it over.
    */
   rates: Readonly<Record<AlgorithmName, number>>
+  /** With privacy: the L2 norm that an update is clipped to, and the server's rate for FedAvg, whose steps carry the noise. */
+  underNoise: { clip: number; rate: number }
   /** Of an element of an update, in fixed point. */
   clip: number
   /** The largest L2 norm of an update: longer ones are shortened to it, and a mean that is longer is not believed. */

@@ -4,7 +4,7 @@ import { H } from '../../src/crypto/hash.ts'
 import type { TaskInput } from '../../src/task/task.ts'
 import { initialParameters, parameterCount } from './neural-network.ts'
 import { algorithms, initialState } from './optimizers.ts'
-import type { ModelState } from './optimizers.ts'
+import type { Algorithm, AlgorithmName, ModelState } from './optimizers.ts'
 import { problemNamed } from './problems.ts'
 import type { Problem } from './problem.ts'
 
@@ -36,6 +36,16 @@ export function taskTerms(
   return { length: length + METRICS, encoding: { type: 'fixed', clip, bits: 16, weighted: largestWeight } }
 }
 
+/** What all do with the sums of a problem, with noise in them or without. */
+export function serverSteps(problem: Problem, name: AlgorithmName, isPrivate: boolean): Algorithm {
+  return { name, rate: isPrivate && name === 'fedavg' ? problem.underNoise.rate : problem.rates[name] }
+}
+
+/** Noise of this multiplier, for a problem. */
+export function privacyTerms({ underNoise: { clip } }: Problem, noiseMultiplier: number): PrivacyTerms {
+  return { noiseMultiplier, clip, delta: 1e-5 }
+}
+
 export function baseModel({ problem, algorithm, seed }: Recipe): ModelState {
   return initialState(algorithm.name, initialParameters(problemNamed(problem).architecture, seed))
 }
@@ -56,7 +66,8 @@ export function stateFromBytes(recipe: Recipe, bytes: Uint8Array): ModelState {
   const length = shape.parameters.length
   if (bytes.length !== 4 * length * (1 + shape.slots.length))
     throw new RangeError(`a model has ${4 * length * (1 + shape.slots.length)} bytes, not ${bytes.length}`)
-  const values = new Float32Array(bytes.slice().buffer)
+  // A copy of its own memory: the slice of a Buffer would be a view of a pool that others share.
+  const values = new Float32Array(new Uint8Array(bytes).buffer)
   if (!values.every(Number.isFinite)) throw new RangeError('a model holds what is no finite number')
   const part = (at: number): Float32Array => values.slice(at * length, (at + 1) * length)
   return { parameters: part(0), slots: shape.slots.map((_, at) => part(at + 1)) }

@@ -27,12 +27,20 @@ export interface NetworkOptions {
   inProcess: boolean
   /** The command of secagg that the members' processes run: node, if left out. */
   command?: string
+  place?: (number: number) => Place
   kills: readonly Kill[]
   /** Whether a killed member is started again. */
   restart: boolean
   warn: (text: string) => void
   glimpse?: Glimpse
   watch?: Watch
+}
+
+/** Where a member's process runs. On loopback, if left out. */
+export interface Place {
+  /** See {@link PeerSettings}. */
+  within: readonly string[]
+  listen: string
 }
 
 /** Told what members report, as it comes. */
@@ -181,12 +189,15 @@ export class LocalNetwork {
   /** Prepares a member (its process loads meanwhile) and gives back what lets it run. */
   #launcher(number: number): (bootstrap: string[]) => Promise<Peer> {
     const { folder, taskFile, inProcess, command } = this.#options
+    const place = this.#options.place?.(number)
+    const anywhere = place?.listen ?? (inProcess ? `/memory/peer-${number}` : '/ip4/127.0.0.1/tcp/0')
     const settings: PeerSettings = {
       number,
       folder: folder(number),
       taskFile,
       command,
-      listen: [this.#addresses.get(number) ?? (inProcess ? `/memory/peer-${number}` : '/ip4/127.0.0.1/tcp/0')],
+      within: place?.within,
+      listen: [this.#addresses.get(number) ?? anywhere],
       bootstrap: []
     }
     const events = this.#events(number)

@@ -51,6 +51,8 @@ export interface PeerSettings {
   taskFile: string
   /** The command of secagg that its process runs: node, if left out. */
   command?: string
+  /** The program, with its arguments, that is to start its process, such as one that enters another network namespace. */
+  within?: readonly string[]
   listen: string[]
   bootstrap: string[]
 }

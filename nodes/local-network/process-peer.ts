@@ -40,9 +40,11 @@ export class ProcessPeer implements MortalPeer {
     this.#settings = settings
     this.#events = events
     const log = openSync(join(settings.folder, 'log.jsonl'), 'a')
+    const [program, ...before] = [...(settings.within ?? []), process.execPath]
     this.#child = fork(packageFile('nodes/start.js'), [settings.command ?? 'node', '--config', this.#configFile], {
       stdio: ['ignore', log, 'pipe', 'ipc'],
-      execArgv: []
+      execPath: program,
+      execArgv: before
     })
     closeSync(log)
     running.add(this.#child)

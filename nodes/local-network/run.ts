@@ -15,7 +15,7 @@ import { readInputs, writeInputs } from './inputs.ts'
 import type { Inputs } from './inputs.ts'
 import type { Kill } from './kills.ts'
 import { LocalNetwork } from './network.ts'
-import type { Glimpse, Watch } from './network.ts'
+import type { Glimpse, Place, Watch } from './network.ts'
 import { reportRound, summarise } from './report.ts'
 import type { RoundReport, Summary } from './report.ts'
 import type { ClosedRound } from './running-round.ts'
@@ -32,12 +32,15 @@ export interface NetworkRun {
   shards?: number
   /** Seconds. */
   deadline: number
+  /** Expected audits of each chunk of a sum, or all by everybody; the task's own default if left out. */
+  audit?: number | 'full'
   /** A folder of inputs, or what to generate. */
   inputs: { folder: string; length?: number } | { length: number; seed?: string }
   weights?: number[]
   kills: readonly Kill[]
   restart: boolean
   inProcess: boolean
+  place?: (number: number) => Place
   out?: string
   data?: string
   glimpse?: Glimpse
@@ -62,13 +65,14 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       throw error
     })
     if (run.out !== undefined) await mkdir(run.out, { recursive: true })
-    const { inProcess, kills, restart, glimpse, watch } = run
+    const { inProcess, place, kills, restart, glimpse, watch } = run
     const network = new LocalNetwork({
       task,
       taskFile,
       ids,
       folder: (number) => join(folder.path, `peer-${number}`),
       inProcess,
+      place,
       kills,
       restart,
       warn: audience.warn,
@@ -163,6 +167,7 @@ async function prepare(
     threat: run.threat,
     deadline: run.deadline,
     ...(run.shards !== undefined && run.shards > 1 && { shards: run.shards }),
+    ...(run.audit !== undefined && { audit: run.audit }),
     // Beyond 128 members the first graph takes some that nobody knew when they were made.
     ...(peers > LARGEST_COMPLETE_GRAPH && { randomness })
   })

@@ -57,23 +57,30 @@ export interface MaskContext {
   maskingSetHash: Uint8Array
 }
 
+/** One member and those that it shares masks with. */
+export type Agreements = MaskContext & { partners: Partner[] }
+
 /**
  * `k_uv` of the protocol, §4, with each partner, in their order: 32-byte seeds that both ends compute alike.
  * Throws `LowOrderKeyError` on a low-order key. For many partners: the own secret is imported once.
  */
-export function pairwiseMaskSeeds({
-  secret,
-  self,
-  attemptId,
-  maskingSetHash,
-  partners
-}: MaskContext & { partners: Partner[] }) {
+export function pairwiseMaskSeeds({ secret, self, attemptId, maskingSetHash, partners }: Agreements) {
   const agree = x25519Agreement(secret.expose())
   const salt = H('mask-salt', attemptId, maskingSetHash)
   return partners.map(({ id, key }): Secret => {
     const [lower, higher] = maskSign(self, id) === 1 ? [self, id] : [id, self]
     return derive(agree(key), salt, lengthPrefixed(['mask', lower, higher]))
   })
+}
+
+/** Key agreements on the thread that asks, a member at a time: the partners of one take a few milliseconds. */
+export async function agreeAll(members: Agreements[], pause?: () => Promise<void>): Promise<Secret[][]> {
+  const seeds: Secret[][] = []
+  for (const member of members) {
+    seeds.push(pairwiseMaskSeeds(member))
+    await pause?.()
+  }
+  return seeds
 }
 
 /** `k_uv` of the protocol, §4, with one partner. */

@@ -1,5 +1,5 @@
 import { blockBytes, type LaneKernel, type Lanes, type SignedBytes, scalarKernel, simdKernel } from './lane-kernel.ts'
-import { aesCtrKeystream, type Keystream } from './primitives.ts'
+import { aesCtrBytes, aesCtrKeystream, type Keystream } from './primitives.ts'
 import { Secret } from './secret.ts'
 import { nextTurn } from '../next-turn.ts'
 
@@ -42,6 +42,14 @@ export function createLanes(bits: number, length: number): Lanes {
 /** Gives the memory of an array back at once, instead of at a collection that may be far: nothing can be read of it any more. */
 export function release({ buffer }: { buffer: ArrayBufferLike }): void {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
+/** What one mask adds to one element of a vector of `bits` bits: a number mod 2^32 (mod 2^16 in narrow lanes). */
+export function maskElement({ seed, sign }: Mask, element: number, bits: number): number {
+  const size = laneBytes(bits)
+  const bytes = aesCtrBytes(seed instanceof Secret ? seed.expose() : seed, element * size, size)
+  const value = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0)
+  return sign === 1 ? value : -value
 }
 
 interface SignedStream {
@@ -98,5 +106,14 @@ export async function addMasks(lanes: Lanes, masks: Mask[], options: MaskOptions
       const pausing = breathe()
       if (pausing !== undefined) await pausing
     }
+  }
+}
+
+/** Adds other lanes, as many and as wide, in place. */
+export function addLanes(lanes: Lanes, others: Lanes): void {
+  const length = blockBytes / lanes.BYTES_PER_ELEMENT
+  for (let start = 0; start < lanes.length; start += length) {
+    const { buffer, byteOffset, byteLength } = others.subarray(start, start + length)
+    kernel(lanes.subarray(start, start + length), [{ bytes: new Uint8Array(buffer, byteOffset, byteLength), sign: 1 }])
   }
 }

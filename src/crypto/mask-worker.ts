@@ -1,5 +1,8 @@
+import { pairwiseMaskSeeds } from './key-agreement.ts'
+import type { Partner } from './key-agreement.ts'
 import { addMasks } from './mask-stream.ts'
-import type { Mask } from './mask-stream.ts'
+import type { Lanes, Mask } from './mask-stream.ts'
+import { Secret } from './secret.ts'
 
 /** The worker's side of the thread pool. */
 
@@ -8,6 +11,7 @@ const maskBytes = seedBytes + 1
 
 /** Part of a vector, in memory that both threads see. */
 export interface MaskTask {
+  kind: 'mask'
   /** The lanes, from its first byte on. */
   slab: SharedArrayBuffer
   length: number
@@ -16,6 +20,17 @@ export interface MaskTask {
   offset: number
   /** `shareMasks` of all masks. */
   masks: SharedArrayBuffer
+}
+
+/** The seeds of one member's masks with its partners. */
+export interface AgreeTask {
+  kind: 'agree'
+  /** The member's mask key; the seeds, in the partners' order, take its place and what is behind it. */
+  shared: SharedArrayBuffer
+  self: Uint8Array
+  attemptId: Uint8Array
+  maskingSetHash: Uint8Array
+  partners: Partner[]
 }
 
 /** Seeds and signs as both threads see them: 33 bytes a mask. Whoever made it wipes it. */
@@ -37,13 +52,37 @@ function readMasks(shared: SharedArrayBuffer): Mask[] {
   })
 }
 
-/** Adds the masks to the lanes of the slab. Nobody else is waiting for this thread, so it never pauses. */
-export default async function work({ slab, length, bits, offset, masks: shared }: MaskTask): Promise<void> {
+/** One task of either kind. Nobody else is waiting for this thread, so it never pauses. */
+export default function work(task: MaskTask | AgreeTask): Promise<void> {
+  return task.kind === 'mask' ? mask(task) : agree(task)
+}
+
+/** Adds the masks to the lanes of the slab; on a copy, because every access to shared memory costs several times as much. */
+async function mask({ slab, length, bits, offset, masks: shared }: MaskTask): Promise<void> {
   const masks = readMasks(shared)
-  const lanes = bits === 16 ? new Uint16Array(slab, 0, length) : new Uint32Array(slab, 0, length)
+  const lanes: Lanes = bits === 16 ? new Uint16Array(length) : new Uint32Array(length)
+  const own = new Uint8Array(lanes.buffer)
+  const theirs = new Uint8Array(slab, 0, own.length)
+  own.set(theirs)
   try {
     await addMasks(lanes, masks, { offset, pause: () => Promise.resolve() })
+    theirs.set(own)
   } finally {
+    own.fill(0)
     for (const { seed } of masks) (seed as Uint8Array).fill(0)
+  }
+}
+
+async function agree({ shared, ...context }: AgreeTask): Promise<void> {
+  const bytes = new Uint8Array(shared)
+  const secret = new Secret(bytes.slice(0, seedBytes))
+  try {
+    const seeds = pairwiseMaskSeeds({ ...context, secret })
+    for (const [place, seed] of seeds.entries()) {
+      bytes.set(seed.expose(), seedBytes * place)
+      seed.wipe()
+    }
+  } finally {
+    secret.wipe()
   }
 }

@@ -63,32 +63,54 @@ export class MerkleTree {
   }
 }
 
-/**
- * Whether `leaf` is at `index` of the `count` leaves under `root`. The length of the path follows from index and count,
- * and any other length is refused. Never throws on what a peer can send.
- */
-export function verifyPath(claim: {
-  root: Uint8Array
+/** How many siblings there are from a leaf to the root. */
+export function pathLength({ index, count }: { index: number; count: number }): number {
+  let length = 0
+  for (; count > 1; index = Math.floor(index / 2), count = Math.ceil(count / 2))
+    if (index % 2 === 1 || index < count - 1) length++
+  return length
+}
+
+/** The root that a leaf leads to by this path; undefined where the path has another length than its place asks for. */
+export function pathRoot(claim: {
   leaf: Uint8Array
   index: number
   count: number
   path: Uint8Array[]
-}): boolean {
-  const { root, leaf, path } = claim
+}): Uint8Array | undefined {
+  const { leaf, path } = claim
   let { index, count } = claim
   if (!Number.isInteger(index) || !Number.isInteger(count) || index < 0 || index >= count || count > 2 ** 32)
-    return false
-  if ([root, leaf, ...path].some(({ length }) => length !== hashLength)) return false
+    return undefined
+  if ([leaf, ...path].some(({ length }) => length !== hashLength)) return undefined
   let node = leaf
   let used = 0
   for (; count > 1; index = Math.floor(index / 2), count = Math.ceil(count / 2)) {
     const right = index % 2 === 1
     if (!right && index === count - 1) continue
     const sibling = path[used++]
-    if (sibling === undefined) return false
+    if (sibling === undefined) return undefined
     node = right ? nodeHash(sibling, node) : nodeHash(node, sibling)
   }
-  return used === path.length && node.every((byte, i) => byte === root[i])
+  return used === path.length ? node : undefined
+}
+
+/**
+ * Whether `leaf` is at `index` of the `count` leaves under `root`. The length of the path follows from index and count,
+ * and any other length is refused. Never throws on what a peer can send.
+ */
+export function verifyPath({
+  root,
+  ...claim
+}: {
+  root: Uint8Array
+  leaf: Uint8Array
+  index: number
+  count: number
+  path: Uint8Array[]
+}): boolean {
+  if (root.length !== hashLength) return false
+  return pathRoot(claim)?.every((byte, i) => byte === root[i]) === true
 }
 
 /** Whose vector, in which attempt. */
@@ -122,15 +144,25 @@ function subLeafPrefix({ attemptId, member }: VectorPlace, chunk: number, number
   return prefix
 }
 
-/**
- * Leaf of one chunk of a packed vector: the root over its sub-leaves of 16 KiB, the last one shorter (protocol, §10).
- */
-export function vectorLeaf(of: VectorPlace & { chunk: number; bytes: Uint8Array }): Uint8Array {
-  const subLeaves: Uint8Array[] = []
-  for (let at = 0; at < of.bytes.length; at += subLeafBytes) {
-    subLeaves.push(sha256(subLeafPrefix(of, of.chunk, subLeaves.length), of.bytes.subarray(at, at + subLeafBytes)))
-  }
-  return MerkleTree.from(subLeaves).root
+/** One chunk of a packed vector, and whose. */
+export type VectorChunk = VectorPlace & { chunk: number; bytes: Uint8Array }
+
+/** Hash of one sub-leaf: at most {@link subLeafBytes} of a chunk, counted from 0. */
+export function subLeafHash({ number, bytes, ...of }: VectorChunk & { number: number }): Uint8Array {
+  return sha256(subLeafPrefix(of, of.chunk, number), bytes)
+}
+
+/** Hashes of a chunk's sub-leaves, the last of which is shorter. */
+export function subLeafHashes({ bytes, ...of }: VectorChunk): Uint8Array[] {
+  return Array.from({ length: Math.ceil(bytes.length / subLeafBytes) }, (_, number) => {
+    const at = number * subLeafBytes
+    return subLeafHash({ ...of, number, bytes: bytes.subarray(at, at + subLeafBytes) })
+  })
+}
+
+/** Leaf of one chunk of a packed vector: the root over its sub-leaves of 16 KiB (protocol, §10). */
+export function vectorLeaf(of: VectorChunk): Uint8Array {
+  return MerkleTree.from(subLeafHashes(of)).root
 }
 
 /** Hashes a whole vector as it passes by, in pieces of any size, without keeping or copying it. */

@@ -1,3 +1,5 @@
+// WebCrypto has no synchronous cipher.
+import { ctr } from '@noble/ciphers/aes.js'
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js'
 import { ed25519, x25519 as x25519Noble } from '@noble/curves/ed25519.js'
 import { hkdf } from '@noble/hashes/hkdf.js'
@@ -131,6 +133,15 @@ export async function aesCtr(key: Uint8Array, counter: Uint8Array, bytes: Uint8A
   checkLength(key, 32, 'an AES-256 key')
   checkLength(counter, 16, 'a counter block')
   return encrypt(await importAes(key), copyOf(counter), copyOf(bytes))
+}
+
+export function aesCtrBytes(key: Uint8Array, byteOffset: number, length: number): Uint8Array {
+  const counter = new Uint8Array(16)
+  new DataView(counter.buffer).setBigUint64(8, BigInt(Math.floor(byteOffset / 16)))
+  const skipped = byteOffset % 16
+  return ctr(key, counter)
+    .encrypt(new Uint8Array(skipped + length))
+    .slice(skipped)
 }
 
 export function aesCtrKeystream(key: Uint8Array, byteOffset = 0): Keystream {

@@ -2,15 +2,24 @@ import { availableParallelism } from 'node:os'
 // Starts worker threads, hands tasks to whichever is free, and tells when one dies.
 import { Piscina } from 'piscina'
 import { SecureAggregationError } from '../errors.ts'
-import { addMasks } from './mask-stream.ts'
+import { agreeAll } from './key-agreement.ts'
+import type { Agreements } from './key-agreement.ts'
+import { addLanes, addMasks, createLanes } from './mask-stream.ts'
 import type { Lanes, Mask, MaskOptions } from './mask-stream.ts'
 import { shareMasks } from './mask-worker.ts'
-import type { MaskTask } from './mask-worker.ts'
+import type { AgreeTask, MaskTask } from './mask-worker.ts'
+import { Secret } from './secret.ts'
 
-/** Lanes that a thread takes at a time. */
-const partBytes = 524_288
+type Threads = Piscina<MaskTask | AgreeTask, void>
+
+/** Lanes that a thread takes at a time. A key is set up for each mask of each part, which costs as much as 80 KiB of it. */
+const partBytes = 1_048_576
 /** Key stream of a few milliseconds: less is not worth another thread. */
 const smallWorkBytes = 8 * 2 ** 20
+/** Key stream of one task where masks are parted. */
+const groupBytes = 32 * 2 ** 20
+/** Pairs of keys of a few milliseconds. */
+const smallAgreements = 100
 const mostThreads = 8
 
 // The twin of this file: a `.ts` in a checkout, a `.js` where it was built.
@@ -22,7 +31,7 @@ const worker = new URL(import.meta.url.endsWith('.ts') ? './mask-worker.ts' : '.
  */
 export class ThreadPool {
   readonly #threads: number
-  #pool?: Piscina<MaskTask, void>
+  #pool?: Threads
 
   /** As many threads as there are processors, at most 8, unless told otherwise. */
   constructor({ threads = Math.min(availableParallelism(), mostThreads) }: { threads?: number } = {}) {
@@ -42,35 +51,102 @@ export class ThreadPool {
   }
 
   /**
-   * What `addMasks` of the mask stream does, bit for bit, on copies of parts of the lanes. After a failure the lanes are useless.
+   * What `addMasks` of the mask stream does, bit for bit: on copies of parts of the lanes, or where the lanes are short and
+   * the masks many, by a part of the masks each. After a failure the lanes are useless.
    *
    * @throws SecureAggregationError WORKER_FAILED where a thread died; the signal's reason
    * @internal
    */
   async addMasks(lanes: Lanes, masks: Mask[], options: MaskOptions = {}): Promise<void> {
     if (lanes.byteLength * masks.length <= smallWorkBytes) return addMasks(lanes, masks, options)
-    const { offset = 0, signal } = options
     const pool = this.#running()
+    return lanes.byteLength <= partBytes
+      ? this.#addShort(pool, lanes, masks, options)
+      : this.#addLong(pool, lanes, masks, options)
+  }
+
+  /**
+   * What `pairwiseMaskSeeds` gives for each of several members, in their order.
+   *
+   * @throws SecureAggregationError WORKER_FAILED where a thread died
+   * @internal
+   */
+  async agree(members: Agreements[], pause?: () => Promise<void>): Promise<Secret[][]> {
+    const pairs = members.reduce((sum, { partners }) => sum + partners.length, 0)
+    if (pairs <= smallAgreements) return agreeAll(members, pause)
+    const pool = this.#running()
+    return Promise.all(members.map((member) => agree(pool, member)))
+  }
+
+  async #addLong(pool: Threads, lanes: Lanes, masks: Mask[], { offset = 0, signal }: MaskOptions): Promise<void> {
     const shared = shareMasks(masks)
-    const parts = partsOf(lanes, this.#threads)
-    const run = async (): Promise<void> => {
-      const slab = new SharedArrayBuffer(Math.min(partBytes, lanes.byteLength))
-      try {
-        for (let part = parts.next(); part.done !== true; part = parts.next()) {
-          signal?.throwIfAborted()
-          await mask(pool, { slab, masks: shared, part: part.value, offset: offset + part.value.start })
+    const parts = partsOf(lanes, 2 * this.#threads)
+    try {
+      await this.#each(parts, lanes.byteLength, signal, async (slab, part) => {
+        const own = new Uint8Array(part.lanes.buffer, part.lanes.byteOffset, part.lanes.byteLength)
+        const theirs = new Uint8Array(slab, 0, own.length)
+        theirs.set(own)
+        await run(pool, maskTask(slab, part.lanes, shared, offset + part.start))
+        own.set(theirs)
+      })
+    } finally {
+      new Uint8Array(shared).fill(0)
+    }
+  }
+
+  /** Each slab sums up what its tasks add: the masks, and never the lanes. */
+  async #addShort(pool: Threads, lanes: Lanes, masks: Mask[], { offset = 0, signal }: MaskOptions): Promise<void> {
+    const slabs = new Set<SharedArrayBuffer>()
+    await this.#each(
+      groupsOf(masks, lanes.byteLength, 2 * this.#threads),
+      lanes.byteLength,
+      signal,
+      async (slab, group) => {
+        slabs.add(slab)
+        const shared = shareMasks(group)
+        try {
+          await run(pool, maskTask(slab, lanes, shared, offset))
+        } finally {
+          new Uint8Array(shared).fill(0)
         }
+      },
+      (slab) => {
+        if (!slabs.has(slab)) return
+        const sum = createLanes(8 * lanes.BYTES_PER_ELEMENT, lanes.length)
+        const bytes = new Uint8Array(sum.buffer)
+        bytes.set(new Uint8Array(slab, 0, bytes.length))
+        addLanes(lanes, sum)
+        bytes.fill(0)
+      }
+    )
+  }
+
+  /** Hands out the work, each piece with a slab that no other has at the same time. */
+  async #each<T>(
+    works: Generator<T, void>,
+    byteLength: number,
+    signal: AbortSignal | undefined,
+    work: (slab: SharedArrayBuffer, piece: T) => Promise<void>,
+    done: (slab: SharedArrayBuffer) => void = () => {}
+  ): Promise<void> {
+    const loop = async (): Promise<void> => {
+      const slab = new SharedArrayBuffer(Math.min(partBytes, byteLength))
+      try {
+        for (let piece = works.next(); piece.done !== true; piece = works.next()) {
+          signal?.throwIfAborted()
+          await work(slab, piece.value)
+        }
+        done(slab)
       } catch (error) {
-        parts.return()
+        works.return()
         throw error
       } finally {
         new Uint8Array(slab).fill(0)
       }
     }
     // One more than there are threads: none waits for this one to hand it the next part.
-    const runs = await Promise.allSettled(Array.from({ length: this.#threads + 1 }, run))
-    new Uint8Array(shared).fill(0)
-    const failed = runs.find((settled) => settled.status === 'rejected')
+    const loops = await Promise.allSettled(Array.from({ length: this.#threads + 1 }, loop))
+    const failed = loops.find((settled) => settled.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }
 
@@ -81,10 +157,14 @@ export class ThreadPool {
     await pool?.destroy()
   }
 
-  #running(): Piscina<MaskTask, void> {
+  #running(): Threads {
     if (this.#pool !== undefined) return this.#pool
     const threads = this.#threads
-    const pool = new Piscina<MaskTask, void>({ filename: worker.href, minThreads: threads, maxThreads: threads })
+    const pool = new Piscina<MaskTask | AgreeTask, void>({
+      filename: worker.href,
+      minThreads: threads,
+      maxThreads: threads
+    })
     // The task of a thread that died is rejected; one that died idle is replaced, and nobody was waiting for it.
     pool.on('error', () => {})
     return (this.#pool = pool)
@@ -96,26 +176,42 @@ interface Part {
   lanes: Lanes
 }
 
-/** Parts of about the same size, at least one for each thread. */
-function* partsOf(lanes: Lanes, threads: number): Generator<Part, void> {
-  const count = Math.max(Math.ceil(lanes.byteLength / partBytes), threads)
+/** Parts of about the same size, at least so many, so that no thread is left with much more than another. */
+function* partsOf(lanes: Lanes, least: number): Generator<Part, void> {
+  const count = Math.max(Math.ceil(lanes.byteLength / partBytes), least)
   const length = Math.ceil(lanes.length / count)
   for (let start = 0; start < lanes.length; start += length)
     yield { start, lanes: lanes.subarray(start, start + length) }
 }
 
-async function mask(
-  pool: Piscina<MaskTask, void>,
-  { slab, masks, part: { lanes }, offset }: Pick<MaskTask, 'slab' | 'masks' | 'offset'> & { part: Part }
-): Promise<void> {
-  const own = new Uint8Array(lanes.buffer, lanes.byteOffset, lanes.byteLength)
-  const theirs = new Uint8Array(slab, 0, lanes.byteLength)
-  theirs.set(own)
+/** Masks that are worth a task of some milliseconds, and at least so many groups, so that all threads end at the same time. */
+function* groupsOf(masks: Mask[], byteLength: number, least: number): Generator<Mask[], void> {
+  const length = Math.min(Math.ceil(groupBytes / byteLength), Math.ceil(masks.length / least))
+  for (let start = 0; start < masks.length; start += length) yield masks.slice(start, start + length)
+}
+
+function maskTask(slab: SharedArrayBuffer, lanes: Lanes, masks: SharedArrayBuffer, offset: number): MaskTask {
+  return { kind: 'mask', slab, masks, length: lanes.length, bits: lanes.BYTES_PER_ELEMENT === 2 ? 16 : 32, offset }
+}
+
+async function agree(pool: Threads, { secret, partners, ...context }: Agreements): Promise<Secret[]> {
+  if (partners.length === 0) return []
+  const shared = new SharedArrayBuffer(32 * partners.length)
+  const bytes = new Uint8Array(shared)
   try {
-    await pool.run({ slab, masks, length: lanes.length, bits: lanes.BYTES_PER_ELEMENT === 2 ? 16 : 32, offset })
+    bytes.set(secret.expose())
+    await run(pool, { kind: 'agree', shared, partners, ...context })
+    return partners.map((_, place) => new Secret(bytes.slice(32 * place, 32 * (place + 1))))
+  } finally {
+    bytes.fill(0)
+  }
+}
+
+async function run(pool: Threads, task: MaskTask | AgreeTask): Promise<void> {
+  try {
+    await pool.run(task)
   } catch (cause) {
     const sentence = `a worker thread ended in the middle of masking (${(cause as Error).message}); the vector stays unmasked`
     throw new SecureAggregationError('WORKER_FAILED', sentence, { cause })
   }
-  own.set(theirs)
 }

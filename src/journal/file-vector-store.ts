@@ -1,5 +1,5 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import { SecureAggregationError } from '../errors.ts'
 import { makeDirectory, syncDirectory } from './durable-directory.ts'
 import {
@@ -38,6 +38,8 @@ async function readExactly(handle: FileHandle, name: string, offset: number, len
 /** Vectors as files of one directory. One process uses it at a time, which the journal's lock sees to. */
 export class FileVectorStore implements VectorStore {
   readonly #directory: string
+  /** Directories whose names are on disk. */
+  readonly #named = new Set<string>()
   #staged = 0
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -96,7 +98,10 @@ export class FileVectorStore implements VectorStore {
   async remove(prefix: string): Promise<void> {
     checkNamePrefix(prefix)
     await this.#inTurn(async () => {
-      for (const path of await this.#beginning(prefix)) await rm(path, { recursive: true, force: true })
+      for (const path of await this.#beginning(prefix)) {
+        for (const named of this.#named) if (join(named, sep).startsWith(join(path, sep))) this.#named.delete(named)
+        await rm(path, { recursive: true, force: true })
+      }
     })
   }
 
@@ -134,12 +139,17 @@ export class FileVectorStore implements VectorStore {
     await this.#inTurn(async () => {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
       await rename(temporary, path)
-      // The directories above may be new as well.
-      for (let directory = dirname(path); sync; directory = dirname(directory)) {
-        await syncDirectory(directory)
-        if (directory === this.#directory) break
-      }
+      if (sync) await this.#syncNames(dirname(path))
     })
+  }
+
+  /** The names in a directory, and its own and those above it where they may be new as well. */
+  async #syncNames(directory: string): Promise<void> {
+    await syncDirectory(directory)
+    for (let above = directory; above !== this.#directory && !this.#named.has(above); above = dirname(above)) {
+      await syncDirectory(dirname(above))
+      this.#named.add(above)
+    }
   }
 
   /** Placing and removing wait for each other: a directory must not vanish between its making and the rename into it. */

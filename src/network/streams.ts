@@ -108,9 +108,12 @@ export class Streams {
 
   async ask(to: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> {
     const conversation = await this.#dial(to, 'ask', signal)
+    // Whoever asks may stop listening before all has come: then nobody goes on sending.
+    const stop = (): void => conversation.abort(signal.reason as Error)
+    signal.addEventListener('abort', stop, { once: true })
     await conversation.write({ kind: 'control', payload: request })
     await conversation.close()
-    return conversation.frames()
+    return framesUntil(conversation.frames(), () => signal.removeEventListener('abort', stop))
   }
 
   async #dial(to: string, use: Use, signal: AbortSignal): Promise<Conversation> {
@@ -148,6 +151,14 @@ export class Streams {
 
   #protocol(use: Use): string {
     return `/secagg/1.0.0/${use}/${this.#task}`
+  }
+}
+
+async function* framesUntil(frames: AsyncIterable<Frame>, done: () => void): AsyncGenerator<Frame> {
+  try {
+    yield* frames
+  } finally {
+    done()
   }
 }
 

@@ -23,7 +23,7 @@ export async function readSum(
   const { round, sum, included, decision, groups } = outcome
   if (sum === undefined) throw new RoundError('NOT_INCLUDED', `there is no sum of round ${round} here`, round)
   const decoded = await decodeSum({ round, included, groups }, sum, terms, vectors)
-  const privacy = await privacyOf(terms, leastTogether(included, groups), ledger)
+  const privacy = ledger === undefined ? {} : await privacyOf(terms, { included, groups }, ledger)
   return Object.defineProperties({ decision, ...privacy } as Sum, Object.getOwnPropertyDescriptors(decoded))
 }
 
@@ -77,13 +77,14 @@ function leastTogether(included: number[], groups: readonly number[] | undefined
   return Math.min(...sizes.values())
 }
 
-async function privacyOf(
+/** Where the task has privacy: what this member has given away so far, and in this round alone (§12). */
+export async function privacyOf(
   terms: Task,
-  together: number,
-  ledger: PrivacyLedger | undefined
+  { included, groups }: Pick<RoundOutcome, 'included' | 'groups'>,
+  ledger: PrivacyLedger
 ): Promise<Pick<Sum, 'privacy'>> {
   const privately = privateTerms(terms)
-  if (privately === undefined || ledger === undefined) return {}
-  const epsilonOfRound = PrivacyLedger.epsilonOfRound(privately, together)
+  if (privately === undefined) return {}
+  const epsilonOfRound = PrivacyLedger.epsilonOfRound(privately, leastTogether(included, groups))
   return { privacy: { ...(await ledger.spent()), epsilonOfRound } }
 }

@@ -28,7 +28,8 @@ import { agree, decideClosing, propose } from './voting.ts'
 export async function lead(round: Round, table: Table, signal: AbortSignal): Promise<void> {
   if (round.views.current > 0) await gatherJoins(round, table, signal)
   const lock = round.views.highestLock('closing')
-  if (lock !== undefined) {
+  // A sum that is refuted is made anew, for the same value (§6).
+  if (lock !== undefined && !round.isRefuted(lock.certificate.root)) {
     const { rosterHash } = lock.value as { rosterHash: Uint8Array }
     const change = round.next.changeFor(rosterHash)
     return decideClosing(round, table, { ...lock, change, reason: round.reason }, signal)
@@ -39,7 +40,7 @@ export async function lead(round: Round, table: Table, signal: AbortSignal): Pro
     const { f, D } = round.rules.thresholds
     // A member's fault that no leader can do without, such as a dealing that does not open what was committed to.
     const isStuck = error instanceof LeaderGaveUp || error instanceof MessageError
-    if (!isStuck || round.views.current <= f + D) throw error
+    if (!isStuck || lock !== undefined || round.views.current <= f + D) throw error
     if (error instanceof MessageError) round.ports.observer.refused?.(error)
     await decideClosing(round, table, { value: round.burned, reason: error.message }, signal)
   }
@@ -79,8 +80,8 @@ async function carryOn(round: Round, table: Table, signal: AbortSignal): Promise
   if (round.sharding !== undefined) return sumInSlices(round, table, book, set, { known, lock }, signal)
   const upload = await gatherVectors(round, table, book, set, known, signal)
   const decided = await agreeOnCut(round, table, set, upload, lock, signal)
-  const revealed = await gatherReveals(round, table, book, decided, signal)
-  const sum = await publishSum(round, table, book, set, decided, upload.accumulator, revealed, signal)
+  const opened = await openDecided(round, table, book, decided, signal)
+  const sum = await publishSum(round, table, book, set, decided, upload.accumulator, opened, signal)
   await closeSummed(round, table, book, decided, sum, signal)
 }
 
@@ -96,15 +97,31 @@ async function sumInSlices(
   const slices = new SliceLead(round, table, book, set)
   const upload = await slices.gather(known, signal)
   const decided = await agreeOnCut(round, table, set, upload, lock, signal)
-  const revealed = await gatherReveals(round, table, book, decided, signal)
-  const opened = openAll(round, revealed)
+  const opened = await openDecided(round, table, book, decided, signal)
   const sums = await slices.sums(decided, opened, signal)
   await round.reach('sum')
   const root = MerkleTree.from(sums.map(({ root }) => root)).root
   const { cut } = decided
-  const header = await round.state('SumHeader', { view: round.views.current, cut, root, ...opened, slices: sums })
+  const said = { view: round.views.current, cut, root, ...opened, again: null, slices: sums }
+  const header = await round.state('SumHeader', said)
   table.broadcast(header)
   await closeSummed(round, table, book, decided, header, signal)
+}
+
+/** Phase 5, or what an earlier leader's sum has opened already: what was wrong with that was the rest. */
+async function openDecided(
+  round: Round,
+  table: Table,
+  book: KeyBook,
+  decided: Shown<CheckedCut, 'Decision'>,
+  signal: AbortSignal
+): Promise<Opened> {
+  const opened = round.attempt().opened ?? openAll(round, await gatherReveals(round, table, book, decided, signal))
+  if (round.attempt().opened !== undefined) {
+    table.broadcast(decided.message)
+    await round.learn(decided.message)
+  }
+  return opened
 }
 
 function planOf(round: Round): Promise<Message<'RoundPlan'>> {
@@ -331,11 +348,10 @@ async function publishSum(
   set: MaskingSet,
   decided: CheckedCut,
   accumulator: Lanes,
-  revealed: Revealed,
+  opened: Opened,
   signal: AbortSignal
 ): Promise<Message<'SumHeader'>> {
   const { ports, rules, shape, sumShape } = round
-  const opened = openAll(round, revealed)
   await round.reach('sum')
   const name = round.publishedName
   const owner = { attemptId: book.attemptId, member: rules.roster.members.length }
@@ -345,12 +361,18 @@ async function publishSum(
   const pause = () => clock.pause()
   for (let group = 0; !alone && group < rules.groups!.count; group++) {
     const lanes = accumulator.subarray(group * shape.elements, (group + 1) * shape.elements)
-    const masks = await masksToRemove(rules, book, set, decided, opened, clock, group)
+    const masks = await masksToRemove(rules, book, set, decided, opened, ports, group)
     await compute.addMasks(lanes, masks, { signal, pause })
   }
-  const masks = alone ? await masksToRemove(rules, book, set, decided, opened, clock) : []
+  const masks = alone ? await masksToRemove(rules, book, set, decided, opened, ports) : []
   const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, { clock, compute, signal })
-  const header = await round.state('SumHeader', { view: round.views.current, cut: decided.cut, root, ...opened })
+  const header = await round.state('SumHeader', {
+    view: round.views.current,
+    cut: decided.cut,
+    root,
+    ...opened,
+    again: null
+  })
   table.broadcast(header)
   table.broadcastVector(name)
   return header
@@ -380,6 +402,11 @@ async function decideSummed(
   signal: AbortSignal
 ): Promise<void> {
   await round.reach('close')
+  const lock = round.views.highestLock('closing')
+  if (lock !== undefined && round.isRefuted(lock.certificate.root)) {
+    const { rosterHash } = lock.value as { rosterHash: Uint8Array }
+    return decideClosing(round, table, { ...lock, change: round.next.changeFor(rosterHash), reason: '' }, signal, root)
+  }
   const { roster, change } = await round.next.propose(round.views.current, (member) => table.isConnected(member))
   const value: Value = { kind: 'summed', ...sum, ...round.next.following(true, roster) }
   await decideClosing(round, table, { value, change, reason: '' }, signal, root)
@@ -394,7 +421,8 @@ async function publishAgain(
 ): Promise<void> {
   checkClosable(round)
   await round.reach('sum')
-  table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current }))
+  const again = header.body.again ?? header.encoded
+  table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current, again }))
   if (round.sharding === undefined) table.broadcastVector(round.sumName)
   const hash = cutHash(header.body.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })

@@ -15,6 +15,7 @@ import type { Graph } from '../membership/graphs.ts'
 import { sharesMasks } from '../membership/groups.ts'
 import { deal, openDelivery, proofOf, sameBytes, sealDelivery } from './dealing.ts'
 import type { Dealing, HeldShare } from './dealing.ts'
+import type { Audited } from './auditor.ts'
 import type { Ballot, Side } from './ballot.ts'
 import { MAX_MESSAGE_BYTES } from './messages.ts'
 import type { Body, Message, ShareProof } from './messages.ts'
@@ -22,10 +23,13 @@ import type { Random } from './ports.ts'
 import type { StatementType } from './statements.ts'
 import { attemptIdOf, roundIdOf } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
+import type { Opened } from './unmasking.ts'
 
 /** A sum that this member has checked and stored: the header, and what it opens. */
 export interface CheckedSum {
   header: Message<'SumHeader'>
+  /** How much of it this member has recomputed itself; the leader that made it, all. */
+  audited: Audited
   /** `HKDF(b, "beacon")` of the included members in roster order, which the next beacon is made of. */
   contributions: Uint8Array[]
 }
@@ -64,6 +68,8 @@ export class Attempt {
   /** Every cut that it was shown and that passed its checks, by its hash (hex). */
   readonly cuts = new Map<string, CheckedCut>()
   sum?: CheckedSum
+  /** What a published sum has opened, checked against what was committed to: whoever sums again need not ask for it. */
+  opened?: Opened
   /** What leaders showed, as they signed it: for a later one to carry on from, and to compare with what others were shown. */
   readonly #shown = new Map<string, Uint8Array>()
 

@@ -183,7 +183,10 @@ export class Ballot {
     return this.#sign('ViewChange', this.#state.change!)
   }
 
-  /** Takes note of a decision for ever, after checking its certificate. */
+  /**
+   * Takes note of a decision for ever, after checking its certificate. The one that closes the round is on disk when the
+   * round is closed, with what follows from it; a member that crashes before has its votes, and learns it again.
+   */
   async decide(decision: Body<'Decision'>): Promise<void> {
     const name = decision.commits.agreement as AgreementName
     const known = this.decision(name)
@@ -191,7 +194,10 @@ export class Ballot {
       return this.#written
     checkDecision(decision, this.#options.context, this.#options.electorate)
     const step = agreement.decide(this.#agreement(name), bytesToHex(decision.commits.value))
-    await this.#take(name, step, { decisions: { ...this.#state.decisions, [name]: decision } })
+    const decisions = { ...this.#state.decisions, [name]: decision }
+    if (name !== 'closing') return this.#take(name, step, { decisions })
+    if ('refusal' in step) throw new BallotError(`${name}: ${step.refusal}`)
+    this.#state = { ...this.#state, decisions, agreements: { ...this.#state.agreements, [name]: step.state } }
   }
 
   /**

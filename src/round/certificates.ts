@@ -99,6 +99,9 @@ export function checkCertificate(
   context: RoundContext,
   { roster, quorum }: Electorate
 ): void {
+  const before = validFor.get(certificate)
+  if (before?.type === type && before.roster === roster && before.quorum >= quorum && isSame(before.context, context))
+    return
   const { signers, signatures, ...vote } = certificate
   const members = decodeSet(signers, roster.members.length)
   if (members.length < quorum)
@@ -114,6 +117,14 @@ export function checkCertificate(
       throw new MessageError('INVALID', `a certificate has an invalid ${type} of member ${member}`)
     }
   })
+  validFor.set(certificate, { type, context, roster, quorum })
+}
+
+/** Certificates that were found valid, and as what: one comes in several messages of a view, and to several members of a process. */
+const validFor = new WeakMap<Certificate, { type: VoteType; context: RoundContext } & Electorate>()
+
+function isSame(one: RoundContext, other: RoundContext): boolean {
+  return one.round === other.round && one.epoch === other.epoch && compareBytes(one.task, other.task) === 0
 }
 
 /** What a certificate is for, as the agreement compares it. */

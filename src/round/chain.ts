@@ -55,16 +55,8 @@ export function readClosing(encoded: Uint8Array, task: Task, roster: Roster): Me
 
 /** From this roster to where a member is that answered. Throws MessageError at the first step that does not hold. */
 export function followChain(task: Task, from: Roster, { chain, decision, pending }: Body<'Closed'>): Reached {
-  let roster = from
-  let last: Message<'Decision'> | undefined
-  const links: EpochLink[] = []
-  for (const link of chain) {
-    const next = decodeRoster(link.roster)
-    if (next.epoch <= roster.epoch) continue
-    last = checkLink(task, roster, next, link)
-    links.push(link)
-    roster = next
-  }
+  const { rosters, links, last } = followLinks(task, from, chain)
+  const roster = rosters.at(-1)!
   if (decision === null) throw fault('ends with no closing')
   if (last !== undefined && sameBytes(last.encoded, decision)) return { decision: last, succession: { roster }, links }
   const closing = readClosing(decision, task, roster)
@@ -77,6 +69,30 @@ export function followChain(task: Task, from: Roster, { chain, decision, pending
   if (succession.pending === undefined || made.round > closing.round)
     throw fault('shows a roster that waits for nothing')
   return { decision: closing, succession, links, made: pending.made }
+}
+
+/**
+ * From this roster through the links of later epochs. Throws MessageError at the first that does not hold.
+ *
+ * @returns all rosters, this one first; the links that led on; the decision that put the last of them into effect
+ */
+export function followLinks(
+  task: Task,
+  from: Roster,
+  chain: readonly EpochLink[]
+): { rosters: Roster[]; links: EpochLink[]; last?: Message<'Decision'> } {
+  const rosters = [from]
+  const links: EpochLink[] = []
+  let last: Message<'Decision'> | undefined
+  for (const link of chain) {
+    const before = rosters.at(-1)!
+    const next = decodeRoster(link.roster)
+    if (next.epoch <= before.epoch) continue
+    last = checkLink(task, before, next, link)
+    links.push(link)
+    rosters.push(next)
+  }
+  return { rosters, links, last }
 }
 
 /** One epoch to the next; returns the decision that put it into effect. */

@@ -26,8 +26,11 @@ export interface Closed {
   deck: Deck
 }
 
-/** An epoch as it is kept for ever: what made and began it, and the deck that it began with. */
-type EpochRecord = EpochLink & { deck: Uint8Array }
+/**
+ * An epoch as it is kept for ever: what made and began it, and the deck after a round that it is known of: what began it,
+ * or where this member came later, the closing `at` which it did.
+ */
+type EpochRecord = EpochLink & { deck: Uint8Array; at?: Uint8Array }
 
 /** The closing decisions of more rounds than two cycles have; with them absences are shown. */
 const ROUNDS_KEPT = 256
@@ -58,6 +61,8 @@ export class Chronicle {
   readonly #task: Task
   readonly #journal: Journal
   readonly #epochs = new Map<number, Roster>()
+  /** The first round of each epoch, in their order. */
+  readonly #began = new Map<number, number>([[0, 1]])
   /** Rosters that were shown, by hash (hex): none of them counts before a decision names it. */
   readonly #offered = new Map<string, Roster>()
   readonly #genesis: Uint8Array
@@ -94,11 +99,29 @@ export class Chronicle {
     return this.#epochs.get(epoch)
   }
 
+  /** The roster that ran a round, as far as the rounds have come here. */
+  rosterIn(round: number): Roster {
+    const [epoch] = [...this.#began].findLast(([, first]) => first <= round)!
+    return this.#epochs.get(epoch)!
+  }
+
+  /** What led to the roster of an epoch from the task on. */
+  async chainTo(epoch: number): Promise<EpochLink[]> {
+    const links: EpochLink[] = []
+    for (let next = 1; next <= epoch; next++) {
+      const { roster, made, effective } = await this.#epoch(next)
+      links.push({ roster, made, effective })
+    }
+    return links
+  }
+
   /** Takes up what the journal has. */
   async load(): Promise<void> {
     for await (const [, value] of this.#journal.entries(`${this.#task.id}/epoch/`)) {
-      const roster = decodeRoster(dagCbor.decode<EpochRecord>(value).roster)
+      const { roster: encoded, effective } = dagCbor.decode<EpochRecord>(value)
+      const roster = decodeRoster(encoded)
       this.#epochs.set(roster.epoch, roster)
+      this.#began.set(roster.epoch, decodeMessage(effective).round + 1)
       this.#succession = { roster }
     }
     const record = await this.#journal.get(closedRecord(this.#task.id))
@@ -175,18 +198,24 @@ export class Chronicle {
     const deck = decodeDeck(answer.deck, succession.roster.members.length)
     if (!sameBytes(deckHash(deck), closingValue(decision).value.deckHash))
       throw new MessageError('INVALID', 'an answer comes with a deck that no decision names')
-    const begun = reached.links.map((link, at) => ({
-      ...link,
-      // Of the epochs in between the deck is of no use any more, nor is it known.
-      deck:
-        at === reached.links.length - 1 && sameBytes(link.effective, decision.encoded) ? answer.deck : new Uint8Array(0)
-    }))
+    const last = reached.links.length - 1
+    const begun = reached.links.map((link, place) =>
+      // Of the epochs in between the deck is not known; nor may an answer end where a roster waits.
+      place === last && succession.pending === undefined
+        ? { ...link, deck: answer.deck, at: decision.encoded }
+        : { ...link, deck: new Uint8Array(0) }
+    )
     await this.#write(decision, deck, { after: succession, made: reached.made }, begun)
     return true
   }
 
-  /** What a member of that epoch needs, to come to where this one is, or as far as one message takes it. */
-  async since(epoch: number): Promise<Omit<Body<'Closed'>, 'announcements'>> {
+  /**
+   * What a member of that epoch needs, to come to where this one is, or where the chain is longer than one message takes,
+   * to an epoch on the way, from which it asks on.
+   *
+   * @param most bytes of the chain, but for one epoch more
+   */
+  async since(epoch: number, most = MOST_CHAIN_BYTES): Promise<Omit<Body<'Closed'>, 'announcements'>> {
     const { decision, deck } = this.#closed
     const chain: EpochLink[] = []
     let resting: { decision: Uint8Array; deck: Uint8Array; length: number } | undefined
@@ -195,10 +224,11 @@ export class Chronicle {
       const record = await this.#epoch(next)
       const { roster, made, effective } = record
       size += roster.length + made.length + effective.length
-      if (size > MOST_CHAIN_BYTES && resting !== undefined)
+      if (size > most && resting !== undefined)
         return { decision: resting.decision, deck: resting.deck, chain: chain.slice(0, resting.length), pending: null }
       chain.push({ roster, made, effective })
-      if (record.deck.length > 0) resting = { decision: effective, deck: record.deck, length: chain.length }
+      if (record.deck.length > 0)
+        resting = { decision: record.at ?? effective, deck: record.deck, length: chain.length }
     }
     const { pending } = this.#succession
     return {
@@ -213,6 +243,11 @@ export class Chronicle {
   async closing(round: number): Promise<Message<'Decision'> | undefined> {
     const encoded = await this.#journal.get(closingRecord(this.#task.id, round))
     return encoded && (decodeMessage(encoded) as Message<'Decision'>)
+  }
+
+  /** A round that was closed while this member was away, by a decision that the caller has checked. */
+  keepClosing({ round, encoded }: Message<'Decision'>): JournalOperation {
+    return { type: 'put', key: closingRecord(this.#task.id, round), value: encoded }
   }
 
   /** B of a late round; undefined where what closed the one before is not here. */
@@ -254,7 +289,10 @@ export class Chronicle {
       ...named.map((key) => ({ type: 'del' as const, key })),
       ...also
     ])
-    for (const { roster } of decoded) this.#epochs.set(roster.epoch, roster)
+    for (const { roster, epoch } of decoded) {
+      this.#epochs.set(roster.epoch, roster)
+      this.#began.set(roster.epoch, decodeMessage(epoch.effective).round + 1)
+    }
     this.#offered.clear()
     this.#succession = { ...after, roster: this.#epochs.get(after.roster.epoch) ?? after.roster }
     this.#made = waits?.made

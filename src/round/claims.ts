@@ -27,6 +27,17 @@ function claim(kind: EvidenceKind, slot: Field[], says: Field[]): Claim {
  * proposed and the sum that was shown, a sum its cut. So whoever was shown another of those than the rest finds it out alone.
  */
 export function claimsOf(message: AnyMessage): Claim[] {
+  const before = known.get(message)
+  if (before !== undefined) return before
+  const claims = claimsIn(message)
+  known.set(message, claims)
+  return claims
+}
+
+/** Where many members run in one process, each of them remembers each claim: the same strings, hashed once. */
+const known = new WeakMap<AnyMessage, Claim[]>()
+
+function claimsIn(message: AnyMessage): Claim[] {
   const { type, body } = message
   switch (type) {
     case 'RoundPlan':

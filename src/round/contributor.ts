@@ -2,17 +2,23 @@ import { BallotError, MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
-import type { Attempt } from './attempt.ts'
+import type { SumBasis } from './audit.ts'
+import type { Attempt, CheckedSum } from './attempt.ts'
 import { checkOpened } from './attempt.ts'
+import { auditAgain, auditSum, WrongSum } from './auditor.ts'
+import { ChunkMissing } from './chunk-fetch.ts'
+import { chunkCount } from './chunks.ts'
 import { sameBytes } from './dealing.ts'
-import { cutHash, inclusionOf } from './messages.ts'
+import { cutHash, inclusionOf, sumBytes } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message } from './messages.ts'
+import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Frame } from './ports.ts'
 import { checkPlan } from './plan.ts'
 import type { Round } from './round.ts'
 import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
 import type { MaskingSet } from './transcript.ts'
 import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
+import { falselyOpened, publisherOf } from './wrong-sum.ts'
 
 /**
  * A member's side of a round, top to bottom as §4 tells it: from what its leader says to what it answers. One generator
@@ -298,7 +304,10 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
   const votesFreely = closing || body.value.kind === 'retry' || !round.ballot.sitsOut(round.attemptNumber)
   const passesChecks = verdict.passes && votesFreely
   const lock = body.lock === null ? undefined : { value: body.value, certificate: body.lock }
-  const root = verdict.root ?? body.lock?.root ?? undefined
+  const locked = body.lock?.root ?? undefined
+  const root = verdict.root ?? locked
+  const unfit = unfitRoot(round, root, locked)
+  if (unfit !== undefined) return round.ports.observer.refused?.(unfit)
   try {
     const vote = await round.ballot.prepare(body.agreement as AgreementName, {
       view,
@@ -312,6 +321,16 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
     if (!(error instanceof BallotError)) throw error
     round.ports.observer.refused?.(error)
   }
+}
+
+/** A member names the root that it audited itself, else that of the lock it is shown; never one that is refuted (§6). */
+function unfitRoot(round: Round, root?: Uint8Array, locked?: Uint8Array): Error | undefined {
+  if (root === undefined) return undefined
+  if (round.isRefuted(root))
+    return new MessageError('INVALID', 'the root of the sum to close with is refuted by evidence')
+  return locked === undefined || sameBytes(root, locked) || round.isRefuted(locked)
+    ? undefined
+    : new MessageError('INVALID', 'the sum that is locked is another than this member has audited')
 }
 
 interface Verdict {
@@ -384,6 +403,12 @@ async function checkClosing(proposal: Body<'Proposal'>, round: Round, view: numb
     round.reason = reason
     return { passes: round.sameValue(value, { ...round.burned, ...round.next.following(false, named) }) }
   }
+  try {
+    if (round.running?.sum !== undefined) await auditAgain(round, round.running.sum)
+  } catch (error) {
+    if (error instanceof WrongSum) round.accuse(error.evidence)
+    return { passes: false, why: error as Error }
+  }
   const sum = round.running?.sum
   if (value.kind !== 'summed' || sum === undefined)
     return refuse(`this member has checked no sum to close the round as ${value.kind}`)
@@ -402,6 +427,8 @@ async function checkClosing(proposal: Body<'Proposal'>, round: Round, view: numb
 /** Shown a lock, the second vote. */
 async function* commit({ body }: Message<'Lock'>, round: Round): AsyncGenerator<Frame> {
   round.views.shown('control')
+  const unfit = unfitRoot(round, body.certificate.root ?? undefined)
+  if (unfit !== undefined) return round.ports.observer.refused?.(unfit)
   try {
     yield control(await round.ballot.commit(body))
   } catch (error) {
@@ -432,7 +459,10 @@ async function* revealSilent({ body }: Message<'RevealRequest'>, round: Round): 
   yield control(message)
 }
 
-/** Phase 6: what the sum opens matches its commitments, and its chunks the root. On disk before any vote for it. */
+/**
+ * Phase 6: what the sum opens matches its commitments, its chunks the root, and as many chunks as the task asks for what
+ * the masked vectors give (§10). On disk before any vote for it.
+ */
 async function checkSum(
   message: Message<'SumHeader'>,
   frames: AsyncIterator<Frame>,
@@ -447,18 +477,83 @@ async function checkSum(
   await round.reach('sum')
   const { decided } = round
   const { sharding } = round
-  if (decided === undefined || decided.attempt.sum !== undefined)
+  const held = decided?.attempt.sum
+  if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root)))
     return sharding === undefined ? round.drainVector(frames, round.sumShape) : undefined
-  const { attempt, cut, book } = decided
+  const { attempt, cut, book, set } = decided
   if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
     throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
-  const contributions = checkOpened(body, book, cut, culprit)
+  if (round.isRefuted(body.root))
+    throw new MessageError('INVALID', 'a sum is shown again that evidence has refuted', { culprit })
   if (sharding === undefined && body.slices !== undefined)
     throw new MessageError('INVALID', 'a sum names slices, and the task has none', { culprit })
-  if (sharding === undefined) await round.storeSum(message, frames)
-  else await sharding.storeSum(message)
-  attempt.sum = { header: message, contributions }
-  attempt.keep('SumHeader', `in view ${view}`, message)
+  checkAgain(message, round)
+  const contributions = opensWhatWasCommitted(message, round, { book, set, cut })
+  attempt.opened = { seeds: body.seeds, keys: body.keys }
+  round.views.shownRoot(body.root)
+  // The leader's own: it has computed all of it, but where others have computed slices of it.
+  const isOwn = message.from === round.me && body.again === null && sharding === undefined
+  const audited = { round, attempt, basis: { book, set, cut }, header: message, signal: round.views.signal }
+  try {
+    const store = (name?: string) => sharding?.storeSum(message, name) ?? round.storeSum(message, frames, name)
+    if (held === undefined) await store()
+    else {
+      const name = round.rivalName
+      await store(name)
+      // The rival is wrong then, and its audit ends with evidence.
+      if (await isStillRight(round, held)) return void (await auditSum({ ...audited, name }, true))
+      await round.storeSum(message, vectorFrames(round.ports.vectors, name))
+    }
+    const chunks = chunkCount(round.sumShape)
+    const done = isOwn ? { chunks, of: chunks } : await auditSum({ ...audited, name: round.sumName })
+    if (round.isRefuted(body.root)) return
+    attempt.sum = { header: message, contributions, audited: done }
+    attempt.keep('SumHeader', `in view ${view}`, message)
+  } catch (error) {
+    if (error instanceof WrongSum) round.accuse(error.evidence)
+    else if (!(error instanceof ChunkMissing)) throw error
+    round.ports.observer.refused?.(error)
+  }
+}
+
+/** What a sum opens; where that is not what was committed to, everybody gets evidence of it. */
+function opensWhatWasCommitted(message: Message<'SumHeader'>, round: Round, basis: SumBasis): Uint8Array[] {
+  try {
+    return checkOpened(message.body, basis.book, basis.cut, round.culprit(message))
+  } catch (error) {
+    const { contextHash, attemptNumber: attempt, rules } = round
+    const header = publisherOf(message)
+    if (error instanceof MessageError)
+      round.accuse(falselyOpened({ ...rules.context, header }, { contextHash, attempt }, basis))
+    throw error
+  }
+}
+
+/** A leader that has the sum of an earlier one shows that one's header, which says the same. */
+function checkAgain(message: Message<'SumHeader'>, round: Round): void {
+  const { again, ...said } = message.body
+  if (again === null) return
+  const culprit = round.culprit(message)
+  const first = shownBy(culprit, 'the earlier header of a sum', () => readEmbedded('SumHeader', again, round.rules))
+  const { view } = first.body
+  const isSame = sameBytes(sumBytes({ ...said, view, again: null }), sumBytes(first.body))
+  if (!isSame || view >= said.view || first.from !== round.leader(view))
+    throw new MessageError('INVALID', 'a sum is shown again that no earlier leader has published', { culprit })
+}
+
+/** Two sums of one cut: whether the one that is held here is right, in every chunk. All hear of both. */
+async function isStillRight(round: Round, held: CheckedSum): Promise<boolean> {
+  const { encoded } = publisherOf(held.header)
+  if (encoded.length <= MAX_GOSSIP_BYTES) round.ports.links.announce(encoded)
+  try {
+    await auditAgain(round, held)
+    return true
+  } catch (error) {
+    if (!(error instanceof WrongSum)) throw error
+    round.accuse(error.evidence)
+    round.running!.sum = undefined
+    return false
+  }
 }
 
 function inView(message: Message<'KeyBook'> | Message<'MaskingSet'>, round: Round, view: number): Attempt {

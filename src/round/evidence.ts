@@ -9,6 +9,7 @@ import { decodeMessage, MAX_MESSAGE_BYTES } from './messages.ts'
 import type { Message, RoundContext, ShareProof } from './messages.ts'
 import { readEmbedded } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
+import { proveWrongSum } from './wrong-sum.ts'
 import { MessageError } from '../errors.ts'
 import { reconstructSecret } from '../crypto/shamir.ts'
 import { x25519PublicKey } from '../crypto/primitives.ts'
@@ -20,7 +21,7 @@ import type { Side } from './ballot.ts'
  * evidence here.
  */
 
-const kinds = ['equivocation', 'double-statement', 'double-vote', 'lying-holder', 'lying-dealer'] as const
+const kinds = ['equivocation', 'double-statement', 'double-vote', 'lying-holder', 'lying-dealer', 'wrong-sum'] as const
 /**
  * - `equivocation`: a leader said two things in one view where only one may be said (RoundPlan, KeyBook, MaskingSet,
  *   Proposal, SumHeader), or one thing and what follows from another (a set of another book, a cut of another set, a lock
@@ -29,6 +30,7 @@ const kinds = ['equivocation', 'double-statement', 'double-vote', 'lying-holder'
  * - `double-vote`: two Prepares or two Commits of one member in one view of one agreement
  * - `lying-holder`: a revealed share that its dealer did not sign for this holder
  * - `lying-dealer`: `t` shares under the dealer's one signed root that do not open what it committed to
+ * - `wrong-sum`: the root of a sum that is not the sum, or that opens other secrets than were committed to (§10)
  */
 export type EvidenceKind = (typeof kinds)[number]
 
@@ -38,7 +40,8 @@ export interface Evidence extends RoundContext {
   culprit: number
   /**
    * Encoded messages: of the first three kinds two of the culprit's; of a lying holder its Reveal; of a lying dealer its
-   * KeyAdvert, then the Reveals of `t` or more holders in roster order.
+   * KeyAdvert, then the Reveals of `t` or more holders in roster order; of a wrong sum its SumHeader, what that rests on,
+   * and an element of it (wrong-sum.ts).
    */
   statements: Uint8Array[]
 }
@@ -139,6 +142,7 @@ function prove(evidence: Evidence, rules: RoundRules): void {
     throw nothing('it is of another task, epoch or round')
   if (kind === 'lying-holder') return proveLyingHolder(evidence, rules)
   if (kind === 'lying-dealer') return proveLyingDealer(evidence, rules)
+  if (kind === 'wrong-sum') return proveWrongSum(evidence, rules)
   if (statements.length !== 2) throw nothing(`it takes two statements, not ${statements.length}`)
   const [one, other] = statements.map((encoded) => {
     const message = decodeMessage(encoded)

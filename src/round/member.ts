@@ -20,11 +20,13 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { RoundOutcome } from './outcome.ts'
+import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round, sumKey, sumName } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
+import { rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
@@ -88,8 +90,12 @@ export class Member {
   readonly #chronicle: Chronicle
   readonly #ports: Ports
   #running?: { round: Round; began: number; done: Promise<void> }
+  /** Resolves when what the last round left behind is erased (S7). */
+  #ended: Promise<void> = Promise.resolve()
   readonly #convictions: Convictions
   readonly #stop = new AbortController()
+  /** The last round whose closing decision came from another member. */
+  #heardClosing = 0
   /** What asked for a later round while an earlier one was still running here. */
   #ahead?: AnyMessage
   #opening: Promise<unknown> = Promise.resolve()
@@ -140,7 +146,7 @@ export class Member {
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'))
-    await this.#running?.done
+    await this.#ended
   }
 
   /** Asks for the next round, for everyone (§4 phase 0). A round that is running goes on instead. */
@@ -261,6 +267,13 @@ export class Member {
       yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
     } else if (request.type === 'SliceRequest') {
       yield* this.#answerSlice(peer, request)
+    } else if (request.type === 'ChunkRequest') {
+      const from = this.roster.indexOf(peer)
+      if (from < 0 || request.epoch !== this.roster.epoch)
+        throw new MessageError('STRANGER', `${peer} asks for chunks of others' vectors`, { culprit: peer })
+      const round = this.#running?.round
+      if (round?.rules.context.round === request.round) yield* round.chunks.answer(from, request)
+      else yield control(await this.#sign('Refusal', request, { reason: `round ${request.round} is not running here` }))
     } else {
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
     }
@@ -330,6 +343,7 @@ export class Member {
   }
 
   async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
+    if (message.body.commits.agreement === 'closing') this.#heardClosing = Math.max(this.#heardClosing, message.round)
     if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
     const running = this.#running
@@ -393,6 +407,7 @@ export class Member {
       })
       this.#running = { round, began: clock.now(), done: Promise.resolve() }
       this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
+      this.#ended = this.#running.done
       this.#options.opened?.(why.round)
     })
     this.#opening = opened.catch(() => {})
@@ -404,8 +419,11 @@ export class Member {
     await round.views.run(this.#stop.signal)
     if (this.#stop.signal.aborted) return round.views.end(new Error('stopped'))
     const decision = await round.closed
-    this.#options.links.announce(decision.encoded)
+    const leads = round.leader(round.views.current) === this.me
+    if (leads) this.#options.links.announce(decision.encoded)
     await this.#finish(round, decision, round.nextDeck, began)
+    // n members that announce the same at the same time cost more than the rest of a short round.
+    if (!leads && this.#heardClosing < decision.round) this.#options.links.announce(decision.encoded)
   }
 
   async #finish(round: Round, decision: Message<'Decision'>, deck: Deck, began: number): Promise<void> {
@@ -451,7 +469,8 @@ export class Member {
   async #close(decision: Message<'Decision'>, deck: Deck): Promise<void> {
     const roster = await this.#rosterNamed(closingValue(decision).value.rosterHash)
     const ballot = ballotKey(this.task.id, decision.round)
-    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }])
+    const transcript = await closeTranscript(this.#ports.journal, this.task.id, decision)
+    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }, ...transcript])
   }
 
   /** Whoever was not shown the proposal that changed the roster has it from those that were. */
@@ -513,6 +532,7 @@ export class Member {
 
   /** Acts on new evidence, and passes it on. */
   async tellEvidence(evidence: Evidence): Promise<void> {
+    this.#running?.round.refute(evidence)
     this.#running?.round.views.leaveBarred()
     const { links, convicted } = this.#options
     const { encoded } = await this.#evidenceMessage(evidence)
@@ -549,7 +569,7 @@ export class Member {
   }
 
   #rules(round: number): RoundRules {
-    return { context: this.#context(round), roster: this.roster, thresholds: this.task.thresholds }
+    return rulesOf(this.#context(round), this.roster, this.task)
   }
 
   async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal'>(

@@ -4,6 +4,7 @@ import { envelopeBytes } from '../crypto/envelope.ts'
 import { compareBytes } from '../crypto/key-agreement.ts'
 import { H, lengthPrefixed } from '../crypto/hash.ts'
 import { MessageError } from '../errors.ts'
+import { Documents } from './documents.ts'
 
 /**
  * The wire format: the shape of every message, once. Bodies are DAG-CBOR in its one canonical form; decoding refuses
@@ -12,6 +13,9 @@ import { MessageError } from '../errors.ts'
 
 /** Largest control message: a key book, or a cut with its headers, of some thousands of members (about 300 bytes each). */
 export const MAX_MESSAGE_BYTES = 1024 * 1024
+
+/** Largest transcript of a round: a key book, the headers of a cut, what was opened, and two decisions. */
+export const MAX_TRANSCRIPT_BYTES = 4 * MAX_MESSAGE_BYTES
 
 const bytes = (length: number) =>
   z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === length, `not ${length} bytes`)
@@ -83,6 +87,9 @@ const shareProof = z.strictObject({
 })
 /** A revealed share with all that is needed to check it on its own: its path to the dealer's signed share root (§8). */
 export type ShareProof = z.infer<typeof shareProof>
+
+/** Chunks that are asked for at once. */
+export const MOST_CHUNKS = 256
 
 const opened = z.strictObject({ member: index, secret: bytes(32) })
 
@@ -216,6 +223,8 @@ const bodies = {
     root: hash,
     seeds: z.array(opened).max(0xffff),
     keys: z.array(opened).max(0xffff),
+    // Of a later leader that has this sum from an earlier one: that one's SumHeader, who answers for the root.
+    again: embedded.nullable(),
     // Where it was summed in slices (§13), their owners' roots.
     slices: z
       .array(z.strictObject({ owner: index, root: hash }))
@@ -235,6 +244,32 @@ const bodies = {
     pending: z.strictObject({ roster: embedded, made: embedded }).nullable()
   }),
   SumRequest: z.strictObject({}),
+  // What closed a round, and in frames behind it the rest of what is public of it, where it is kept.
+  RecordRequest: z.strictObject({}),
+  Record: z.strictObject({ closing: embedded, transcriptBytes: z.int().min(0).max(MAX_TRANSCRIPT_BYTES) }),
+  // Chunks of a masked vector that is in the decided cut, by the root in its header; of the sum where `member` is n (§10).
+  ChunkRequest: z.strictObject({
+    attemptId: hash,
+    member: index,
+    root: hash,
+    chunks: z
+      .array(
+        z
+          .int()
+          .min(0)
+          .max(2 ** 24)
+      )
+      .min(1)
+      .max(MOST_CHUNKS)
+  }),
+  // Its bytes follow as one raw frame. Unsigned: the root fixes them.
+  Chunk: z.strictObject({
+    index: z
+      .int()
+      .min(0)
+      .max(2 ** 24),
+    path: z.array(hash).max(24)
+  }),
   Refusal: z.strictObject({ reason: z.string().max(300) })
 } as const
 
@@ -253,7 +288,7 @@ export interface Message<T extends MessageType = MessageType> extends RoundConte
   /** Roster index of the signer; of a ShareDelivery, its dealer. */
   from: number
   body: Body<T>
-  /** 64 bytes; empty for a ShareDelivery. */
+  /** 64 bytes; empty where {@link isSigned} says so. */
   signature: Uint8Array
   /** The canonical bytes as they travel. */
   encoded: Uint8Array
@@ -274,10 +309,10 @@ const frame = z.strictObject({
 
 /**
  * All but a few: a ShareDelivery is sealed for its holder under this attempt, dealer and holder, and the seal is its proof;
- * what peers ask about the roster is signed within, for that roster.
+ * what peers ask about the roster is signed within, for that roster; a Chunk is proven by the root that it was asked for.
  */
 export function isSigned(type: MessageType): boolean {
-  return type !== 'ShareDelivery' && type !== 'RosterRequest' && type !== 'RosterVouch'
+  return type !== 'ShareDelivery' && type !== 'RosterRequest' && type !== 'RosterVouch' && type !== 'Chunk'
 }
 
 export function contextBytes({ task, epoch, round }: RoundContext): Uint8Array {
@@ -286,7 +321,32 @@ export function contextBytes({ task, epoch, round }: RoundContext): Uint8Array {
 
 /** The bytes under a message's signature: type, task, epoch and round, then the body; no type can parse as another. */
 export function signedBytes<T extends MessageType>(type: T, context: RoundContext, body: Body<T>): Uint8Array {
-  return envelopeBytes(type, contextBytes(context), dagCbor.encode(body))
+  return envelopeBytes(type, contextBytes(context), bodyBytes(body))
+}
+
+const encodedBodies = new WeakMap<object, Uint8Array>()
+
+/** The canonical bytes of a body, made once: it is signed, sent and checked again and again, and never changed. */
+export function bodyBytes(body: Body<MessageType>): Uint8Array {
+  const before = encodedBodies.get(body)
+  if (before !== undefined) return before
+  const encoded = dagCbor.encode(body)
+  encodedBodies.set(body, encoded)
+  return encoded
+}
+
+/** A map of seven entries; its first key, a text of four letters. */
+const beforeBody = Uint8Array.of(0xa7, 0x64, ...new TextEncoder().encode('body'))
+
+/** Canonical: keys are sorted by length, then by letter, so that `body` comes first and the rest is as it is without it. */
+function framed(rest: Omit<z.infer<typeof frame>, 'body'>, body: Uint8Array): Uint8Array {
+  const { type, task, epoch, round, from, signature } = rest
+  const others = dagCbor.encode({ type, task, epoch, round, from, signature }).subarray(1)
+  const encoded = new Uint8Array(beforeBody.length + body.length + others.length)
+  encoded.set(beforeBody)
+  encoded.set(body, beforeBody.length)
+  encoded.set(others, beforeBody.length + body.length)
+  return encoded
 }
 
 export function encodeMessage<T extends MessageType>(
@@ -297,7 +357,7 @@ export function encodeMessage<T extends MessageType>(
   signature: Uint8Array = new Uint8Array(0)
 ): Message<T> {
   const { task, epoch, round } = context
-  const encoded = dagCbor.encode({ type, task, epoch, round, from, body, signature })
+  const encoded = framed({ type, task, epoch, round, from, signature }, bodyBytes(body))
   if (encoded.length > MAX_MESSAGE_BYTES) {
     throw new MessageError(
       'OVERSIZED',
@@ -307,8 +367,17 @@ export function encodeMessage<T extends MessageType>(
   return { type, task, epoch, round, from, body, signature, encoded }
 }
 
-/** The same bytes are read again and again: a gossiped message by its validator and its hearer, an advert in every key book. */
+/** The same bytes are read again and again: a gossiped message by its validator and its hearer. */
 const parsed = new WeakMap<Uint8Array, AnyMessage>()
+
+/** The same document comes again in other bytes: an advert alone and in key books, a key book in every member's `Join`. */
+const documents = new Documents<AnyMessage>()
+
+/** Hex of the hash of a message's bytes. */
+export const messageHash = (message: AnyMessage): string => documents.hashOf(message)
+
+/** What is for one member alone is not kept longer than it is needed (S7). */
+const isDocument = ({ type }: AnyMessage): boolean => type !== 'ShareDelivery' && type !== 'Reveal'
 
 /**
  * Parses strictly: bounded, canonical, no unknown field, no missing one. Signatures and context are checked by
@@ -319,7 +388,9 @@ const parsed = new WeakMap<Uint8Array, AnyMessage>()
 export function decodeMessage(encoded: Uint8Array): AnyMessage {
   const before = parsed.get(encoded)
   if (before !== undefined) return before
-  const message = parse(encoded)
+  const known = documents.find(encoded)
+  const message = known ?? parse(encoded)
+  if (known === undefined && isDocument(message)) documents.keep(message)
   parsed.set(encoded, message)
   return message
 }
@@ -345,9 +416,11 @@ function parse(encoded: Uint8Array): AnyMessage {
   if (signature.length !== (isSigned(type) ? 64 : 0))
     throw new MessageError('MALFORMED', `a ${type} has a signature of ${signature.length} bytes`)
   // The decoder accepts unsorted keys; only the encoder's own bytes are canonical.
-  if (compareBytes(dagCbor.encode(outer.data), encoded) !== 0) {
+  const body = dagCbor.encode(inner.data)
+  if (compareBytes(framed(outer.data, body), encoded) !== 0) {
     throw new MessageError('MALFORMED', `a ${type} is not in its canonical form`)
   }
+  encodedBodies.set(inner.data, encoded.subarray(beforeBody.length, beforeBody.length + body.length))
   return { type, task, epoch, round, from, body: inner.data, signature, encoded } as AnyMessage
 }
 
@@ -357,12 +430,26 @@ function malformed(what: string, error: z.ZodError): MessageError {
   return new MessageError('MALFORMED', `${what} does not have its shape${where}: ${issue.message}`)
 }
 
+const hashes = new WeakMap<Value | Cut, Uint8Array>()
+
+/** Computed once for each object: every vote for a value is compared with it. */
+function hashOnce(domain: string, of: Value | Cut): Uint8Array {
+  const hash = hashes.get(of) ?? H(domain, dagCbor.encode(of))
+  hashes.set(of, hash)
+  return hash
+}
+
 export function valueHash(value: Value): Uint8Array {
-  return H('value', dagCbor.encode(value))
+  return hashOnce('value', value)
 }
 
 export function cutHash(cut: Cut): Uint8Array {
-  return H('cut', dagCbor.encode(cut))
+  return hashOnce('cut', cut)
+}
+
+/** What a SumHeader says, to compare two of them. */
+export function sumBytes(body: Body<'SumHeader'>): Uint8Array {
+  return dagCbor.encode(body)
 }
 
 export function inclusionOf(attempt: number): AgreementName {

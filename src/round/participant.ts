@@ -272,7 +272,10 @@ export class Participant {
   async #wanted(isHere: (member: number) => boolean): Promise<RosterChange | undefined> {
     const { task, chronicle } = this
     const away = await absentees({ task, chronicle, journal: this.#options.ports.journal }, isHere)
-    const culprits = removals(this.#convictions.all, chronicle)
+    // With groups or on a sparse graph a wrong sum cannot be shown by the chain of rosters alone.
+    const isPlain = ({ groups, thresholds }: Task) => groups === undefined && thresholds.graph === undefined
+    const shown = this.#convictions.all.filter(({ kind, epoch }) => kind !== 'wrong-sum' || isPlain(this.terms(epoch)))
+    const culprits = removals(shown, chronicle)
     return this.#petitions.change({ ...away, removals: culprits }, changeRules(task, chronicle))
   }
 

@@ -1,5 +1,8 @@
+import { agreeAll } from '../crypto/key-agreement.ts'
+import type { Agreements } from '../crypto/key-agreement.ts'
 import { addMasks } from '../crypto/mask-stream.ts'
 import type { Lanes, Mask, MaskOptions } from '../crypto/mask-stream.ts'
+import type { Secret } from '../crypto/secret.ts'
 import type { AnyMessage } from './messages.ts'
 
 /** What a round needs of the world. Nothing in this layer knows sockets, files or timers: they come in through here. */
@@ -18,19 +21,24 @@ export type Random = (length: number) => Uint8Array
 /** Signs with this member's libp2p identity key (Ed25519). */
 export type Sign = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
 
-/** Where masks are laid on vectors: here, or in other threads. */
+/** Where keys are agreed on and masks are laid on vectors: here, or in other threads. */
 export interface Compute {
   /**
    * As `addMasks` of the mask stream, bit for bit. Where it fails, the lanes are useless and nothing of them has left.
    * @internal
    */
   addMasks(lanes: Lanes, masks: Mask[], options?: MaskOptions): Promise<void>
+  /**
+   * As `agreeAll` of the key agreement.
+   * @internal
+   */
+  agree(members: Agreements[], pause?: () => Promise<void>): Promise<Secret[][]>
   /** Ends the threads, where there are any; what comes later starts them again. */
   close?(): Promise<void>
 }
 
 /** On the thread that asks, in slices. */
-export const onThisThread: Compute = { addMasks }
+export const onThisThread: Compute = { addMasks, agree: agreeAll }
 
 /** One frame of a conversation: a control message, or a piece of a vector. */
 export interface Frame {

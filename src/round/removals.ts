@@ -6,6 +6,7 @@ import { readAbsence } from './absences.ts'
 import type { Chronicle } from './chronicle.ts'
 import { decodeEvidence, encodeEvidence, verifyEvidence } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
+import { rulesOf } from './transcript.ts'
 
 /**
  * Who is taken out of the roster because it broke the protocol (§7). Evidence names its culprit by the roster of its epoch,
@@ -31,7 +32,7 @@ function readRemoval(encoded: Uint8Array, task: Task, chronicle: Chronicle): str
   if (roster?.members[culprit] === undefined)
     throw new MessageError('INVALID', `evidence against member ${culprit} of epoch ${epoch} names nobody`)
   const context = { task: task.idBytes, epoch, round }
-  verifyEvidence(evidence, { context, roster, thresholds: taskOf(task, roster).thresholds })
+  verifyEvidence(evidence, rulesOf(context, roster, taskOf(task, roster)))
   return roster.members[culprit].id
 }
 

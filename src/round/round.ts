@@ -8,32 +8,33 @@ import { burnedBeacon } from '../membership/beacon.ts'
 import { deal, leaderOfView, leaderOrder } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
 import type { Succession } from '../membership/succession.ts'
-import { graphOf } from '../membership/graphs.ts'
-import { drawGroups } from '../membership/groups.ts'
 import { encodeSet } from '../membership/member-set.ts'
 import type { Task } from '../task/task.ts'
 import { Attempt } from './attempt.ts'
 import type { Ballot } from './ballot.ts'
 import { authenticate } from './certificates.ts'
+import { ChunkServer } from './chunk-server.ts'
 import type { Convictions } from './convictions.ts'
 import { sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
 import { LeaderGaveUp } from './faults.ts'
 import { NextRoster } from './next-roster.ts'
 import type { NextRosterOptions } from './next-roster.ts'
-import { decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
+import { cutHash, decodeMessage, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
 import type { AgreementName, AnyMessage, Body, Message, MessageType, Value } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Compute, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
-import { readEmbedded, shownBy } from './transcript.ts'
+import { readEmbedded, rulesIn, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
+import { transcriptOf } from './record.ts'
 import { Sharding } from './sharding.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
 import { Views } from './views.ts'
 import { Witness } from './witness.ts'
+import { publisherOf } from './wrong-sum.ts'
 
 export interface Ports {
   clock: Clock
@@ -109,6 +110,7 @@ export class Round {
   readonly views: Views
   /** Where the vector is summed in slices (§13). */
   readonly sharding?: Sharding
+  readonly chunks: ChunkServer
   /** The attempt that this member has been shown. */
   running?: Attempt
   /** Views whose leader proposed to close the round as summed. */
@@ -126,6 +128,9 @@ export class Round {
   readonly #heard = new Statements()
   readonly #convictions: Convictions
   readonly #witness: Witness
+  /** Roots of sums (hex): refuted ones, and by the hash of their cut all that leaders have signed. */
+  readonly #refuted = new Set<string>()
+  readonly #roots = new Map<string, Set<string>>()
   readonly #decisions = new Map<string, Message<'Decision'>>()
   readonly #closed = Promise.withResolvers<Message<'Decision'>>()
   #sharesChanged = (): void => {}
@@ -134,14 +139,9 @@ export class Round {
     const { task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why } = options
     const { roster, context } = rules
     this.task = task
-    const { groups } = task
-    const { round } = context
-    const { members, graph } = rules.thresholds
-    this.rules = {
-      ...rules,
-      ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
-      ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
-    }
+    this.sumShape = sumShapeOf(task)
+    this.shape = { ...this.sumShape, elements: task.laneCount }
+    this.rules = rulesIn(rules, task, beacon)
     this.me = me
     this.beacon = beacon
     this.contextHash = contextHash
@@ -157,12 +157,12 @@ export class Round {
       ...options.changes
     })
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
-    this.sumShape = sumShapeOf(task)
-    this.shape = { ...this.sumShape, elements: task.laneCount }
     this.#input = input
     this.#convictions = options.convictions
     this.#witness = new Witness(rules)
     this.views = new Views(this, why)
+    this.chunks = new ChunkServer(this)
+    for (const evidence of options.convictions.all) this.refute(evidence)
     if (task.shards > 1) this.sharding = new Sharding(this)
   }
 
@@ -211,14 +211,50 @@ export class Round {
 
   /** Looks for evidence in a message, before anything else becomes of it. */
   saw(message: AnyMessage): void {
+    if (message.type === 'SumHeader' && message.from === this.leader(message.body.view)) this.#noteRoot(message.body)
     const before = this.#witness.found.length
     if (this.#witness.see(message) !== undefined)
       for (const found of this.#witness.found.slice(before)) this.accuse(found)
   }
 
+  /** A sum that evidence has refuted, and whatever else its publisher signed: it is voted for no more, and not shown again. */
+  refute({ kind, culprit, epoch, round, statements }: Evidence): void {
+    const { context } = this.rules
+    if (kind !== 'wrong-sum' || epoch !== context.epoch || round !== context.round) return
+    const { body } = decodeMessage(statements[0]) as Message<'SumHeader'>
+    this.#refuted.add(bytesToHex(body.root))
+    const held = this.running?.sum
+    if (held !== undefined && publisherOf(held.header).from === culprit)
+      this.#refuted.add(bytesToHex(held.header.body.root))
+    if (held !== undefined && this.isRefuted(held.header.body.root)) this.running!.sum = undefined
+    this.views.leaveRefuted()
+  }
+
+  /** Whether evidence shows that this is the root of a wrong sum. */
+  isRefuted(root: Uint8Array | null): boolean {
+    return root !== null && this.#refuted.has(bytesToHex(root))
+  }
+
+  /** Whether another root of the same cut was signed by a leader as well: one of the two is wrong. */
+  isContested({ body }: Message<'SumHeader'>): boolean {
+    const roots = this.#roots.get(bytesToHex(cutHash(body.cut))) ?? new Set<string>()
+    return [...roots].some((root) => root !== bytesToHex(body.root) && !this.#refuted.has(root))
+  }
+
+  #noteRoot({ cut, root }: Body<'SumHeader'>): void {
+    const key = bytesToHex(cutHash(cut))
+    this.#roots.set(key, (this.#roots.get(key) ?? new Set<string>()).add(bytesToHex(root)))
+  }
+
   /** Notes evidence, which must be verified, and leaves the view of whoever it convicts (§6). */
   accuse(evidence: Evidence): void {
+    this.refute(evidence)
     this.#convictions.note(evidence).catch((error: Error) => this.ports.observer.refused?.(error))
+  }
+
+  /** Whether evidence is held here against a member, of this epoch. */
+  isConvicted(member: number): boolean {
+    return this.#convictions.isConvicted(this.rules.context.epoch, member)
   }
 
   /** Whether this member holds evidence against the leader of a view: it takes no part in it. */
@@ -441,11 +477,18 @@ export class Round {
   }
 
   /** Keeps the frames of a sum that match the header's root, with the header, on disk. */
-  async storeSum(header: Message<'SumHeader'>, frames: AsyncIterator<Frame>): Promise<void> {
+  async storeSum(header: Message<'SumHeader'>, frames: AsyncIterator<Frame>, name = this.sumName): Promise<void> {
     const { cut, root } = header.body
     const owner = { attemptId: cut.attemptId, member: this.rules.roster.members.length, root }
-    await receiveVector(frames, this.ports.vectors, this.sumName, owner, this.sumShape, { sync: true })
-    await this.ports.journal.put(this.sumKey, header.encoded)
+    const sync = name === this.sumName
+    await receiveVector(frames, this.ports.vectors, name, owner, this.sumShape, { sync })
+    if (sync) await this.keepSum(header)
+  }
+
+  /** The header of a sum that is on disk, and with it what else is public of the round, once its cut is decided. */
+  async keepSum(header: Message<'SumHeader'>): Promise<void> {
+    const sum = { type: 'put' as const, key: this.sumKey, value: header.encoded }
+    await this.ports.journal.batch([sum, ...transcriptOf(this, header)])
   }
 
   /** Reads a vector that nobody needs to its end, so that the conversation can go on. */
@@ -509,6 +552,11 @@ export class Round {
 
   get sumKey(): string {
     return sumKey(this.task.id, this.rules.context.round)
+  }
+
+  /** Where a second sum of one cut is kept while it is compared with the first. */
+  get rivalName(): string {
+    return `${this.#attemptFolder}/rival-${this.views.current}`
   }
 
   get #attemptFolder(): string {

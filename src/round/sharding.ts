@@ -1,6 +1,7 @@
 import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
 import { checkOpened } from './attempt.ts'
+import { chunkCount } from './chunks.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash } from './messages.ts'
 import type { Body, Message } from './messages.ts'
@@ -8,8 +9,9 @@ import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import { ownSlice, keepSlice } from './slice-owner.ts'
 import { SliceRefused, SliceStore } from './slice-store.ts'
-import { slicesOf } from './slices.ts'
+import { sliceOf, slicesOf } from './slices.ts'
 import type { Slice } from './slices.ts'
+import { readEmbedded } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import { Revealed } from './unmasking.ts'
 import type { Opened } from './unmasking.ts'
@@ -168,6 +170,25 @@ export class Sharding {
     this.touch()
   }
 
+  /** What the owner of the slice with a chunk has signed of it, as it came with that slice of this sum. */
+  sliceHeader(chunk: number, { body }: Message<'SumHeader'>): Message<'SliceHeader'> | undefined {
+    const { shape, task, rules } = this.round
+    const slice = sliceOf(chunk, chunkCount(shape), task.shards)
+    const encoded = this.store.sumHeader(slice, body.slices![slice].root)
+    return encoded && readEmbedded('SliceHeader', encoded, rules)
+  }
+
+  /** Whether a member may have a chunk of another's masked vector. */
+  mayHave(member: number, chunk: number): boolean {
+    const { shape, task } = this.round
+    return this.#attempt?.helpers[sliceOf(chunk, chunkCount(shape), task.shards)].has(member) === true
+  }
+
+  /** Everybody that was ever named to sum or keep a slice. */
+  get everyHelper(): number[] {
+    return [...new Set(this.#attempt?.helpers.flatMap((named) => [...named]))]
+  }
+
   /** Others that were named for a slice, and so may have it. */
   helpers(slice: number): number[] {
     return [...(this.#attempt?.helpers[slice] ?? [])].filter((member) => member !== this.round.me)
@@ -241,17 +262,22 @@ export class Sharding {
   }
 
   /** A slice of the sum, from any of these; tried until it is here. @throws the signal's reason */
-  async obtainSum(number: number, root: Uint8Array, sources: number[], signal: AbortSignal): Promise<void> {
+  async obtainSum(
+    number: number,
+    of: { owner: number; root: Uint8Array },
+    sources: number[],
+    signal: AbortSignal
+  ): Promise<void> {
     const { store } = this
     const sum = this.round.rules.roster.members.length
-    while (!store.has(number, sum, root)) {
+    while (!store.has(number, sum, of.root)) {
       for (const source of sources) {
-        if (store.has(number, sum, root)) return
+        if (store.has(number, sum, of.root)) return
         await store
-          .fetchSum(this.slices[number], root, source, signal)
+          .fetchSum(this.slices[number], of, source, signal)
           .catch((error: Error) => this.refused(error, signal))
       }
-      if (!store.has(number, sum, root)) await this.pause(signal)
+      if (!store.has(number, sum, of.root)) await this.pause(signal)
     }
     this.touch()
   }
@@ -261,26 +287,26 @@ export class Sharding {
    *
    * @throws MessageError, the leader being the culprit; the reason why the view is over
    */
-  async storeSum(message: Message<'SumHeader'>): Promise<void> {
-    const { me, rules, ports, sumName, sumKey, views, order } = this.round
+  async storeSum(message: Message<'SumHeader'>, name = this.round.sumName): Promise<void> {
+    const { me, rules, ports, sumName, views, order } = this.round
     const { slices = [] } = message.body
     checkSlices(message, this.slices.length, this.round.culprit(message))
     const { signal } = views
     const others = order.filter((member) => member !== me)
     await Promise.all(
-      slices.map(({ owner, root }, number) => this.obtainSum(number, root, [owner, message.from, ...others], signal))
+      slices.map((of, number) => this.obtainSum(number, of, [of.owner, message.from, ...others], signal))
     )
-    const staged = await ports.vectors.stage(sumName)
+    const staged = await ports.vectors.stage(name)
     try {
       for (const number of slices.keys())
         for await (const bytes of ports.vectors.read(this.store.nameOf(number, rules.roster.members.length)))
           await staged.write(bytes)
-      await staged.commit({ sync: true })
+      await staged.commit({ sync: name === sumName })
     } catch (error) {
       await staged.abort()
       throw error
     }
-    await ports.journal.put(sumKey, message.encoded)
+    if (name === sumName) await this.round.keepSum(message)
   }
 
   refused(error: Error, signal: AbortSignal): void {

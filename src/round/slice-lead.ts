@@ -116,7 +116,8 @@ export class SliceLead {
     this.#table.isConnected(member) &&
     this.#book.adverts.has(member) &&
     this.#round.views.joins().get(member)?.sitsOut !== true &&
-    !this.#lost.has(member)
+    !this.#lost.has(member) &&
+    !this.#round.isConvicted(member)
 
   #takeReport(report: Message<'SliceReport'>): void {
     const { body, from } = report
@@ -134,7 +135,7 @@ export class SliceLead {
     if (!sameBytes(header.body.attemptId, this.#book.attemptId)) return
     this.#sums.set(slice, header)
     const over = AbortSignal.any([signal, this.#assignment.ends[slice].signal])
-    this.#round.sharding!.obtainSum(slice, root, [header.from], over).then(
+    this.#round.sharding!.obtainSum(slice, { owner: header.from, root }, [header.from], over).then(
       () => {
         this.#fetched.add(slice)
         this.#table.touch()

@@ -113,7 +113,7 @@ async function publish(sharding: Sharding, slice: Slice, plan: Plan, signal: Abo
     await addSlice(sharding, slice, member, lanes)
     signal.throwIfAborted()
   }
-  const masks = await masksToRemove(rules, plan.book, plan.set, cut, sharding.opened!, ports.clock)
+  const masks = await masksToRemove(rules, plan.book, plan.set, cut, sharding.opened!, ports)
   const owner = { attemptId: cut.cut.attemptId, member: sum, firstChunk }
   const { clock, compute, vectors } = ports
   const name = store.nameOf(number, sum)

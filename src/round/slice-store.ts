@@ -1,11 +1,14 @@
-import { MerkleTree } from '../crypto/merkle.ts'
+import { MerkleTree, VectorHasher } from '../crypto/merkle.ts'
+import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import { MessageError } from '../errors.ts'
+import { chunkCount, chunkLength } from './chunks.ts'
+import type { ProvenChunk } from './chunks.ts'
 import { sameBytes } from './dealing.ts'
 import { readEmbedded } from './transcript.ts'
 import type { Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
-import { isSliceOf, sliceRoots } from './slices.ts'
+import { isSliceOf, sliceOf, sliceRoots } from './slices.ts'
 import type { Slice } from './slices.ts'
 import { Slots } from './slots.ts'
 import { partFrames, receiveVector } from './vectors.ts'
@@ -62,6 +65,33 @@ export class SliceStore {
   /** In which stored vector a slice lies that is here, and where. */
   placeOf(slice: number, member: number): { name: string; offset: number } {
     return this.#held.get(keyOf(slice, member))!
+  }
+
+  /** A chunk of a member's masked vector, from the slice that it lies in. */
+  async chunk(member: number, root: Uint8Array, index: number): Promise<ProvenChunk | undefined> {
+    const { rules, ports, shape, task } = this.#round
+    const slice = this.#slices[sliceOf(index, chunkCount(shape), task.shards)]
+    const held = this.#held.get(keyOf(slice.number, member))
+    if (held === undefined || !sameBytes(readEmbedded('MaskedHeader', held.body.header, rules).body.root, root))
+      return undefined
+    const packed = await ports.vectors.readRange(held.name, held.offset, slice.bytes)
+    const { firstChunk } = slice
+    const hasher = new VectorHasher({
+      attemptId: this.#attemptId,
+      member,
+      firstChunk,
+      chunkBytes: packedLength(CHUNK_ELEMENTS, shape.bits)
+    })
+    hasher.update(packed)
+    const at = (index - firstChunk) * packedLength(CHUNK_ELEMENTS, shape.bits)
+    const bytes = packed.slice(at, at + packedLength(chunkLength(index, shape), shape.bits))
+    const within = MerkleTree.from(hasher.finish().leaves).path(index - firstChunk)
+    return { index, bytes, path: [...within, ...held.body.path] }
+  }
+
+  /** The SliceHeader of a slice of the sum that is here under this root. */
+  sumHeader(slice: number, root: Uint8Array): Uint8Array | undefined {
+    return this.has(slice, this.#sum, root) ? this.#held.get(keyOf(slice, this.#sum))?.body.header : undefined
   }
 
   /** What it is called where it lies alone. */
@@ -124,12 +154,18 @@ export class SliceStore {
   }
 
   /** A slice of the sum, with this root. Throws as `fetchMasked` does. */
-  async fetchSum(slice: Slice, root: Uint8Array, from: number, signal: AbortSignal): Promise<void> {
+  async fetchSum(
+    slice: Slice,
+    { owner, root }: { owner: number; root: Uint8Array },
+    from: number,
+    signal: AbortSignal
+  ): Promise<void> {
     await this.#fetch(slice, this.#sum, from, signal, (body) => {
       const header = readEmbedded('SliceHeader', body.header, this.#round.rules)
       this.#round.saw(header)
       if (!sameBytes(body.root, root) || !sameBytes(header.body.root, root) || header.body.slice !== slice.number)
         throw new MessageError('INVALID', 'it has another root than the sum names')
+      if (header.from !== owner) throw new MessageError('INVALID', 'it is signed by another owner than the sum names')
     })
   }
 

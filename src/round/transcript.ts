@@ -4,15 +4,19 @@ import { compareBytes } from '../crypto/key-agreement.ts'
 import { isLowOrderKey } from '../crypto/low-order.ts'
 import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
+import { graphOf } from '../membership/graphs.ts'
 import type { Graph } from '../membership/graphs.ts'
+import { drawGroups } from '../membership/groups.ts'
 import type { Groups } from '../membership/groups.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Roster } from '../membership/roster.ts'
+import type { Task } from '../task/task.ts'
 import type { Thresholds } from '../task/thresholds.ts'
 import { authenticate } from './certificates.ts'
 import { decodeMessage } from './messages.ts'
 import type { AnyMessage, Body, Cut, Message, MessageType, RoundContext } from './messages.ts'
 import { fullAdvert, fullHeader } from './short-forms.ts'
+import type { VectorShape } from './vectors.ts'
 
 /** What is public of an attempt, and every member's checks of it: key book, masking set, cut (§4, §5). */
 
@@ -25,6 +29,29 @@ export interface RoundRules {
   groups?: Groups
   /** The graph of each attempt where it is sparse (§9), and of a running round only; otherwise it is complete. */
   graph?: (attempt: number) => Graph
+  /** Of a member's vector; left out where not all is known that a sum is made with: groups, and sparse graphs. */
+  shape?: VectorShape
+}
+
+/** The rules of any round that a roster runs, as far as they follow from task and roster alone. */
+export function rulesOf(context: RoundContext, roster: Roster, task: Task): RoundRules {
+  const { thresholds, groups, laneCount, bits } = task
+  const isPlain = groups === undefined && thresholds.graph === undefined
+  return { context, roster, thresholds, ...(isPlain && { shape: { elements: laneCount, bits } }) }
+}
+
+/** All rules of one round: its groups and graphs follow from its beacon (§9, §13). */
+export function rulesIn(rules: RoundRules, task: Task, beacon: Uint8Array): RoundRules {
+  const { roster, thresholds } = rules
+  const { round } = rules.context
+  const { members, graph } = thresholds
+  const { groups, laneCount, bits, shards } = task
+  return {
+    ...rules,
+    shape: { elements: laneCount, bits, ...(shards > 1 && { shards }) },
+    ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
+    ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
+  }
 }
 
 /** `roundId = H(taskId, epoch, rosterHash, round, contextHash)`. 32 bytes. */
@@ -136,7 +163,7 @@ export function refuseDuplicateKeys(adverts: Iterable<Message<'KeyAdvert'>>, cul
 
 /** Every advert signed by its owner, in roster order, valid, no key twice. @throws MessageError, the leader being the culprit */
 export function readKeyBook(
-  message: Message<'KeyBook'>,
+  message: Pick<Message<'KeyBook'>, 'from' | 'body'>,
   { id: attemptId, graph }: { id: Uint8Array; graph: Graph },
   rules: RoundRules
 ): KeyBook {
@@ -168,7 +195,11 @@ export function readKeyBook(
 }
 
 /** A subset of the book's contributors, no smaller than this member's own `nMin` (§4). */
-export function readMaskingSet(message: Message<'MaskingSet'>, book: KeyBook, rules: RoundRules): MaskingSet {
+export function readMaskingSet(
+  message: Pick<Message<'MaskingSet'>, 'from' | 'body'>,
+  book: KeyBook,
+  rules: RoundRules
+): MaskingSet {
   const { roster } = rules
   const { body, from } = message
   const culprit = roster.members[from].id

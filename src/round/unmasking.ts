@@ -10,7 +10,8 @@ import { checkProof, sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
 import { cutHash } from './messages.ts'
 import type { Body, Message, ShareProof } from './messages.ts'
-import type { Clock } from './ports.ts'
+import { onThisThread } from './ports.ts'
+import type { Clock, Compute } from './ports.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { dealerEvidence } from './witness.ts'
 
@@ -153,18 +154,61 @@ export class Revealed {
  * Σ PRG(b_v), and of each dropped w what its included partners laid for it; those of one group, where sums are per group.
  */
 export async function masksToRemove(
-  { roster, groups }: RoundRules,
+  rules: RoundRules,
   book: KeyBook,
   set: MaskingSet,
-  { included }: CheckedCut,
-  { seeds, keys }: Opened,
-  clock: Clock,
+  cut: CheckedCut,
+  opened: Opened,
+  { clock, compute = onThisThread }: { clock: Clock; compute?: Compute },
   group = 0
 ): Promise<Mask[]> {
-  const isIn = ({ member }: { member: number }) => groups === undefined || groups.of[member] === group
-  const masks = seeds.filter(isIn).map(({ secret }): Mask => ({ seed: secret, sign: -1 }))
-  for (const { member, secret } of keys.filter(isIn)) {
-    const self = roster.members[member].bytes
+  const dropped = agreementsOfDropped(rules, { book, set, cut }, opened, group)
+  const seedsOf = await compute.agree(dropped, () => clock.pause())
+  return [
+    ...selfMasks(rules, opened, group),
+    ...dropped.flatMap((agreements, place) => pairwiseMasks(agreements, seedsOf[place]))
+  ]
+}
+
+/** The same without a pause, those of one member after the other. */
+export function* masksInSteps(
+  rules: RoundRules,
+  basis: UnmaskedBasis,
+  opened: Opened,
+  group: number
+): Generator<Mask[]> {
+  yield selfMasks(rules, opened, group)
+  for (const agreements of agreementsOfDropped(rules, basis, opened, group))
+    yield pairwiseMasks(agreements, pairwiseMaskSeeds(agreements))
+}
+
+/** Under which keys and masks a cut was made. */
+interface UnmaskedBasis {
+  book: KeyBook
+  set: MaskingSet
+  cut: CheckedCut
+}
+
+type Agreements = Parameters<typeof pairwiseMaskSeeds>[0]
+
+const isOf =
+  ({ groups }: RoundRules, group: number) =>
+  ({ member }: { member: number }) =>
+    groups === undefined || groups.of[member] === group
+
+function selfMasks(rules: RoundRules, { seeds }: Opened, group: number): Mask[] {
+  return seeds.filter(isOf(rules, group)).map(({ secret }) => ({ seed: secret, sign: -1 }))
+}
+
+/** What each dropped member agreed on with its included partners, from its opened key. */
+function agreementsOfDropped(
+  rules: RoundRules,
+  { book, set, cut: { included } }: UnmaskedBasis,
+  { keys }: Opened,
+  group: number
+): Agreements[] {
+  const { roster, groups } = rules
+  return keys.filter(isOf(rules, group)).map(({ member, secret }) => {
     const inTouch = book.graph
       .partners(member)
       .filter((partner) => included.has(partner) && sharesMasks(groups, member, partner))
@@ -172,17 +216,12 @@ export async function masksToRemove(
       id: roster.members[partner].bytes,
       key: book.adverts.get(partner)!.body.maskKey
     }))
-    const shared = pairwiseMaskSeeds({
-      secret: new Secret(secret),
-      self,
-      attemptId: book.attemptId,
-      maskingSetHash: set.hash,
-      partners
-    })
-    for (const [place, seed] of shared.entries())
-      masks.push({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 })
-    // The agreements of one member with its partners take a few milliseconds.
-    await clock.pause()
-  }
-  return masks
+    const self = roster.members[member].bytes
+    return { secret: new Secret(secret), self, attemptId: book.attemptId, maskingSetHash: set.hash, partners }
+  })
+}
+
+/** What the partners laid, with the sign turned. */
+function pairwiseMasks({ self, partners }: Agreements, seeds: readonly Mask['seed'][]): Mask[] {
+  return seeds.map((seed, place) => ({ seed, sign: maskSign(partners[place].id, self) === 1 ? -1 : 1 }))
 }

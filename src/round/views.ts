@@ -35,6 +35,7 @@ export class Views {
   #wakes = 0
   #rescheduled = (): void => {}
   #over = (_why: string): void => {}
+  #shownRoot?: Uint8Array
   current: number
 
   constructor(round: Round, why: Uint8Array) {
@@ -89,6 +90,16 @@ export class Views {
   /** There is evidence that was not there before: a view of whom it convicts is left at once, whatever its deadline (§6). */
   leaveBarred(): void {
     if (this.#round.isBarred(this.current)) this.#over(evidenceAgainstLeader)
+  }
+
+  /** The sum of this view is refuted: its leader has said its one sum, and the next publishes the right one. */
+  leaveRefuted(): void {
+    if (this.#shownRoot !== undefined && this.#round.isRefuted(this.#shownRoot)) this.#over('its sum is refuted')
+  }
+
+  /** The root that the leader of this view has published. */
+  shownRoot(root: Uint8Array): void {
+    this.#shownRoot = root
   }
 
   /** The first view from this one on that this member would not leave at once. */
@@ -224,6 +235,7 @@ export class Views {
     if (this.#round.isBarred(view)) return evidenceAgainstLeader
     const over = Promise.withResolvers<string>()
     this.#over = over.resolve
+    this.#shownRoot = undefined
     this.shown('control')
     const leading = this.#round.leader(view) === this.#round.me
     const ended = this.#turn

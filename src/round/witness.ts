@@ -1,5 +1,4 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { sha256 } from '../crypto/primitives.ts'
 import { decodeSet } from '../membership/member-set.ts'
 
 import { authenticate } from './certificates.ts'
@@ -7,7 +6,7 @@ import type { VoteType } from './certificates.ts'
 import { claimsOf } from './claims.ts'
 import type { Claim } from './claims.ts'
 import { sameBytes } from './dealing.ts'
-import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES } from './messages.ts'
+import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, messageHash } from './messages.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { AnyMessage, Certificate, Message, RoundContext } from './messages.ts'
 import { fullAdvert, fullHeaders } from './short-forms.ts'
@@ -146,12 +145,13 @@ function wordsOf(message: AnyMessage, rules: RoundRules): AnyMessage[] {
   return words
 }
 
-const hashes = new WeakMap<AnyMessage, string>()
+const lasting = new WeakMap<AnyMessage, Uint8Array>()
 
-function hashOf(message: AnyMessage): string {
-  const hash = hashes.get(message) ?? bytesToHex(sha256(message.encoded))
-  hashes.set(message, hash)
-  return hash
+/** A copy, one for all members of a process: what came inside another message would keep all of that in memory. */
+function lastingOf(message: AnyMessage): Uint8Array {
+  const copy = lasting.get(message) ?? copyOf(message.encoded)
+  lasting.set(message, copy)
+  return copy
 }
 
 /** What is remembered of one member; the oldest is forgotten first. Honest members say far less in a round. */
@@ -203,7 +203,7 @@ export class Witness {
   }
 
   #look(message: AnyMessage, depth: number): void {
-    const hash = hashOf(message)
+    const hash = messageHash(message)
     if (this.#lookedAt.has(hash)) return
     if (this.#lookedAt.size >= LOOKED_AT) this.#lookedAt.delete(this.#lookedAt.values().next().value!)
     this.#lookedAt.add(hash)
@@ -218,7 +218,7 @@ export class Witness {
     const { context, roster } = this.#rules
     const first = this.#said.get(from)?.slots.get(slot)
     if (first === undefined) {
-      if (holds(() => authenticate(message, context, roster))) this.#remember(from, claim, encoded)
+      if (holds(() => authenticate(message, context, roster))) this.#remember(message, claim)
     } else if (first.says !== says && !this.#found.has(bytesToHex(evidenceId({ kind, culprit: from, ...context })))) {
       this.#keep(proven(kind, from, [first.encoded, encoded], this.#rules))
     }
@@ -230,11 +230,12 @@ export class Witness {
     if (!this.#found.has(id)) this.#found.set(id, evidence)
   }
 
-  #remember(from: number, { slot, says }: Claim, encoded: Uint8Array): void {
+  #remember(message: AnyMessage, { slot, says }: Claim): void {
+    const { from } = message
     const said: Said = this.#said.get(from) ?? { slots: new Map(), bytes: 0 }
     this.#said.set(from, said)
-    // A copy: what came inside another message would keep all of that in memory.
-    said.slots.set(slot, { says, encoded: copyOf(encoded) })
+    const encoded = lastingOf(message)
+    said.slots.set(slot, { says, encoded })
     said.bytes += encoded.length
     for (const [oldest, { encoded }] of said.slots) {
       if (said.bytes <= REMEMBERED_BYTES) return

@@ -133,6 +133,12 @@ const admission = z
     message: 'admits nobody; give it allow or vouches, or leave it out'
   })
 
+/** How often each chunk of a sum is checked on average (§10), or all of them by every member. */
+const audit = z.union(
+  [z.literal('full'), z.int().min(0).max(LARGEST_ROSTER)],
+  `must be 'full' or a whole number from 0 to ${LARGEST_ROSTER}`
+)
+
 const encoding = z.discriminatedUnion('type', [fixed, integer], "must name the type 'fixed' or 'integer'")
 
 /** The shape of a task as a user writes it, with every default. Unknown fields are refused. */
@@ -147,6 +153,7 @@ export const taskSchema = z
     threat: z.strictObject({ corrupt: fraction.default(1250), dropout: fraction.default(2500) }).prefault({}),
     deadline: seconds.default(10_000),
     shards: whole(1, LARGEST_ROSTER).default(1),
+    audit: audit.optional(),
     randomness: z
       .string()
       .regex(/^[0-9a-fA-F]{64}$/, 'must be 32 bytes in hex (64 digits)')

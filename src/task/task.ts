@@ -38,6 +38,8 @@ export interface TaskTerms {
   readonly threat: Threat
   /** The phase deadline in milliseconds (§6). */
   readonly deadlineMs: number
+  /** How often each chunk of a sum is audited on average, or `full` (§10); left out, as {@link auditOf} says. */
+  readonly audit?: number | 'full'
   /** R of §7: 32 bytes of public randomness in lower-case hex, where the task names it. */
   readonly randomness?: string
   /** Members that share the adding up, each a slice of the vector (§13); 1 where the aggregator does it alone. */
@@ -134,7 +136,15 @@ function checkGroups(groups: GroupTerms | undefined, { members, f, D }: Threshol
   )
 }
 
-function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
+/** Where a task names no other: up to so many members, and elements of a vector, everybody audits all of a sum (§10). */
+const SMALL = { members: 30, elements: 2 ** 20 }
+
+/** Expected audits of each chunk of a sum, or `full`: every member checks all of them. */
+export function auditOf({ audit, members, length }: Pick<TaskTerms, 'audit' | 'members' | 'length'>): number | 'full' {
+  return audit ?? (members.length <= SMALL.members && length <= SMALL.elements ? 'full' : 2)
+}
+
+function termsOf({ deadline, randomness, audit, ...fields }: TaskFields): TaskTerms {
   const members = fields.members.toSorted((a, b) => compareBytes(memberBytes(a), memberBytes(b)))
   const { threat, admission, privacy, groups } = fields
   const encoding: Encoding = privacy === undefined ? fields.encoding! : { type: 'skellam', ...privacy }
@@ -146,6 +156,7 @@ function termsOf({ deadline, randomness, ...fields }: TaskFields): TaskTerms {
     threat: Object.freeze({ ...threat }),
     deadlineMs: deadline,
     shards: fields.shards,
+    ...(audit === undefined ? {} : { audit }),
     ...(randomness === undefined ? {} : { randomness }),
     ...(groups === undefined ? {} : { groups: Object.freeze({ ...groups }) }),
     ...(admission === undefined ? {} : { admission: admissionOf(admission) })
@@ -166,7 +177,7 @@ function memberBytes(peerId: string): Uint8Array {
  * multihashes and randomness as bytes. `taskId` is their SHA-256 (§2). Accepts a Task as well.
  */
 export function canonicalTask(terms: TaskTerms): Uint8Array {
-  const { name, length, encoding, threat, deadlineMs, randomness, shards, groups, admission } = terms
+  const { name, length, encoding, threat, deadlineMs, audit, randomness, shards, groups, admission } = terms
   return dagCbor.encode({
     version: 1,
     name,
@@ -177,6 +188,7 @@ export function canonicalTask(terms: TaskTerms): Uint8Array {
     deadlineMs,
     ...(randomness === undefined ? {} : { randomness: hexToBytes(randomness) }),
     // Written only where there is one: a task without keeps its id.
+    ...(audit === undefined ? {} : { audit }),
     ...(shards === 1 ? {} : { shards }),
     ...(groups === undefined ? {} : { groups }),
     ...(admission === undefined

@@ -1,7 +1,8 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import type { Daemon, DaemonOptions } from '../../nodes/daemon/daemon.ts'
+import type { Daemon } from '../../nodes/daemon/daemon.ts'
+import type { DaemonOptions } from '../../nodes/daemon/daemon-options.ts'
 import type { reportedOutcome } from '../../nodes/daemon/reported-outcome.ts'
 
 export type Outcome = ReturnType<typeof reportedOutcome>

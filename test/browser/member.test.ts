@@ -5,6 +5,7 @@ import { closeChromium, openChromium } from './chromium.ts'
 import type { Library } from './pages-network.ts'
 import { PagesNetwork } from './pages-network.ts'
 import { servePages } from './pages.ts'
+import type { Visitor } from './pages.ts'
 
 describe('members in pages', function () {
   this.timeout(150_000)
@@ -26,6 +27,16 @@ describe('members in pages', function () {
     await network?.stop()
     await site?.close()
   })
+
+  /** Opens a round in which a page stops before its vector leaves. */
+  async function standsAtMask({ page }: Visitor): Promise<number> {
+    await page.evaluate(() => (globalThis.standsStillAt = 'mask'))
+    const round = await network!.open()
+    const atMask = (round: number): boolean =>
+      events.some((event) => event.type === 'round:phase' && event.round === round && event.phase === 'mask')
+    await page.waitForFunction(atMask, { timeout: 60_000 }, round)
+    return round
+  }
 
   it('reach daemons by WebSocket, and each other by WebRTC or, where that cannot be, through a daemon that relays', async () => {
     const { visitors, pageIds } = network!
@@ -62,11 +73,7 @@ describe('members in pages', function () {
   it('that are closed before their vector arrives are dropped, and the sum of the others is exact', async () => {
     const [stays, goes] = network!.visitors
     const index = network!.task.members.indexOf(network!.pageIds[1])
-    await goes.page.evaluate(() => (globalThis.standsStillAt = 'mask'))
-    const round = await network!.open()
-    const atMask = (round: number): boolean =>
-      events.some((event) => event.type === 'round:phase' && event.round === round && event.phase === 'mask')
-    await goes.page.waitForFunction(atMask, { timeout: 60_000 }, round)
+    const round = await standsAtMask(goes)
     await goes.page.close()
     const outcome = await network!.closed(round)
     // Where it led itself, nobody had been shown a masking set with it yet.
@@ -90,6 +97,23 @@ describe('members in pages', function () {
     const outcome = await network!.closed(round)
     assert.equal(outcome.included.length, 7, outcome.reason)
     assert.deepEqual(await network!.sumOfPage(back, round), network!.expected(outcome.included, round))
+  })
+
+  it('that are loaded again within a round sit it out, hear how it ended, and take part in the next', async () => {
+    const [, back] = network!.visitors
+    const round = await standsAtMask(back)
+    await back.page.reload()
+    await network!.join(back)
+    const outcome = await network!.closed(round)
+    const members = network!.task.members
+    const others = [...members.keys()].filter((member) => members[member] !== network!.pageIds[1])
+    assert.deepEqual(outcome.included, others, JSON.stringify(outcome))
+    await back.page.waitForFunction((round: number) => member.closedRound === round, { timeout: 60_000 }, round)
+    await network!.assembled({ pagesMeet: true })
+    const next = await network!.open()
+    const { included } = await network!.closed(next)
+    assert.equal(included.length, 7)
+    assert.deepEqual(await network!.sumOfPage(back, next), network!.expected(included, next))
   })
 
   it('run an identity in one tab only', async () => {

@@ -8,6 +8,7 @@ import { pack } from '../../src/encoding/packing.ts'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
+import { PrivacyLedger, privateTerms } from '../../src/round/privacy-ledger.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -18,18 +19,19 @@ describe('what a node keeps of closed rounds', () => {
   const retention = { keepSums: 2, keepRounds: 11 }
   let task: Task
 
+  const outcomeOf = (round: number) => ({
+    ...{ round, epoch: 0, status: 'summed' as const, aggregator: 1, views: 1, attempts: 1, included: [0, 1, 2] },
+    ...{ dropped: [], missing: [], input: 'summed' as const, phaseMs: { keys: 1 }, durationMs: 5 },
+    decision: new Uint8Array()
+  })
+
   async function close(archive: RoundArchive, round: number): Promise<void> {
     const lanes = createLanes(task.bits, task.laneCount).fill(round)
     const staged = await vectors.stage(sumName(task.id, round))
     await staged.write(pack(lanes, task.bits))
     await staged.commit()
     await journal.put(sumKey(task.id, round), Uint8Array.of(1))
-    const outcome = {
-      ...{ round, epoch: 0, status: 'summed' as const, aggregator: 1, views: 1, attempts: 1, included: [0, 1, 2] },
-      ...{ dropped: [], missing: [], input: 'summed' as const, phaseMs: { keys: 1 }, durationMs: 5 },
-      decision: new Uint8Array()
-    }
-    await archive.add(recordOf(outcome, task, { bytesSent: 1, bytesReceived: 2 }), task, true)
+    await archive.add(recordOf(outcomeOf(round), task, { bytesSent: 1, bytesReceived: 2 }), task, true)
   }
 
   const code = (expected: string) => (error: unknown) =>
@@ -71,5 +73,25 @@ describe('what a node keeps of closed rounds', () => {
     assert.equal(await vectors.size(sumName(task.id, 10)), undefined)
     assert.equal(await journal.get(sumKey(task.id, 10)), undefined)
     await assert.rejects(archive.record(1), code('ROUND_UNKNOWN'))
+  })
+
+  it('is, in a task with privacy, also what this node has given away, as far as it is known now', async () => {
+    const own = new MemoryJournal()
+    const privacy = { noiseMultiplier: 1, delta: 1e-5 }
+    const privately = createTask({ name: 'kept', members: [...task.members], length: 3, privacy })
+    const lanes = createLanes(privately.bits, privately.laneCount)
+    const staged = await vectors.stage(sumName(privately.id, 1))
+    await staged.write(pack(lanes, privately.bits))
+    await staged.commit()
+    await own.put(sumKey(privately.id, 1), Uint8Array.of(1))
+    const archive = await RoundArchive.open(own, vectors, privately.id, retention)
+    await archive.add(recordOf(outcomeOf(1), privately, { bytesSent: 1, bytesReceived: 2 }), privately, true)
+    const { privacy: before } = await archive.sum(1)
+    assert.equal(before!.epsilon, 0)
+    assert.ok(before!.epsilonOfRound > 0)
+    await new PrivacyLedger(privateTerms(privately)!, own).enter(1, privateTerms(privately)!)
+    const { privacy: after } = await archive.sum(1)
+    assert.equal(after!.releases, 1)
+    assert.ok(after!.epsilon > 0)
   })
 })

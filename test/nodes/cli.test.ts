@@ -73,10 +73,6 @@ describe('secagg network', () => {
     await usage(/--shards must be a whole number from 1 to 8, not "9"/, '--shards', '9')
   })
 
-  it('refuses what is not built yet in one sentence', async () => {
-    await usage(/--audit is not built yet/, '--audit', 'full')
-  })
-
   it('refuses an infeasible threat and too many bits as a failure, with what to change', async () => {
     await failure(/0\.4 corrupt .* lower corrupt to 0\.2499/, '--corrupt', '0.4')
     await failure(/need 34 bits, more than 32; lower encoding\.bits to 29/, '--bits', '31')

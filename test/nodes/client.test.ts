@@ -95,6 +95,36 @@ describe('the commands that ask a node', function () {
     assert.match(stdout, /^ round {2}status.*\n {5}4 {2}summed.*\n {5}5 {2}summed.*\n$/)
   })
 
+  it('audit a round of a running node, and export it to a file that is audited anywhere', async () => {
+    const told = await secagg('audit', '1', '--json', ...node)
+    assert.equal(told.code, 0, told.stderr)
+    const { type, passed, taskId, round, included, closed, sum } = JSON.parse(told.stdout) as Record<string, unknown>
+    assert.deepEqual(
+      { type, passed, taskId, round, closed, sum },
+      { type: 'audit', passed: true, taskId: members.task.id, round: 1, closed: true, sum: true }
+    )
+    assert.equal((included as string[]).length, 3)
+    assert.equal((await secagg('export', '1', '--out', path('round-1.tar'), ...node)).code, 0)
+    const { code, stdout, stderr } = await secagg('audit', '--file', path('round-1.tar'), '--task-id', members.task.id)
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /^round 1 of votes \(task [0-9a-f]{64}\), epoch 0: summed\n {2}sum of 3 members/)
+    assert.match(stdout, /holds: the sum, under the root/)
+    assert.match(stdout, /not recomputed: the masked vectors are no longer held/)
+  })
+
+  it('end with 1 where an exported round was altered, and say what does not hold', async () => {
+    const whole = await readFile(path('round-1.tar'))
+    const at = whole.indexOf('sum\0') + 512
+    await writeFile(
+      path('altered.tar'),
+      Uint8Array.from(whole, (byte, place) => (place === at ? byte ^ 1 : byte))
+    )
+    const { code, stdout, stderr } = await secagg('audit', '--file', path('altered.tar'), '--json')
+    assert.equal(code, 1)
+    assert.deepEqual((JSON.parse(stdout) as { passed: boolean }).passed, false)
+    assert.match(stderr, /^secagg: round 1 does not hold: the sum is not the one under its root[^\n]*\n$/)
+  })
+
   it('say in one line what is wrong', async () => {
     const one = async (code: number, sentence: RegExp, ...args: string[]): Promise<void> => {
       const ended = await secagg(...args)
@@ -109,6 +139,8 @@ describe('the commands that ask a node', function () {
     await one(2, /--token-file/, 'rounds')
     await one(1, /no record of round 99/, 'sum', '99', '--out', path('x.npy'), ...node)
     await one(2, /must end in \.npy/, 'sum', '1', '--out', path('x.txt'), ...node)
+    await one(2, /give a round, or a file/, 'audit')
+    await one(2, /is of the task votes/, 'audit', '--file', path('round-1.tar'), '--task-id', 'ab')
     const nobody = ['--node', 'http://127.0.0.1:4', ...node.slice(2)]
     await one(1, /cannot be reached: nothing answers there/, 'rounds', ...nobody)
     await one(1, /is running; ask it with --node/, 'rounds', '--data', members.folders[0])
@@ -124,6 +156,8 @@ describe('the commands that ask a node', function () {
     assert.deepEqual(rounds, [1, 2, 3, 4, 5])
     assert.equal((await secagg('sum', '2', '--out', path('kept.csv'), '--data', members.folders[2])).code, 0)
     assert.equal(await readFile(path('kept.csv'), 'utf8'), '7\n8\n9\n10\n')
+    assert.equal((await secagg('export', '3', '--out', path('round-3.tar'), '--data', members.folders[2])).code, 0)
+    assert.equal((await secagg('audit', '--file', path('round-3.tar'))).code, 0)
     const again = await members.restart(2)
     assert.deepEqual([...(await again.archive.sum(2)).values].map(Number), [7, 8, 9, 10])
   })

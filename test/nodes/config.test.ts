@@ -59,7 +59,7 @@ describe('a node’s file', () => {
         requestTimeoutSeconds: 60,
         dashboard: true
       },
-      keepSums: 16,
+      keepSums: 100,
       stopSeconds: 30,
       logLevel: 'info',
       logLevels: {}
@@ -176,7 +176,7 @@ describe('a task file', () => {
 describe('the files in config/', () => {
   it('are valid', async () => {
     const { dataDir, task } = await readConfig(example('node.yaml'))
-    assert.equal(dataDir, example('member'))
+    assert.equal(dataDir, example('../data/me'))
     const { length, members } = await readTask(task)
     assert.equal(length, 1000)
     assert.equal(members.length, 3)

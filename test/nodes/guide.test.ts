@@ -1,76 +1,78 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { access, readFile, symlink, mkdir, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { access, readFile, symlink } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { stringify } from 'yaml'
 import { readNpy, writeNpy } from '../../nodes/npy.ts'
 import { packageFile } from '../../nodes/package-root.ts'
-import { until } from '../network/nodes.ts'
-import { makeMembers } from './daemons.ts'
-import type { Members } from './daemons.ts'
-import { startSecagg, temporaryFolder } from './secagg.ts'
+import { temporaryFolder } from './secagg.ts'
 
 const run = promisify(execFile)
+
+const start = packageFile('nodes/start.js')
+/** The ports that the guide names, of the members' APIs first. */
+const named = [4080, 4081, 4082, 4001, 4002, 4003]
 
 describe('the operator’s guide, followed to the letter', function () {
   this.timeout(120_000)
   const folder = temporaryFolder()
-  const children: ChildProcess[] = []
-  const urls: string[] = []
-  let members: Members
+  let shell: ChildProcess
+  let ports: number[]
   let guide: string
+  const urls = (): string[] => ports.slice(0, 3).map((port) => `http://127.0.0.1:${port}`)
+  const token = async (name: string): Promise<string> =>
+    (await readFile(join(folder(), 'data', name, 'api.token'), 'utf8')).trim()
 
   before(async () => {
     guide = await readFile(packageFile('nodes/daemon/README.md'), 'utf8')
-    const encoding = { type: 'fixed' as const, clip: 8, bits: 16 }
-    members = await makeMembers(folder(), 3, { name: 'example', length: 1000, encoding, threat: { dropout: 0 } })
-    let bootstrap: string[] = []
-    for (const dataDir of members.folders) {
-      const file = join(dataDir, 'node.yaml')
-      const config = { dataDir, task: members.taskFile, bootstrap, local: true, api: { listen: '127.0.0.1:0' } }
-      await writeFile(file, stringify(config))
-      const { child } = startSecagg('node', '--config', file)
-      children.push(child)
-      let log = ''
-      child.stdout!.on('data', (text: string) => (log += text))
-      await until(() => log.includes('the API listens'), 'the API listens', 60_000)
-      urls.push(/"url":"([^"]+)"/.exec(log)![1])
-      if (bootstrap.length === 0) bootstrap = [/"addresses":\["([^"]+)"/.exec(log)![1]]
-    }
-    await mkdir(join(folder(), 'data'))
-    await symlink(members.folders[0], join(folder(), 'data', 'me'))
-    const ready = (): Promise<boolean[]> => Promise.all(urls.map(async (url) => (await fetch(`${url}/readyz`)).ok))
-    while (!(await ready()).every(Boolean)) await new Promise((resolve) => setTimeout(resolve, 100))
+    ports = await freePorts(named.length)
+    await symlink(packageFile('config'), join(folder(), 'config'))
+    // A process group of its own, so that all it starts can be ended.
+    const options = { cwd: folder(), detached: true, stdio: 'inherit' } as const
+    shell = spawn('sh', ['-c', `${block('sh', 'start her')}wait`], options)
+    const isReady = async (url: string): Promise<boolean> =>
+      fetch(`${url}/readyz`).then(
+        ({ ok }) => ok,
+        () => false
+      )
+    const ready = async (): Promise<boolean> => (await Promise.all(urls().map(isReady))).every(Boolean)
+    while (!(await ready())) await new Promise((resolve) => setTimeout(resolve, 100))
   })
   after(async () => {
-    await Promise.all(
-      children.map(async (child) => {
-        child.kill('SIGKILL')
-        await new Promise((resolve) => child.once('close', resolve))
-      })
-    )
+    const ended = once(shell, 'close')
+    process.kill(-shell.pid!, 'SIGKILL')
+    await ended
   })
 
-  /** The nth block of a language in the guide, spoken to the node of this test. */
-  function block(language: string, containing: string): string {
+  /** A block of the guide. */
+  function quoted(language: string, containing: string): string {
     const blocks = [...guide.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'gm'))].map(([, text]) => text)
     const found = blocks.find((text) => text.includes(containing))
     assert.ok(found, `the guide has a ${language} block with ${containing}`)
-    return found.replaceAll('http://127.0.0.1:4080', urls[0])
+    return found
   }
 
-  const others = (round: number): Promise<Response[]> =>
+  /** The same, for the members of this test. */
+  function block(language: string, containing: string): string {
+    const found = quoted(language, containing)
+    const here = named.reduce((text, port, at) => text.replaceAll(String(port), String(ports[at])), found)
+    return here.replaceAll('npx secagg', `'${process.execPath}' '${start}'`)
+  }
+
+  /** Where a round has not waited for all, their vectors go on to the next by themselves. */
+  const others = (): Promise<Response[]> =>
     Promise.all(
-      [1, 2].map(async (number) => {
-        const token = (await readFile(join(members.folders[number], 'api.token'), 'utf8')).trim()
-        return fetch(`${urls[number]}/v1/tasks/example/contributions?wait=sum&round=${round}`, {
+      ['you', 'her'].map(async (name, at) =>
+        fetch(`${urls()[at + 1]}/v1/tasks/example/contributions?wait=sum`, {
           method: 'POST',
-          body: new Float32Array(1000).fill(number),
-          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/octet-stream' }
+          body: new Float32Array(1000).fill(at + 1),
+          headers: { authorization: `Bearer ${await token(name)}`, 'content-type': 'application/octet-stream' }
         })
-      })
+      )
     )
 
   it('contributes with curl, lists the rounds and fetches the sum', async function () {
@@ -85,7 +87,7 @@ describe('the operator’s guide, followed to the letter', function () {
     await writeNpy(join(folder(), 'vector.npy'), new Float32Array(1000).fill(-1))
     const { stdout: taken } = await run('sh', ['-c', block('sh', 'contributions')], { cwd: folder() })
     assert.equal((JSON.parse(taken) as { round: number }).round, 1)
-    for (const { status } of await others(1)) assert.equal(status, 200)
+    for (const { status } of await others()) assert.equal(status, 200)
     const sum = async (): Promise<boolean> => {
       const { stdout } = await run('sh', ['-c', block('sh', 'sum.npy')], { cwd: folder() })
       return stdout.includes('"round":1')
@@ -104,20 +106,14 @@ describe('the operator’s guide, followed to the letter', function () {
       console.log('      skipped: there is no python3 with numpy on this machine')
       this.skip()
     }
-    const token = (await readFile(join(members.folders[0], 'api.token'), 'utf8')).trim()
-    const response = await fetch(`${urls[0]}/v1/tasks`, { headers: { authorization: `Bearer ${token}` } })
-    const { tasks } = (await response.json()) as { tasks: { closedRound: number }[] }
     const script = block('python', 'numpy')
     assert.ok(script.trim().split('\n').length <= 20)
-    const [{ stdout }] = await Promise.all([
-      run('python3', ['-c', script], { cwd: folder() }),
-      others(tasks[0].closedRound + 1)
-    ])
+    const [{ stdout }] = await Promise.all([run('python3', ['-c', script], { cwd: folder() }), others()])
     assert.match(stdout, /^round \d+ of 3 members, mean \[0\.66\d+ /)
   })
 
   it('shows the page at the address of the API', async () => {
-    const response = await fetch(urls[0])
+    const response = await fetch(urls()[0])
     assert.equal(response.status, 200)
     assert.match(response.headers.get('content-type')!, /text\/html/)
     assert.match(response.headers.get('content-security-policy')!, /default-src 'none'/)
@@ -125,12 +121,20 @@ describe('the operator’s guide, followed to the letter', function () {
 
   it('is quoted by the front page as it is', async () => {
     const front = await readFile(packageFile('README.md'), 'utf8')
-    assert.ok(front.includes(block('python', 'numpy').replaceAll(urls[0], 'http://127.0.0.1:4080')))
+    assert.ok(front.includes(quoted('python', 'numpy')))
     for (const [line] of guide.matchAll(/^curl .*$/gm)) assert.ok(front.includes(line), line)
-    for (const [, file] of front.matchAll(/\]\((?!https?:)([^)]+)\)/g)) await access(packageFile(file))
+    for (const [, file] of front.matchAll(/\]\((?!https?:)([^)]+)\)/g)) await access(packageFile(file.split('#')[0]))
   })
 
   it('names files that there are', async () => {
     for (const [, file] of guide.matchAll(/\]\(\.\.\/\.\.\/([^)]+)\)/g)) await access(packageFile(file))
   })
 })
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
+  await Promise.all(servers.map((server) => once(server, 'listening')))
+  const ports = servers.map((server) => (server.address() as AddressInfo).port)
+  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  return ports
+}

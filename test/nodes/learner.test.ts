@@ -7,7 +7,7 @@ import { quantisationBound } from '../../src/encoding/encoder.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
 import { Daemon } from '../../nodes/daemon/daemon.ts'
-import type { DaemonOutcome } from '../../nodes/daemon/daemon.ts'
+import type { DaemonOutcome } from '../../nodes/daemon/daemon-options.ts'
 import { createIdentity } from '../../nodes/daemon/identity.ts'
 import { learnAlone, learnTogether, simulatedTask } from '../../nodes/learner/figures/simulation.ts'
 import type { Setting } from '../../nodes/learner/figures/simulation.ts'
@@ -15,7 +15,7 @@ import { decodeHandover, encodeHandover } from '../../nodes/learner/handover.ts'
 import { Learner } from '../../nodes/learner/learner.ts'
 import { applyMean, initialState } from '../../nodes/learner/optimizers.ts'
 import { problemNamed } from '../../nodes/learner/problems.ts'
-import { baseModel, modelHash, taskTerms } from '../../nodes/learner/recipe.ts'
+import { baseModel, modelHash, privacyTerms, serverSteps, taskTerms } from '../../nodes/learner/recipe.ts'
 import type { Recipe } from '../../nodes/learner/recipe.ts'
 import { readModel } from '../../nodes/learner/saved-model.ts'
 import { temporaryFolder } from './secagg.ts'
@@ -52,6 +52,23 @@ describe('learning together', () => {
     const alone = await learnAlone(setting)
     const best = Math.max(...alone.map((curve) => curve.at(-1)!))
     assert.ok(together.accuracy.at(-1)! > 1.5 * best, `${together.accuracy.at(-1)} against ${best}`)
+  })
+
+  it('learns with FedAvgM and FedAdam as well, more than the best of the members alone', async () => {
+    const best = Math.max(...(await learnAlone(setting)).map((curve) => curve.at(-1)!))
+    for (const name of ['fedavgm', 'fedadam'] as const) {
+      const recipe: Recipe = { ...digits, algorithm: serverSteps(problemNamed('digits'), name, false) }
+      const { accuracy } = await learnTogether({ ...setting, recipe }, 'secure')
+      assert.ok(accuracy.at(-1)! > 1.1 * best, `${name}: ${accuracy.at(-1)} against ${best}`)
+    }
+  })
+
+  it('learns under noise, and tells what that has given away', async () => {
+    const privacy = privacyTerms(problemNamed('digits'), 0.3)
+    const recipe: Recipe = { ...digits, algorithm: serverSteps(problemNamed('digits'), 'fedavg', true) }
+    const { accuracy, epsilon } = await learnTogether({ recipe, peers: 24, rounds: 8, privacy }, 'secure')
+    assert.ok(accuracy.at(-1)! > 2 * accuracy[0], accuracy.join(' '))
+    assert.ok(epsilon! > 0 && epsilon! < 200, String(epsilon))
   })
 
   it('equals plain averaging within quantisation after a round', async () => {

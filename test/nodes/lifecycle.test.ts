@@ -73,14 +73,14 @@ describe('a daemon that is told to end', () => {
     await until(() => processes.every(({ exit }) => exit !== undefined), 'all have ended')
   })
 
-  async function run(number: number, bootstrap: string[], holds: Hold[] = []): Promise<void> {
+  async function run(number: number, bootstrap: string[], holds: Hold[] = [], stopSeconds = 20): Promise<void> {
     const config = {
       dataDir: '.',
       task: members.taskFile,
       bootstrap,
       local: true,
       api: { listen: 'off' },
-      stopSeconds: 20
+      stopSeconds
     }
     await writeFile(file(number), stringify(config))
     processes[number] = new NodeProcess(file(number), holds)
@@ -139,6 +139,24 @@ describe('a daemon that is told to end', () => {
     const [, second] = others[0].outcomes
     assert.equal(second.status, 'summed')
     assert.equal(second.included.length, 3)
+  })
+
+  it('abandons the round when its time to stop runs out, ends with 0, and the round goes on without it', async () => {
+    const held: Hold = { phase: 'mask', round: 3 }
+    await run(3, [await processes[0].ready()], [held], 1)
+    await assembled()
+    await open(3)
+    const [, , , last] = processes
+    await until(() => last.reached(held), 'the last one is about to mask')
+    last.child.kill('SIGTERM')
+    await until(() => last.exit !== undefined, 'it has ended', 30_000)
+    assert.equal(last.exit, 0)
+    assert.match(last.log, /"round":3,"msg":"round abandoned"/)
+    const others = processes.slice(0, 3)
+    await until(() => others.every(({ outcomes }) => outcomes.some(({ round }) => round === 3)), 'round 3', 40_000)
+    const third = others[0].outcomes.at(-1)!
+    assert.equal(third.status, 'summed')
+    assert.deepEqual(third.dropped.concat(third.missing).length, 1)
   })
 })
 

@@ -26,20 +26,27 @@ async function asJson(told: ArchivedSum): Promise<unknown> {
 }
 
 describe('a sum as JSON', () => {
-  it('tells of a task with groups who is in each, and the mean that leaves the odd ones out', async () => {
+  it('tells of a task with groups who is in each, its sum, and the mean that leaves the odd ones out', async () => {
     const told = await asJson(sum)
     assert.deepEqual(sumBody.parse(told), told)
     assert.deepEqual(told, {
       ...{ round: 3, status: 'summed', included: ['a', 'b', 'c'], totalWeight: 3, clippedFraction: 0 },
       groups: [
-        { included: ['a', 'c'], totalWeight: 2 },
-        { included: ['b'], totalWeight: 1 }
+        { included: ['a', 'c'], totalWeight: 2, values: [0, 0] },
+        { included: ['b'], totalWeight: 1, values: [0, 0] }
       ],
       ...{ values: [1.5, -2], trimmedMean: [0.25, 1] }
     })
   })
 
-  it('tells neither where the task has no groups', async () => {
+  it('tells of a task with privacy what has been given away', async () => {
+    const privacy = { epsilon: 1.5, delta: 1e-5, releases: 3, epsilonOfRound: 0.75 }
+    const told = await asJson({ ...sum, privacy })
+    assert.deepEqual((told as ArchivedSum).privacy, privacy)
+    assert.deepEqual(sumBody.parse(told), told)
+  })
+
+  it('tells none of them where the task has none', async () => {
     const told = await asJson({ ...sum, groups: undefined, trimmedMean: undefined })
     assert.deepEqual(Object.keys(told as object).sort(), [
       ...['clippedFraction', 'included', 'round', 'status', 'totalWeight', 'values']

@@ -56,7 +56,7 @@ const proposal: Body<'Proposal'> = {
   change: null,
   reason: ''
 }
-const sum: Body<'SumHeader'> = { view: 0, cut, root: a, seeds: [{ member: 0, secret: a }], keys: [] }
+const sum: Body<'SumHeader'> = { view: 0, cut, root: a, seeds: [{ member: 0, secret: a }], keys: [], again: null }
 const vote: Body<'Prepare'> = { agreement: 'closing', view: 0, value: a, root: null }
 const header: Body<'MaskedHeader'> = { attemptId, maskingSetHash: a, root: a }
 const advertBytes = (from: number) => say('KeyAdvert', from, advertOf()).encoded

@@ -84,7 +84,7 @@ async function unmask(
     seeds: [...checked.included].map((member) => ({ member, secret: seeds[member].slice() })),
     keys: checked.dropped.map((member) => ({ member, secret: keys[member].slice() }))
   }
-  await addMasks(sum, await masksToRemove(rules, book, set, checked, opened, systemClock))
+  await addMasks(sum, await masksToRemove(rules, book, set, checked, opened, { clock: systemClock }))
   return [...unpack(pack(sum, bits), sum.length, bits)]
 }
 

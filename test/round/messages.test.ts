@@ -83,7 +83,9 @@ const samples: { [T in MessageType]: Body<T> } = {
   Slice: { attemptId, slice: 1, member: 2, root: hash, header: new Uint8Array(9), path: [hash] },
   Opened: { attemptId, cutHash: hash, seeds: [{ member: 1, secret: hash }], keys: [] },
   SliceHeader: { attemptId, cutHash: hash, slice: 1, root: hash },
-  SumHeader: { view: 0, cut, root: hash, seeds: [{ member: 1, secret: hash }], keys: [] },
+  SumHeader: { view: 0, cut, root: hash, seeds: [{ member: 1, secret: hash }], keys: [], again: new Uint8Array(7) },
+  ChunkRequest: { attemptId, member: 2, root: hash, chunks: [0, 7] },
+  Chunk: { index: 7, path: [hash] },
   CatchUp: {},
   Closed: {
     decision: new Uint8Array(9),
@@ -95,6 +97,8 @@ const samples: { [T in MessageType]: Body<T> } = {
   RosterRequest: { action: 'join', peer: new Uint8Array(38), signature: new Uint8Array(64) },
   RosterVouch: { voucher: new Uint8Array(38), peer: new Uint8Array(38), signature: new Uint8Array(64) },
   SumRequest: {},
+  RecordRequest: {},
+  Record: { closing: new Uint8Array(9), transcriptBytes: 9 },
   Refusal: { reason: 'none here' }
 }
 const types = Object.keys(samples) as MessageType[]
@@ -205,10 +209,10 @@ describe('messages', () => {
     assert.equal(fault(() => authenticate(commit, context, roster)).code, 'SIGNATURE')
   })
 
-  it('each is signed but a share, which is sealed, and what is signed within for a roster', () => {
+  it('each is signed but a share, which is sealed, a chunk, which a root proves, and what is signed within for a roster', () => {
     assert.deepEqual(
       types.filter((type) => !isSigned(type)),
-      ['ShareDelivery', 'RosterRequest', 'RosterVouch']
+      ['ShareDelivery', 'Chunk', 'RosterRequest', 'RosterVouch']
     )
     const unsigned = encodeMessage('Want', context, 1, {})
     assert.match(fault(() => decodeMessage(unsigned.encoded)).message, /signature of 0 bytes/)

@@ -181,5 +181,5 @@ function dealOtherSecrets({ attempts, drawn, book }: Scene, dealer: number): voi
 }
 
 function sumOf(checked: CheckedCut, opened: Pick<Body<'SumHeader'>, 'seeds' | 'keys'>): Body<'SumHeader'> {
-  return { view: 0, cut: checked.cut, root: hashOf('root'), ...opened }
+  return { view: 0, cut: checked.cut, root: hashOf('root'), ...opened, again: null }
 }

@@ -8,6 +8,7 @@ import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { behaviours } from './adversaries/index.ts'
 import type { Behaviour } from './adversaries/index.ts'
 import { below, chance, pick, sample } from './chance.ts'
+import type { Chance } from './chance.ts'
 import { Simulation } from './network.ts'
 import type { Peer, SimulationOptions } from './network.ts'
 import { checkNobodyBlamed, closingOf } from './schedule.ts'
@@ -21,7 +22,10 @@ export interface EpochSchedule extends SimulationOptions {
 
 /** What befalls the network so many milliseconds into a round. */
 type Coming = { round: number; ms: number } & (
-  { what: 'listed comes' | 'vouched comes' } | { what: 'leaves' | 'crashes' | 'is away'; who: number }
+  | { what: 'listed comes' | 'vouched comes' }
+  | { what: 'leaves' | 'crashes' | 'is away'; who: number }
+  // Until its suspension is in effect, or a later round begins.
+  | { what: 'stays away'; who: number; until: number }
 )
 
 /** With so many that may leave: whoever is corrupt must stay one of at most f. */
@@ -39,8 +43,53 @@ const names = Object.keys(behaviours) as Behaviour[]
 const [listed, vouched] = [20, 21]
 const needed = 2
 
+/** With a member that may be suspended: one may be missing, and without it there are still enough. */
+const longer: typeof terms = [
+  [4, 0, 0.25, 0],
+  [5, 0, 0.2, 0],
+  [6, 0.17, 0.17, 0]
+]
+
+/** A fourth of the runs is so long that a member is suspended, and comes back. */
 export function drawEpochs(seed: number): EpochSchedule {
   const draw = chance(seed * 2246822519 + 31)
+  return seed % 4 === 0 ? drawAbsence(seed, draw) : drawComings(seed, draw)
+}
+
+/** One member is away for more than a whole cycle, and asks to return; now and then another one comes meanwhile. */
+function drawAbsence(seed: number, draw: Chance): EpochSchedule {
+  const [members, corrupt, dropout] = pick(longer, draw)
+  const everyone = Array.from({ length: members }, (_, index) => index)
+  const [who, ...others] = sample(everyone, members, draw)
+  const until = members + 3 + below(3, draw)
+  const rounds = until + 4
+  const comes = { round: until, ms: draw() * 1500, what: 'listed comes' as const }
+  return {
+    ...drawNetwork(seed, everyone, draw),
+    members,
+    threat: { corrupt, dropout },
+    rounds,
+    adversaries: others.slice(0, Math.floor(corrupt * members)).map((who) => ({ who, as: pick(names, draw) })),
+    comings: [
+      { round: 1 + below(2, draw), ms: draw() * 1500, what: 'stays away', who, until },
+      ...(draw() < 0.3 ? [comes] : [])
+    ]
+  }
+}
+
+function drawNetwork(seed: number, everyone: number[], draw: Chance) {
+  return {
+    seed,
+    length: pick([1, 3], draw),
+    admission: { allow: [listed, ...everyone], vouches: needed },
+    delay: pick([1, 20, 60], draw),
+    loss: pick([0, 0, 0.3], draw),
+    direct: pick([1, 1, 0.5], draw),
+    duplicates: pick([0, 0.3], draw)
+  }
+}
+
+function drawComings(seed: number, draw: Chance): EpochSchedule {
   const [members, corrupt, dropout, leaving] = pick(terms, draw)
   const everyone = Array.from({ length: members }, (_, index) => index)
   const liars = sample(everyone, Math.floor(corrupt * members), draw)
@@ -56,15 +105,9 @@ export function drawEpochs(seed: number): EpochSchedule {
     ...(draw() < 0.3 ? [{ ...moment(), what: 'is away' as const, who: away }] : [])
   ]
   return {
+    ...drawNetwork(seed, everyone, draw),
     members,
-    seed,
     threat: { corrupt, dropout },
-    length: pick([1, 3], draw),
-    admission: { allow: [listed, ...everyone], vouches: needed },
-    delay: pick([1, 20, 60], draw),
-    loss: pick([0, 0, 0.3], draw),
-    direct: pick([1, 1, 0.5], draw),
-    duplicates: pick([0, 0.3], draw),
     rounds,
     adversaries: liars.map((who) => ({ who, as: pick(names, draw) })),
     comings
@@ -81,7 +124,10 @@ export async function runEpochs(schedule: EpochSchedule): Promise<EpochRun> {
   const simulation = await Simulation.create(schedule)
   for (const peer of simulation.peers) await peer.participant.start()
   for (let number = 1; number <= schedule.rounds; number++) {
-    for (const coming of schedule.comings.filter(({ round }) => round === number)) befall(simulation, coming)
+    for (const coming of schedule.comings) {
+      if (coming.round === number) befall(simulation, coming)
+      if (coming.what === 'stays away') comesBack(simulation, coming, number)
+    }
     await round(simulation, number)
   }
   await settled(simulation, schedule.rounds)
@@ -116,6 +162,8 @@ function befall(simulation: Simulation, coming: Coming): void {
       }
       case 'leaves':
         return peers[coming.who].participant.leave()
+      case 'stays away':
+        return simulation.kill(coming.who)
       case 'is away':
         simulation.kill(coming.who)
         return back(coming.who, AWAY_MS)
@@ -125,6 +173,13 @@ function befall(simulation: Simulation, coming: Coming): void {
         return back(coming.who, 8000)
     }
   })
+}
+
+function comesBack(
+  { honest, peers, ...simulation }: Simulation,
+  { who, until }: Extract<Coming, { what: 'stays away' }>,
+  number: number
+): void {
 }
 
 const inside = ({ member }: Peer): boolean => member.me >= 0

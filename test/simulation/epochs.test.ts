@@ -197,6 +197,45 @@ describe('a network whose members come and go', function () {
     agreeOnRoster(simulation)
   })
 
+  it('shows a chain that is longer than one message in parts, also where it has itself come by parts', async () => {
+    const allow = [20, 21, 22]
+    const simulation = await Simulation.create({ members: 4, seed: 5, threat, admission: { allow } })
+    const { chronicle } = simulation.peers[0].participant
+    await round(simulation, 1)
+    const told: Array<Awaited<ReturnType<typeof chronicle.since>>> = []
+    let number = 2
+    for (const [place, one] of allow.entries()) {
+      await simulation.add(one)
+      await pass(simulation, 15_000)
+      for (; chronicle.roster.epoch <= place; number++) await round(simulation, number)
+      await round(simulation, number++)
+      told.push(await chronicle.since(place))
+    }
+    const followed = async (teacher: Chronicle, most: number) => {
+      const learner = new Chronicle(simulation.task, new MemoryJournal())
+      let parts = 0
+      for (let before = -1; before !== learner.roster.epoch;) {
+        before = learner.roster.epoch
+        const answer = await teacher.since(before, most)
+        const links = answer.chain.map(({ roster, made, effective }) => roster.length + made.length + effective.length)
+        assert.ok(links.slice(0, -1).reduce((sum, length) => sum + length, 0) <= most)
+        parts += Number(await learner.follow({ ...answer, announcements: [] }))
+      }
+      assert.deepEqual(learner.closed, teacher.closed)
+      assert.deepEqual(learner.roster.hash, teacher.roster.hash)
+      return { learner, parts }
+    }
+    assert.equal((await followed(chronicle, 1_000_000)).parts, 1)
+    const { learner, parts } = await followed(chronicle, 1)
+    assert.equal(parts, 3)
+    assert.equal((await followed(learner, 1)).parts, 3)
+
+    // One that asked now and then, each time in the middle of an epoch, knows no epoch's first deck.
+    const often = new Chronicle(simulation.task, new MemoryJournal())
+    for (const answer of told) await often.follow({ ...answer, announcements: [] })
+    assert.equal((await followed(often, 1)).parts, 3)
+  })
+
   it('believes no chain that a quorum did not decide step by step, and names whoever shows one', async () => {
     const simulation = await Simulation.create({ members: 4, seed: 6, threat, admission: { allow: [20] } })
     await simulation.add(20)

@@ -3,7 +3,10 @@ import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import { checkRound, firstOrder } from './schedule.ts'
 
-/** Numbers of members, as `TEST_MANY=125,250,500,1000`: minutes each, so that no test run takes them by itself. */
+/**
+ * Numbers of members, as `TEST_MANY=125,250,500,1000`: minutes each, so that no test run takes them by itself. 1,000 need
+ * more memory than Node.js gives itself (NODE_OPTIONS=--max-old-space-size=12000).
+ */
 const sizes = (process.env.TEST_MANY ?? '').split(',').filter(Boolean).map(Number)
 const length = 10_000
 

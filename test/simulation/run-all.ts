@@ -7,18 +7,20 @@ import type { Simulation } from './network.ts'
 
 /**
  * Whole rounds between queues, thousands of schedules. A failing seed is named: `TEST_SEED=17` runs just that one, and
- * `TEST_RUNS=100000` more of each kind than a test run has time for, telling every few seconds how far it has come.
+ * `TEST_RUNS=100000` more of each kind than a test run has time for, telling every few seconds how far it has come and
+ * going on after a failure; `TEST_FROM=40000` says from which seed on, so that a long run can be done in parts.
  * A test run takes the first fifth of the seeds, with `TEST_RUNS=all`, as continuous integration says, all 5,000.
  */
 const only = process.env.TEST_SEED
 const everything = process.env.TEST_RUNS === 'all'
 const asked = everything ? undefined : process.env.TEST_RUNS
+const start = process.env.TEST_FROM
 const TELL_MS = 5000
 
 export function seeds(from: number, count: number): number[] {
   if (only !== undefined) return [Number(only)]
   const usual = everything ? count : Math.ceil(count / 5)
-  return Array.from({ length: asked === undefined ? usual : Number(asked) }, (_, at) => from + at)
+  return Array.from({ length: asked === undefined ? usual : Number(asked) }, (_, at) => Number(start ?? from) + at)
 }
 
 export async function runAll(
@@ -66,9 +68,16 @@ async function eachSeed(what: string, from: number, count: number, run: (seed: n
   if (only === undefined) Error.stackTraceLimit = 0
   let told = Date.now()
   const all = seeds(from, count)
+  const failures: unknown[] = []
   try {
     for (const [done, seed] of all.entries()) {
-      for (const ending of await run(seed)) endings.set(ending, (endings.get(ending) ?? 0) + 1)
+      try {
+        for (const ending of await run(seed)) endings.set(ending, (endings.get(ending) ?? 0) + 1)
+      } catch (error) {
+        if (asked === undefined) throw error
+        console.log((error as Error).message)
+        failures.push(error)
+      }
       if (asked === undefined || (Date.now() - told < TELL_MS && done + 1 < all.length)) continue
       told = Date.now()
       const counts = [...endings].map(([ending, times]) => `${ending} ${times}`).join(', ')
@@ -78,6 +87,8 @@ async function eachSeed(what: string, from: number, count: number, run: (seed: n
   } finally {
     Error.stackTraceLimit = stackTraceLimit
   }
+  if (failures.length > 0)
+    throw new AggregateError(failures, `${failures.length} of ${all.length} runs failed, see above`)
   return endings
 }
 

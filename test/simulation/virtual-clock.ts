@@ -7,14 +7,20 @@ interface Timer {
   stopped: boolean
 }
 
-/** A hundred times what a long round takes: whatever goes on for ever fails before it fills the memory. */
-const MOST_EVENTS = 2_000_000
+/** A hundred times what a long round of few members takes: whatever goes on for ever fails before it fills the memory. */
+export const MOST_EVENTS = 2_000_000
 
 /** Time that passes only when nothing is left to do: a network's minutes take the time of its computing. */
 export class VirtualClock implements Clock {
   #now = 0
   #order = 0
   readonly #timers = new Timers()
+  readonly #mostEvents: number
+
+  /** @param mostEvents in one run */
+  constructor(mostEvents = MOST_EVENTS) {
+    this.#mostEvents = mostEvents
+  }
 
   now(): number {
     return this.#now
@@ -46,7 +52,7 @@ export class VirtualClock implements Clock {
    */
   async run(done: () => boolean, limitMs: number): Promise<void> {
     for (let events = 0; ; events++) {
-      if (events > MOST_EVENTS) throw new Error(`not done after ${events} events, at ${this.#now} ms of virtual time`)
+      if (events > this.#mostEvents) throw new Error(`not done after ${events} events, at ${this.#now} ms of virtual time`)
       await new Promise((resolve) => setImmediate(resolve))
       if (done()) return
       const next = this.#timers.first()

@@ -18,6 +18,7 @@ const statusOf: Readonly<Record<string, number>> = {
   TASK_UNKNOWN: 404,
   ROUND_UNKNOWN: 404,
   SUM_MISSING: 404,
+  TRANSCRIPT_MISSING: 404,
   ALREADY_CONTRIBUTED: 409,
   ROUND_OVER: 409,
   ROUND_NOT_OPEN: 409,

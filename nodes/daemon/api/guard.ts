@@ -33,8 +33,9 @@ export function guard(
     const sent = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
     if (sent === undefined || !isToken(sent)) {
       void reply.header('www-authenticate', 'Bearer')
-      const why = sent === undefined ? 'send the header Authorization: Bearer' : 'the token is wrong: send'
-      throw new ApiError(401, 'UNAUTHORIZED', `${why} with the token in the node’s token file`)
+      const why = sent === undefined ? 'no token came along' : 'the token is wrong'
+      const sentence = `${why}: send Authorization: Bearer and what is in the node’s token file`
+      throw new ApiError(401, 'UNAUTHORIZED', sentence)
     }
   })
 }

@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import type { Task } from '../../../src/task/task.ts'
+import { exportRound } from '../../record/export.ts'
+import { auditReportSchema, reportOf } from '../../record/report.ts'
 import type { Daemon } from '../daemon.ts'
 import { ApiError } from './errors.ts'
 import { streamEvents } from './events.ts'
@@ -121,6 +124,38 @@ export function registerRoutes(server: FastifyInstance, daemon: Daemon, settings
     async (request, reply) => {
       checked(request.params.task)
       return sendSum(request, reply, await daemon.archive.sum(request.params.round))
+    }
+  )
+
+  server.get<Params<typeof schemas.roundParams>>(
+    '/v1/tasks/:task/rounds/:round/transcript',
+    {
+      schema: {
+        summary: 'All that is held of a round as one file, which secagg audit --file checks anywhere',
+        params: schemas.roundParams,
+        response: { 200: schemas.exportBody, ...refusals(400, 401, 404) }
+      }
+    },
+    async ({ params: { task, round } }, reply) => {
+      checked(task)
+      const file = exportRound(await daemon.held(round))
+      void reply.header('content-disposition', `attachment; filename="round-${round}.tar"`)
+      return reply.type('application/x-tar').send(Readable.from(file, { objectMode: false }))
+    }
+  )
+
+  server.get<Params<typeof schemas.roundParams>>(
+    '/v1/tasks/:task/rounds/:round/audit',
+    {
+      schema: {
+        summary: 'Checks from scratch all that is held of a round, and tells what was found',
+        params: schemas.roundParams,
+        response: { 200: auditReportSchema, ...refusals(400, 401, 404) }
+      }
+    },
+    async ({ params: { task, round } }) => {
+      checked(task)
+      return reportOf(await daemon.held(round))
     }
   )
 

@@ -48,15 +48,27 @@ export const sumBody = z.object({
   totalWeight: z.number().describe('the sum divided by it is the mean'),
   clippedFraction: z.number().optional(),
   groups: z
-    .array(z.object({ included: z.array(z.string()), totalWeight: z.number() }))
+    .array(
+      z.object({
+        included: z.array(z.string()),
+        totalWeight: z.number(),
+        clippedFraction: z.number().optional(),
+        values: z.array(z.number())
+      })
+    )
     .optional()
-    .describe('where the task has groups: who is in each'),
+    .describe('where the task has groups: who is in each, and its sum'),
+  privacy: z
+    .object({ epsilon: z.number(), delta: z.number(), releases: z.int(), epsilonOfRound: z.number() })
+    .optional()
+    .describe('where the task has privacy: what this node’s vectors have given away in all rounds, and in this one'),
   values: z.array(z.number()),
   trimmedMean: z
     .array(z.number())
     .optional()
     .describe('where the task has groups: the mean of their means without the largest and smallest, element by element')
 })
+export const exportBody = z.string().describe('a tar, application/x-tar')
 export const membersBody = z.object({
   task: z.string(),
   epoch: z.int(),

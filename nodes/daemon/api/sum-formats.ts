@@ -55,13 +55,23 @@ function acceptedType(accept = '*/*'): (typeof types)[number] {
 }
 
 function* jsonOf(sum: ArchivedSum): Generator<string> {
-  const { record, values, totalWeight, clippedFraction, included, trimmedMean } = sum
+  const { record, values, totalWeight, clippedFraction, included, groups, trimmedMean, privacy } = sum
   const { round, status } = record
-  const groups = sum.groups?.map((group) => ({ included: group.included, totalWeight: group.totalWeight }))
-  yield JSON.stringify({ round, status, included, totalWeight, clippedFraction, groups }).slice(0, -1)
+  yield JSON.stringify({ round, status, included, totalWeight, clippedFraction, privacy }).slice(0, -1)
   yield* elementsOf('values', values)
+  if (groups !== undefined) yield* groupsOf(groups)
   if (trimmedMean !== undefined) yield* elementsOf('trimmedMean', trimmedMean)
   yield '}\n'
+}
+
+function* groupsOf(groups: NonNullable<ArchivedSum['groups']>): Generator<string> {
+  for (const [place, { included, totalWeight, clippedFraction, values }] of groups.entries()) {
+    yield place === 0 ? ',"groups":[' : ','
+    yield JSON.stringify({ included, totalWeight, clippedFraction }).slice(0, -1)
+    yield* elementsOf('values', values)
+    yield '}'
+  }
+  yield ']'
 }
 
 function* elementsOf(name: string, values: ArchivedSum['values']): Generator<string> {

@@ -15,6 +15,7 @@ export const digits: Problem = {
   architecture: { inputs: SIDE * SIDE, hidden: 24, outputs: KINDS },
   training: { epochs: 1, batch: 20, rate: 0.15 },
   rates: { fedavg: 1.5, fedavgm: 0.4, fedadam: 0.02 },
+  underNoise: { clip: 1, rate: 1 },
   clip: 1,
   norm: 1.5,
   largestWeight: 128,

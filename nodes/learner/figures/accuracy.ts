@@ -1,6 +1,7 @@
-import type { PrivacyTerms, Recipe } from '../recipe.ts'
 import type { ProblemName } from '../problems.ts'
 import { problemNamed } from '../problems.ts'
+import { privacyTerms, serverSteps } from '../recipe.ts'
+import type { Recipe } from '../recipe.ts'
 import { plotLines } from './plot.ts'
 import type { Point } from './plot.ts'
 import { learnAlone, learnTogether } from './simulation.ts'
@@ -10,7 +11,7 @@ export interface AccuracyFigure {
   problem: ProblemName
   peers: number
   rounds: number
-  privacy: PrivacyTerms
+  noiseMultiplier: number
   /** The members whose own models stand for all; everybody, if left out. */
   alone?: number[]
 }
@@ -25,13 +26,14 @@ export interface AccuracyResult {
 
 /** Accuracy over rounds: members alone (mean and best), plain averaging, secure sums, secure sums with privacy. */
 export async function accuracyFigure(figure: AccuracyFigure, tell: (text: string) => void): Promise<AccuracyResult> {
-  const { problem, peers, rounds, privacy, alone: some } = figure
-  const recipe: Recipe = {
+  const { problem, peers, rounds, noiseMultiplier, alone: some } = figure
+  const recipe = (isPrivate: boolean): Recipe => ({
     problem,
-    algorithm: { name: 'fedavg', rate: problemNamed(problem).rates.fedavg },
+    algorithm: serverSteps(problemNamed(problem), 'fedavg', isPrivate),
     seed: 'figures'
-  }
-  const setting: Setting = { recipe, peers, rounds }
+  })
+  const privacy = privacyTerms(problemNamed(problem), noiseMultiplier)
+  const setting: Setting = { recipe: recipe(false), peers, rounds }
   tell('alone')
   const single = await learnAlone(setting, some)
   tell('plain averaging')
@@ -39,7 +41,7 @@ export async function accuracyFigure(figure: AccuracyFigure, tell: (text: string
   tell('secure sums')
   const secure = await learnTogether(setting, 'secure')
   tell('secure sums with privacy')
-  const noisy = await learnTogether({ ...setting, recipe: gentle(recipe), privacy }, 'secure')
+  const noisy = await learnTogether({ ...setting, recipe: recipe(true), privacy }, 'secure')
   const at = (of: (values: number[]) => number): number[] =>
     plain.accuracy.map((_, round) => of(single.map((curve) => curve[round])))
   const name = `secure, ε = ${noisy.epsilon!.toFixed(1)}`
@@ -67,9 +69,4 @@ export async function accuracyFigure(figure: AccuracyFigure, tell: (text: string
   })
   const apart = Math.max(...plain.accuracy.map((value, round) => Math.abs(value - secure.accuracy[round])))
   return { svg, curves, epsilon: noisy.epsilon!, apart }
-}
-
-/** With noise in every mean, the server's steps are no larger than the updates. */
-export function gentle(recipe: Recipe): Recipe {
-  return { ...recipe, algorithm: { ...recipe.algorithm, rate: 1 } }
 }

@@ -1,3 +1,5 @@
+import { digits } from '../digits/problem.ts'
+import { privacyTerms, serverSteps } from '../recipe.ts'
 import type { Recipe } from '../recipe.ts'
 import { learnTogether } from './simulation.ts'
 
@@ -10,14 +12,14 @@ export interface PrivacyRow {
 
 /** Accuracy on the digits problem against ε at δ = 10⁻⁵, for several noise multipliers. */
 export async function privacyTable(
-  { peers, rounds, clip, multipliers }: { peers: number; rounds: number; clip: number; multipliers: number[] },
+  { peers, rounds, multipliers }: { peers: number; rounds: number; multipliers: number[] },
   tell: (text: string) => void
 ): Promise<PrivacyRow[]> {
-  const recipe: Recipe = { problem: 'digits', algorithm: { name: 'fedavg', rate: 1 }, seed: 'figures' }
+  const recipe: Recipe = { problem: 'digits', algorithm: serverSteps(digits, 'fedavg', true), seed: 'figures' }
   const rows: PrivacyRow[] = []
   for (const noiseMultiplier of multipliers) {
     tell(`z = ${noiseMultiplier}`)
-    const privacy = { noiseMultiplier, clip, delta: 1e-5 }
+    const privacy = privacyTerms(digits, noiseMultiplier)
     const { accuracy, epsilon } = await learnTogether({ recipe, peers, rounds, privacy }, 'secure')
     rows.push({ noiseMultiplier, epsilon, accuracy: accuracy.at(-1)! })
   }

@@ -13,18 +13,10 @@ const FOLDER = 'results/learning'
 const tell = (text: string): void => void process.stderr.write(`  ${text}\n`)
 
 const figures: Record<string, () => Promise<Record<string, string>>> = {
-  'accuracy-words': () =>
-    accuracy({
-      problem: 'words',
-      peers: 8,
-      rounds: 8,
-      privacy: { noiseMultiplier: 0.1, clip: 2, delta: 1e-5 },
-      alone: [0, 2, 5]
-    }),
-  'accuracy-digits': () =>
-    accuracy({ problem: 'digits', peers: 32, rounds: 20, privacy: { noiseMultiplier: 0.3, clip: 1, delta: 1e-5 } }),
+  'accuracy-words': () => accuracy({ problem: 'words', peers: 8, rounds: 8, noiseMultiplier: 0.02, alone: [0, 2, 5] }),
+  'accuracy-digits': () => accuracy({ problem: 'digits', peers: 32, rounds: 20, noiseMultiplier: 0.3 }),
   privacy: async () => {
-    const shape = { peers: 128, rounds: 12, clip: 1, multipliers: [0.3, 0.6, 1, 2, 4] }
+    const shape = { peers: 128, rounds: 12, multipliers: [0.3, 0.6, 1, 2, 4] }
     const rows = await privacyTable(shape, tell)
     const table = rows.map(({ noiseMultiplier, epsilon, accuracy: right }) => [
       String(noiseMultiplier ?? 'no noise'),

@@ -24,6 +24,7 @@ export const words: Problem = {
   architecture,
   training: { epochs: 2, batch: 32, rate: 0.8 },
   rates: { fedavg: 1.6, fedavgm: 0.4, fedadam: 0.05 },
+  underNoise: { clip: 8, rate: 2 },
   clip: 2,
   norm: 20,
   largestWeight: 4096,

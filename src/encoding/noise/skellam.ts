@@ -7,7 +7,7 @@ export function uniforms(random: (length: number) => Uint8Array, batch = 4096): 
   return () => {
     if (at >= words.length) {
       const bytes = random(8 * batch)
-      words = new Uint32Array(bytes.slice().buffer)
+      words = new Uint32Array(new Uint8Array(bytes).buffer)
       bytes.fill(0)
       at = 0
     }

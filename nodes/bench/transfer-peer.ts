@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { pEvent } from 'p-event'
-import { createNode } from '../../nodes/daemon/libp2p.ts'
+import { createNode } from '../daemon/libp2p.ts'
 import { DATA_FRAME_BYTES } from '../../src/round/vectors.ts'
 
 const protocol = '/bench/transfer/1'

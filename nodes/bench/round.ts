@@ -2,8 +2,8 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { runNetwork } from '../../nodes/local-network/run.ts'
-import type { RoundReport } from '../../nodes/local-network/report.ts'
+import { runNetwork } from '../local-network/run.ts'
+import type { RoundReport } from '../local-network/report.ts'
 import { packedLength } from '../../src/encoding/packing.ts'
 import { medianOf, report } from './measure.ts'
 
@@ -39,6 +39,7 @@ async function wall(elements: number, rounds: number): Promise<RoundReport[]> {
     encoding: { type: 'fixed', clip: 8, bits: 16 } as const,
     threat: { corrupt: 0.125, dropout: 0.25 },
     deadline: elements > 100_000 ? 60 : 10,
+    audit: 0,
     inputs: { length: elements, seed: 'bench' },
     kills: [],
     restart: true,
@@ -58,7 +59,8 @@ async function transferFloor(vector: number, rounds: number): Promise<number> {
   const children: ChildProcess[] = []
   const start = (hub: string[]): ChildProcess => {
     const sizes = [vector, vector, peers - 1].map(String)
-    const file = fileURLToPath(new URL('transfer-peer.ts', import.meta.url))
+    const name = import.meta.url.endsWith('.ts') ? 'transfer-peer.ts' : 'transfer-peer.js'
+    const file = fileURLToPath(new URL(name, import.meta.url))
     const child = fork(file, [...sizes, ...hub], { execArgv: [] })
     children.push(child)
     return child

@@ -62,7 +62,7 @@ async function unmask(dropped: number, threat: { corrupt: number; dropout: numbe
       return { member, secret }
     })
     const included = [...cut.included].map((member) => ({ member, secret: seeds[member].expose() }))
-    const masks = await masksToRemove(rules, book, set, cut, { seeds: included, keys: opened }, clock)
+    const masks = await masksToRemove(rules, book, set, cut, { seeds: included, keys: opened }, { clock, compute })
     await compute.addMasks(createLanes(task.bits, task.laneCount), masks)
   })
   await compute.close()

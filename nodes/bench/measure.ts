@@ -1,6 +1,10 @@
-/** Benchmarks as lines: one JSON object each with `--json`, else for people. */
+/** Benchmarks as lines: one JSON object each, or for people. */
 
-export const json = process.argv.includes('--json')
+let json = false
+
+export function reportAs(what: 'json' | 'text'): void {
+  json = what === 'json'
+}
 
 export const medianOf = (times: number[]): number => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)]
 

@@ -1,0 +1,48 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+interface Traffic {
+  sent: number
+  received: number
+}
+
+/** What a round costs this node. */
+export class RoundMeasures {
+  readonly #traffic: () => Traffic
+  readonly #delay = monitorEventLoopDelay({ resolution: 5 })
+  #before: Traffic = { sent: 0, received: 0 }
+  #maskingMs?: number
+
+  /** `traffic`: frame bytes since the node was started. */
+  constructor(traffic: () => Traffic) {
+    this.#traffic = traffic
+  }
+
+  opened(): void {
+    this.#delay.reset()
+    this.#delay.enable()
+    this.#before = this.#traffic()
+    this.#maskingMs = undefined
+  }
+
+  masked(elapsedMs: number): void {
+    this.#maskingMs = (this.#maskingMs ?? 0) + elapsedMs
+  }
+
+  /** Of the round that was opened last. */
+  closed() {
+    const { sent, received } = this.#traffic()
+    const measured = {
+      bytesSent: sent - this.#before.sent,
+      bytesReceived: received - this.#before.received,
+      maxRssBytes: process.resourceUsage().maxRSS * 1024,
+      eventLoopMaxMs: this.#delay.max / 1e6,
+      maskingMs: this.#maskingMs
+    }
+    this.#delay.disable()
+    return measured
+  }
+
+  stop(): void {
+    this.#delay.disable()
+  }
+}

@@ -1,0 +1,175 @@
+import { MessageError } from '../errors.ts'
+import { authenticate } from './certificates.ts'
+import { checkChunk } from './chunks.ts'
+import type { ProvenChunk } from './chunks.ts'
+import { decodeMessage, MOST_CHUNKS } from './messages.ts'
+import type { Message } from './messages.ts'
+import type { Frame } from './ports.ts'
+import type { Round } from './round.ts'
+
+/** Fetches chunks of the masked vectors in the decided cut: from their owners, else from whoever else may have them (§10). */
+
+/** Members that are asked at the same time. */
+const AT_ONCE = 16
+/** How often all that may have a vector are asked for it. */
+const TRIES = 2
+const PAUSE_MS = 200
+
+/** The audit ends without a verdict: nobody who was asked gave a chunk. No evidence against anybody. */
+export class ChunkMissing extends Error {
+  static override name = 'ChunkMissing'
+}
+
+/** Which chunks of which members' vectors. */
+export type Wanted = ReadonlyMap<number, readonly number[]>
+/** By member and chunk number, each checked against the header in the cut. */
+export type Fetched = ReadonlyMap<number, ReadonlyMap<number, ProvenChunk>>
+
+/** All that is wanted. @throws ChunkMissing; the signal's reason */
+export async function fetchChunks(round: Round, wanted: Wanted, signal: AbortSignal): Promise<Fetched> {
+  const fetched = new Map<number, Map<number, ProvenChunk>>()
+  const queue = [...wanted]
+  const work = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [member, indices] = next
+      fetched.set(member, await fetchOf(round, member, indices, signal))
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, work))
+  return fetched
+}
+
+async function fetchOf(
+  round: Round,
+  member: number,
+  indices: readonly number[],
+  signal: AbortSignal
+): Promise<Map<number, ProvenChunk>> {
+  const { root } = round.decided!.cut.headers.get(member)!.body
+  const had = new Map<number, ProvenChunk>()
+  for (const index of indices) {
+    const chunk = await round.chunks.find(member, root, index)
+    if (chunk !== undefined) had.set(index, chunk)
+    // Of a slice there are some here (§13); else a vector is here, or it is not.
+    else if (round.sharding === undefined) break
+  }
+  const missing = () => indices.filter((index) => !had.has(index))
+  // In slices, others than the owner have parts of a vector only (§13).
+  const mayHave = (holder: number) => (index: number) =>
+    holder === member || round.sharding?.mayHave(holder, index) !== false
+  for (let attempt = 0; attempt < TRIES && missing().length > 0; attempt++) {
+    if (attempt > 0) await round.ports.clock.sleep(PAUSE_MS, signal)
+    for (const holder of holdersOf(round, member)) {
+      for (let left = missing().filter(mayHave(holder)); left.length > 0; left = left.slice(MOST_CHUNKS)) {
+        signal.throwIfAborted()
+        if (!(await askFor(round, holder, member, left.slice(0, MOST_CHUNKS), had, signal))) break
+      }
+      if (missing().length === 0) break
+    }
+  }
+  const [first] = missing()
+  if (first !== undefined)
+    throw new ChunkMissing(`chunk ${first} of the vector of member ${member} cannot be had, so the sum is not audited`)
+  return had
+}
+
+/** The owner first, then who has led, and last those that a leader gives its own vector to. */
+function holdersOf(round: Round, member: number): number[] {
+  const { order, me, views } = round
+  const led = Array.from({ length: views.current + 1 }, (_, back) => round.leader(views.current - back))
+  const after = led.flatMap((_, view) => [order[(view + 1) % order.length], order[(view + 2) % order.length]])
+  const others = round.sharding === undefined ? [...led, ...after] : round.sharding.everyHelper
+  return [...new Set([member, ...others])].filter((holder) => holder !== me)
+}
+
+/** Whether a member gave all that it was asked for; what it sends is checked, and a wrong chunk is its fault. */
+async function askFor(
+  round: Round,
+  holder: number,
+  member: number,
+  chunks: number[],
+  had: Map<number, ProvenChunk>,
+  signal: AbortSignal
+): Promise<boolean> {
+  const { rules, ports, views } = round
+  const culprit = rules.roster.members[holder].id
+  const { attemptId } = round.decided!.cut.cut
+  const { root } = round.decided!.cut.headers.get(member)!.body
+  const late = new AbortController()
+  const ends = AbortSignal.any([signal, late.signal])
+  const soon = <T>(work: Promise<T>): Promise<T> => within(round, views.patience.limit / 4, work, late, ends)
+  try {
+    const request = await round.state('ChunkRequest', { attemptId, member, root, chunks })
+    const answer = await soon(ports.links.ask(culprit, request.encoded, ends))
+    const frames = answer[Symbol.asyncIterator]()
+    for (const index of chunks) {
+      const { path } = readChunkMessage(await soon(frames.next()), index, holder, round)
+      const data = await soon(frames.next())
+      if (data.done === true || data.value.kind !== 'data')
+        throw new MessageError('TRUNCATED', `member ${holder} announces a chunk and does not send it`, { culprit })
+      const chunk = { index, bytes: data.value.payload, path }
+      checkChunk(chunk, { attemptId, member, root }, round.shape)
+      had.set(index, chunk)
+      if (!signal.aborted) views.shown('data')
+    }
+    void frames.return?.()?.catch(() => {})
+    return true
+  } catch (error) {
+    // Ends a stream that nobody reads any more.
+    late.abort(error)
+    signal.throwIfAborted()
+    const blamed =
+      error instanceof MessageError && error.culprit === undefined
+        ? new MessageError(error.code, `member ${holder}: ${error.message}`, { culprit, cause: error })
+        : (error as Error)
+    ports.observer.refused?.(blamed)
+    return false
+  }
+}
+
+function readChunkMessage(
+  next: IteratorResult<Frame>,
+  index: number,
+  holder: number,
+  { rules }: Round
+): Message<'Chunk'>['body'] {
+  const culprit = rules.roster.members[holder].id
+  if (next.done === true) throw new Error(`member ${holder} was asked for chunk ${index} and hung up`)
+  if (next.value.kind !== 'control')
+    throw new MessageError('OUT_OF_PHASE', `member ${holder} sends bytes before it says of which chunk`, { culprit })
+  const reply = decodeMessage(next.value.payload)
+  authenticate(reply, rules.context, rules.roster, holder)
+  if (reply.type === 'Refusal') throw new Error(`member ${holder} gives no chunk: ${reply.body.reason}`)
+  if (reply.type !== 'Chunk' || reply.body.index !== index)
+    throw new MessageError('INVALID', `member ${holder} was asked for chunk ${index} and sent something else`, {
+      culprit
+    })
+  return reply.body
+}
+
+/** The result, if it comes within so many milliseconds; whoever is slower is given up. */
+async function within<T>(
+  { ports: { clock } }: Round,
+  ms: number,
+  work: Promise<T>,
+  late: AbortController,
+  ends: AbortSignal
+): Promise<T> {
+  const done = new AbortController()
+  void clock.sleep(ms, done.signal).then(
+    () => late.abort(new Error('it took too long to answer')),
+    () => {}
+  )
+  const ended = Promise.withResolvers<never>()
+  const stop = () => ended.reject(ends.reason as Error)
+  if (ends.aborted) stop()
+  ends.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([work, ended.promise])
+  } finally {
+    ends.removeEventListener('abort', stop)
+    ended.promise.catch(() => {})
+    work.catch(() => {})
+    done.abort()
+  }
+}

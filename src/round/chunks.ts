@@ -1,0 +1,71 @@
+import { VectorHasher, vectorLeaf } from '../crypto/merkle.ts'
+import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
+import { MessageError } from '../errors.ts'
+import type { VectorStore } from '../journal/vector-store.ts'
+import type { Clock } from './ports.ts'
+import { isChunkOf, vectorTree } from './slices.ts'
+import type { VectorTree } from './slices.ts'
+import type { VectorOwner, VectorShape } from './vectors.ts'
+
+/** Chunks of packed vectors, each with its path to the vector's root, so that any of them can be checked alone (§10). */
+
+/** Hashed in one piece, before others have the thread. */
+const READ_BYTES = 1024 * 1024
+
+export interface ProvenChunk {
+  /** Its number, from 0. */
+  index: number
+  /** Packed; all but the last have the same length. */
+  bytes: Uint8Array
+  /** The siblings of its leaf, from below. */
+  path: Uint8Array[]
+}
+
+export const chunkCount = ({ elements }: VectorShape): number => Math.ceil(elements / CHUNK_ELEMENTS)
+
+/** Elements of one chunk. */
+export function chunkLength(index: number, { elements }: VectorShape): number {
+  return Math.min(CHUNK_ELEMENTS, elements - index * CHUNK_ELEMENTS)
+}
+
+/** The tree over the chunks of a stored vector, recomputed from its bytes. Throws 'VECTOR_MISSING'. */
+export async function chunkTree(
+  store: VectorStore,
+  name: string,
+  owner: VectorOwner,
+  { bits, shards }: VectorShape,
+  clock: Pick<Clock, 'pause'>
+): Promise<VectorTree> {
+  const hasher = new VectorHasher({ ...owner, chunkBytes: packedLength(CHUNK_ELEMENTS, bits) })
+  for await (const bytes of store.read(name, { chunkBytes: READ_BYTES })) {
+    hasher.update(bytes)
+    await clock.pause()
+  }
+  return vectorTree(hasher.finish().leaves, shards)
+}
+
+/** A chunk of a stored vector, without its path. */
+export function readChunk(store: VectorStore, name: string, index: number, shape: VectorShape): Promise<Uint8Array> {
+  const offset = index * packedLength(CHUNK_ELEMENTS, shape.bits)
+  return store.readRange(name, offset, packedLength(chunkLength(index, shape), shape.bits))
+}
+
+/**
+ * Whether this is the chunk that the root fixes.
+ *
+ * @throws MessageError INVALID, TRUNCATED without a culprit: whoever sent it
+ */
+export function checkChunk(
+  { index, bytes, path }: ProvenChunk,
+  { attemptId, member, root }: VectorOwner & { root: Uint8Array },
+  shape: VectorShape
+): void {
+  const count = chunkCount(shape)
+  if (index >= count) throw new MessageError('INVALID', `chunk ${index} is beyond the ${count} of a vector`)
+  const expected = packedLength(chunkLength(index, shape), shape.bits)
+  if (bytes.length !== expected)
+    throw new MessageError('TRUNCATED', `chunk ${index} has ${bytes.length} bytes, not ${expected}`)
+  const leaf = vectorLeaf({ attemptId, member, chunk: index, bytes })
+  if (!isChunkOf(root, { leaf, chunk: index, chunks: count, path }, shape.shards))
+    throw new MessageError('INVALID', `chunk ${index} of the vector of member ${member} is not the one under its root`)
+}

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import * as dagCbor from '@ipld/dag-cbor'
+import fc from 'fast-check'
+import { randomBytes } from '../../src/crypto/primitives.ts'
+import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
+import { MessageError } from '../../src/errors.ts'
+import { chunksToAudit, drawChunks, firstDifference, SumAudit } from '../../src/round/audit.ts'
+import { checkChunk, chunkLength } from '../../src/round/chunks.ts'
+import { encodeTranscript, readTranscript } from '../../src/round/public-transcript.ts'
+import { systemClock } from '../../src/network/clock.ts'
+import { chance } from '../simulation/chance.ts'
+import { n } from './fixtures.ts'
+import { altered, sumChunks, summedRound } from './summed-round.ts'
+import type { SummedOptions, SummedRound } from './summed-round.ts'
+
+function auditOf({ rules, transcript: { basis, sum } }: SummedRound): SumAudit {
+  return new SumAudit({ rules, basis, opened: sum.body, clock: systemClock })
+}
+
+/** A chunk of the sum, recomputed from chunks that were checked against their headers. */
+async function recomputed(round: SummedRound, index: number, audit = auditOf(round)): Promise<Uint8Array> {
+  const chunks = new Map<string, Uint8Array>()
+  for (const { member, index: one } of audit.needs(index))
+    chunks.set(`${member}/${one}`, (await round.chunk(member, one)).bytes)
+  return audit.recompute(index, ({ member, index: one }) => chunks.get(`${member}/${one}`)!)
+}
+
+describe('any chunk of a sum', function () {
+  this.timeout(60_000)
+
+  const cases: Array<[string, SummedOptions]> = [
+    ['of a vector of one chunk', {}],
+    ['at each width', { elements: 3 * CHUNK_ELEMENTS + 5, bits: 17 }],
+    ['in narrow lanes', { elements: CHUNK_ELEMENTS + 1, bits: 13 }],
+    ['where nobody dropped', { elements: 2 * CHUNK_ELEMENTS, bits: 32, included: [0, 1, 2, 3, 4] }],
+    ['where the first dropped', { elements: CHUNK_ELEMENTS + 900, bits: 25, included: [1, 2, 3, 4] }],
+    [
+      'where sums are per group, one behind the other',
+      { elements: CHUNK_ELEMENTS + 900, bits: 19, groups: { count: 2, of: [0, 1, 0, 1, 0] } }
+    ]
+  ]
+  for (const [what, options] of cases) {
+    it(`is recomputed alone, bit for bit, from the public transcript and the masked chunks: ${what}`, async () => {
+      const round = await summedRound({ included: [0, 1, 2, 3], ...options })
+      const audit = auditOf(round)
+      const length = packedLength(CHUNK_ELEMENTS, audit.shape.bits)
+      assert.equal(audit.chunks, sumChunks(round))
+      for (let index = 0; index < audit.chunks; index++)
+        assert.deepEqual(
+          await recomputed(round, index, audit),
+          round.sum.slice(index * length, (index + 1) * length),
+          `chunk ${index}`
+        )
+    })
+  }
+
+  it('shows a single element that is another, and where', async () => {
+    const round = await summedRound({ elements: CHUNK_ELEMENTS + 30, bits: 21 })
+    const lie = await altered(round, CHUNK_ELEMENTS + 13)
+    const { bytes } = await round.chunk(n, 1, lie)
+    assert.equal(firstDifference(await recomputed(round, 1), bytes, 30, 21), 13)
+    assert.equal(firstDifference(await recomputed(round, 1), (await round.chunk(n, 1)).bytes, 30, 21), undefined)
+  })
+})
+
+describe('a chunk of a masked vector', () => {
+  it('is the one under the root of its header, or refused: altered, swapped, cut short, of another member or attempt', async () => {
+    const round = await summedRound({ elements: 2 * CHUNK_ELEMENTS + 9, bits: 20 })
+    const { basis } = round.transcript
+    const { attemptId } = basis.book
+    const root = basis.cut.headers.get(2)!.body.root
+    const owner = { attemptId, member: 2, root }
+    const shape = round.rules.shape!
+    const [first, second] = [await round.chunk(2, 0), await round.chunk(2, 1)]
+    checkChunk(first, owner, shape)
+    const flipped = first.bytes.slice()
+    flipped[100] ^= 1
+    const lies = [
+      [{ ...first, bytes: flipped }, owner],
+      [{ ...second, index: 0 }, owner],
+      [{ ...first, path: second.path }, owner],
+      [{ ...first, path: first.path.slice(1) }, owner],
+      [{ ...first, bytes: first.bytes.slice(1) }, owner],
+      [{ ...first, index: 3 }, owner],
+      [first, { ...owner, member: 1 }],
+      [first, { ...owner, attemptId: new Uint8Array(32) }],
+      [await round.chunk(1, 0), owner]
+    ] as const
+    for (const [lie, of] of lies) assert.throws(() => checkChunk(lie, of, shape), MessageError)
+  })
+})
+
+describe('the chunks that a member audits', () => {
+  it('are all where the task says so, else each member’s part of c times all', () => {
+    assert.equal(chunksToAudit('full', 64, 100), 64)
+    assert.equal(chunksToAudit(2, 64, 8), 16)
+    assert.equal(chunksToAudit(2, 64, 100), 2)
+    assert.equal(chunksToAudit(9, 64, 8), 64)
+    assert.equal(chunksToAudit(0, 64, 8), 0)
+  })
+
+  it('are different ones, in order, and within the vector', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 0, max: 320 }), (chunks, count) => {
+        const drawn = drawChunks(count, chunks, randomBytes)
+        assert.equal(drawn.length, Math.min(count, chunks))
+        assert.ok(
+          drawn.every((index, place) => index >= 0 && index < chunks && (place === 0 || index > drawn[place - 1]))
+        )
+      })
+    )
+  })
+
+  it('hit m altered chunks of M at the rate 1 − (1 − m/M)^a: thousands of draws stay within its 99 % interval', () => {
+    const draw = chance(4711)
+    const random = (length: number) => Uint8Array.from({ length }, () => Math.floor(draw() * 256))
+    const runs = 6000
+    for (const [chunks, altered, audited] of [
+      [1024, 1, 32],
+      [1024, 8, 32],
+      [4096, 40, 64]
+    ]) {
+      let caught = 0
+      for (let run = 0; run < runs; run++) {
+        // Which ones are altered is the liar's choice, and makes no difference.
+        const lies = new Set(drawChunks(altered, chunks, random))
+        if (drawChunks(audited, chunks, random).some((index) => lies.has(index))) caught++
+      }
+      const rate = 1 - (1 - altered / chunks) ** audited
+      const margin = 2.576 * Math.sqrt((rate * (1 - rate)) / runs)
+      assert.ok(Math.abs(caught / runs - rate) <= margin, `${caught} of ${runs}, and the rate is ${rate} ± ${margin}`)
+    }
+  })
+})
+
+describe('a public transcript', function () {
+  this.timeout(60_000)
+
+  it('is read as it was written, with what a sum follows from', async () => {
+    const round = await summedRound()
+    const encoded = encodeTranscript(round.transcript)
+    const read = readTranscript(encoded, round.rules)
+    assert.deepEqual(encodeTranscript(read), encoded)
+    const audit = new SumAudit({ rules: round.rules, basis: read.basis, opened: read.sum.body, clock: systemClock })
+    assert.deepEqual(await recomputed(round, 0, audit), round.sum)
+    assert.equal(chunkLength(0, audit.sumShape), 7)
+    const open = { ...round.transcript, closing: undefined }
+    assert.equal(readTranscript(encodeTranscript(open), round.rules).closing, undefined)
+  })
+
+  it('is refused when any bit of it is another', async () => {
+    const round = await summedRound()
+    const encoded = encodeTranscript(round.transcript)
+    for (let bit = 0; bit < encoded.length * 8; bit += 61) {
+      const flipped = encoded.slice()
+      flipped[bit >> 3] ^= 1 << (bit & 7)
+      assert.throws(() => readTranscript(flipped, round.rules), MessageError, `bit ${bit}`)
+    }
+    assert.throws(() => readTranscript(dagCbor.encode({}), round.rules), MessageError)
+  })
+
+  it('names whoever published a sum that opens other secrets than were committed to', async () => {
+    const round = await summedRound()
+    const { seeds, keys } = round.transcript.sum.body
+    const lies = [
+      { seeds: [{ ...seeds[0], secret: new Uint8Array(32) }, ...seeds.slice(1)] },
+      { seeds: [seeds[1], seeds[0], ...seeds.slice(2)] },
+      { seeds: seeds.slice(1) },
+      { keys: keys.map(({ member }) => ({ member, secret: new Uint8Array(32).fill(9) })) },
+      { keys: [] }
+    ]
+    for (const lie of lies) {
+      const sum = round.headerOf(round.sum, lie)
+      const encoded = encodeTranscript({ ...round.transcript, sum, closing: undefined })
+      assert.throws(
+        () => readTranscript(encoded, round.rules),
+        (error) => error instanceof MessageError && error.culprit === round.rules.roster.members[0].id
+      )
+    }
+  })
+})
