@@ -179,8 +179,7 @@ function comesBack(
   { honest, peers, ...simulation }: Simulation,
   { who, until }: Extract<Coming, { what: 'stays away' }>,
   number: number
-): void {
-}
+): void {}
 
 const inside = ({ member }: Peer): boolean => member.me >= 0
 const closedRound = ({ participant }: Peer): number => participant.chronicle.closed.round

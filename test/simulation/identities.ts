@@ -36,13 +36,15 @@ export interface SimulatedTerms {
   groups?: { count: number; trim: number }
   /** How many members share the adding up (§13). */
   shards?: number
+  /** Expected audits of each chunk of a sum; the task's own default if left out. */
+  audit?: number
 }
 
 const tasks = new Map<string, { task: Task; identities: Identity[] }>()
 
 /** A task of integers up to 1000 with a deadline of ten seconds; its members' identities in roster order. */
-export async function simulatedTask({ members, length, threat, admission, groups, shards }: SimulatedTerms) {
-  const key = JSON.stringify({ members, length, threat, admission, groups, shards })
+export async function simulatedTask({ members, length, threat, admission, groups, shards, audit }: SimulatedTerms) {
+  const key = JSON.stringify({ members, length, threat, admission, groups, shards, audit })
   const before = tasks.get(key)
   if (before !== undefined) return before
   const all = await Promise.all(Array.from({ length: members }, (_, number) => identity(number)))
@@ -56,6 +58,7 @@ export async function simulatedTask({ members, length, threat, admission, groups
     ...randomness,
     ...(groups && { groups }),
     ...(shards && { shards }),
+    ...(audit !== undefined && { audit }),
     encoding: { type: 'integer', max: 1000 }
   })
   const made = { task, identities: task.members.map((id) => all.find((one) => one.id === id)!) }

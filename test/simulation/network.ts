@@ -37,6 +37,7 @@ export interface SimulationOptions {
   admission?: SimulatedTerms['admission']
   groups?: SimulatedTerms['groups']
   shards?: number
+  audit?: number
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Which member goes on no more, and stays connected, as it reaches which phase of which round. */
@@ -67,7 +68,7 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'shards'>> &
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'shards' | 'audit'>> &
   Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
@@ -132,7 +133,14 @@ export class Simulation {
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
-  static async create({ threat = {}, admission, groups, shards, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({
+    threat = {},
+    admission,
+    groups,
+    shards,
+    audit,
+    ...options
+  }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
@@ -157,7 +165,8 @@ export class Simulation {
       threat,
       admission,
       groups,
-      shards
+      shards,
+      audit
     })
     return new Simulation(task, identities, { ...settings, kills: [...settings.kills], stalls: [...settings.stalls] })
   }

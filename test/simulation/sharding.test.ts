@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { packedLength } from '../../src/encoding/packing.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
@@ -49,6 +50,26 @@ describe('a round that is summed in slices', function () {
   it('goes through the leader where members cannot reach each other with what they reveal', async () => {
     const { views } = outcomeIn(await run({ members: 5, shards: 3, direct: 0 }))
     assert.equal(views, 1)
+  })
+
+  it('takes nobody more than about two vectors, sent or received, with as many shards as members', async () => {
+    const members = 8
+    const simulation = await Simulation.create({
+      seed: 5,
+      members,
+      shards: members,
+      audit: 0,
+      // Each slice has two chunks.
+      length: 2 * members * 2 ** 14,
+      threat
+    })
+    await simulation.round(1, 600_000)
+    await checkRound(simulation, 1)
+    const vector = packedLength(simulation.task.laneCount, simulation.task.bits)
+    for (const { sent, received } of simulation.traffic) {
+      assert.ok(sent <= 2.3 * vector, `${sent} bytes sent for vectors of ${vector}`)
+      assert.ok(received <= 2.3 * vector, `${received} bytes received for vectors of ${vector}`)
+    }
   })
 
   for (const phase of phases) {

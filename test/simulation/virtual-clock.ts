@@ -52,7 +52,8 @@ export class VirtualClock implements Clock {
    */
   async run(done: () => boolean, limitMs: number): Promise<void> {
     for (let events = 0; ; events++) {
-      if (events > this.#mostEvents) throw new Error(`not done after ${events} events, at ${this.#now} ms of virtual time`)
+      if (events > this.#mostEvents)
+        throw new Error(`not done after ${events} events, at ${this.#now} ms of virtual time`)
       await new Promise((resolve) => setImmediate(resolve))
       if (done()) return
       const next = this.#timers.first()
