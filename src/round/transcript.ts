@@ -35,9 +35,14 @@ export interface RoundRules {
 
 /** The rules of any round that a roster runs, as far as they follow from task and roster alone. */
 export function rulesOf(context: RoundContext, roster: Roster, task: Task): RoundRules {
-  const { thresholds, groups, laneCount, bits } = task
+  const { thresholds, groups, laneCount, bits, shards } = task
   const isPlain = groups === undefined && thresholds.graph === undefined
-  return { context, roster, thresholds, ...(isPlain && { shape: { elements: laneCount, bits } }) }
+  return {
+    context,
+    roster,
+    thresholds,
+    ...(isPlain && { shape: { elements: laneCount, bits, ...(shards > 1 && { shards }) } })
+  }
 }
 
 /** All rules of one round: its groups and graphs follow from its beacon (§9, §13). */

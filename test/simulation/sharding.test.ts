@@ -72,6 +72,29 @@ describe('a round that is summed in slices', function () {
     }
   })
 
+  it('convicts the owner of a wrong slice, and nobody else, and is summed by another', async () => {
+    const terms = { members: 6, shards: 3, length, threat: { corrupt: 0.17, dropout: 0.17 } }
+    const who = firstOrder((await simulatedTask(terms)).task)[1]
+    const simulation = await Simulation.create({ ...terms, seed: 5 })
+    const { vectors } = simulation.peers[who]
+    const read = vectors.readRange.bind(vectors)
+    // It adds up what it was not sent.
+    vectors.readRange = async (name, offset, bytes) => {
+      const piece = await read(name, offset, bytes)
+      const isOfMember = /slice-\d+-\d+$/.test(name) && !name.endsWith(`-${terms.members}`)
+      if (isOfMember) piece[0] ^= 1
+      return piece
+    }
+    await simulation.round(1, 600_000)
+    await checkRound(simulation, 1)
+    outcomeIn(simulation)
+    for (const { member } of simulation.peers.filter((_, index) => index !== who))
+      assert.deepEqual(
+        member.evidence.map(({ kind, culprit }) => ({ kind, culprit })),
+        [{ kind: 'wrong-sum', culprit: who }]
+      )
+  })
+
   for (const phase of phases) {
     it(`is summed in the first view when an owner that does not lead dies before ${phase}`, async () => {
       const terms = { members: 6, shards: 3 }
