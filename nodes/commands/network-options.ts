@@ -37,7 +37,7 @@ export const networkOptions: Record<string, Options> = {
     describe: `WHO@PHASE[:ROUND]: SIGKILL at a phase; WHO is a number, aggregator, or member (the first that does not lead), PHASE one of ${mortalPhases.join(', ')}; repeatable`
   },
   'no-restart': { type: 'boolean', describe: 'leave killed members dead' },
-  shards: text('aggregators that share a round (not built yet)'),
+  shards: text('members that share the adding up, each a slice of the vector', '1'),
   audit: text('how often each chunk of a sum is audited, or full', '2; full up to 30 members and 2^20 elements'),
   'in-process': { type: 'boolean', describe: 'all members in one process, without sockets' },
   timeout: text('phase deadline in seconds', '10; of more than 16 members in one process longer'),
@@ -49,7 +49,6 @@ export const networkOptions: Record<string, Options> = {
 
 /** What `secagg network` was asked to run. Throws UsageError. */
 export function networkRun(typed: Typed): NetworkRun {
-  refuseUnbuilt(typed)
   const given = (option: string): string | undefined => typed[option] as string | undefined
   const whole = (option: string, fallback: number, least: number, largest?: number): number =>
     wholeNumber(`--${option}`, given(option) ?? String(fallback), least, largest)
@@ -68,6 +67,7 @@ export function networkRun(typed: Typed): NetworkRun {
     rounds,
     encoding: parseEncoding(given, whole, weights),
     threat: { corrupt: fraction('corrupt', 0.125), dropout: fraction('dropout', 0.25) },
+    shards: whole('shards', 1, 1, peers),
     deadline: decimalNumber('--timeout', given('timeout') ?? String(defaultDeadline(peers, inProcess)), 0.1, 3600),
     ...(given('audit') !== undefined && { audit: parseAudit(given('audit')!) }),
     inputs: parseInputs(given, whole),
@@ -93,12 +93,6 @@ export function pauseMs(typed: Typed): number {
 
 type Given = (option: string) => string | undefined
 type Whole = (option: string, fallback: number, least: number, largest?: number) => number
-
-function refuseUnbuilt(typed: Typed): void {
-  for (const option of ['shards']) {
-    if (typed[option] !== undefined) throw new UsageError(`--${option} is not built yet; leave it out`)
-  }
-}
 
 function parseAudit(text: string): number | 'full' {
   return text === 'full' ? text : wholeNumber('--audit, if not full,', text, 0, LARGEST_ROSTER)

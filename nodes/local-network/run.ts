@@ -28,6 +28,8 @@ export interface NetworkRun {
   rounds: number
   encoding: TaskInput['encoding']
   threat: { corrupt: number; dropout: number }
+  /** Members that share the adding up (§13); 1 if left out. */
+  shards?: number
   /** Seconds. */
   deadline: number
   /** Expected audits of each chunk of a sum, or all by everybody; the task's own default if left out. */
@@ -164,6 +166,7 @@ async function prepare(
     encoding,
     threat: run.threat,
     deadline: run.deadline,
+    ...(run.shards !== undefined && run.shards > 1 && { shards: run.shards }),
     ...(run.audit !== undefined && { audit: run.audit }),
     // Beyond 128 members the first graph takes some that nobody knew when they were made.
     ...(peers > LARGEST_COMPLETE_GRAPH && { randomness })

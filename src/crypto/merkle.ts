@@ -70,32 +70,54 @@ export class MerkleTree {
   }
 }
 
-/**
- * Whether `leaf` is at `index` of the `count` leaves under `root`. The length of the path follows from index and count,
- * and any other length is refused. Never throws on what a peer can send.
- */
-export function verifyPath(claim: {
-  root: Uint8Array
+/** How many siblings there are from a leaf to the root. */
+export function pathLength({ index, count }: { index: number; count: number }): number {
+  let length = 0
+  for (; count > 1; index = Math.floor(index / 2), count = Math.ceil(count / 2))
+    if (index % 2 === 1 || index < count - 1) length++
+  return length
+}
+
+/** The root that a leaf leads to by this path; undefined where the path has another length than its place asks for. */
+export function pathRoot(claim: {
   leaf: Uint8Array
   index: number
   count: number
   path: Uint8Array[]
-}): boolean {
-  const { root, leaf, path } = claim
+}): Uint8Array | undefined {
+  const { leaf, path } = claim
   let { index, count } = claim
   if (!Number.isInteger(index) || !Number.isInteger(count) || index < 0 || index >= count || count > 2 ** 32)
-    return false
-  if ([root, leaf, ...path].some(({ length }) => length !== hashLength)) return false
+    return undefined
+  if ([leaf, ...path].some(({ length }) => length !== hashLength)) return undefined
   let node = leaf
   let used = 0
   for (; count > 1; index = Math.floor(index / 2), count = Math.ceil(count / 2)) {
     const right = index % 2 === 1
     if (!right && index === count - 1) continue
     const sibling = path[used++]
-    if (sibling === undefined) return false
+    if (sibling === undefined) return undefined
     node = right ? nodeHash(sibling, node) : nodeHash(node, sibling)
   }
-  return used === path.length && node.every((byte, i) => byte === root[i])
+  return used === path.length ? node : undefined
+}
+
+/**
+ * Whether `leaf` is at `index` of the `count` leaves under `root`. The length of the path follows from index and count,
+ * and any other length is refused. Never throws on what a peer can send.
+ */
+export function verifyPath({
+  root,
+  ...claim
+}: {
+  root: Uint8Array
+  leaf: Uint8Array
+  index: number
+  count: number
+  path: Uint8Array[]
+}): boolean {
+  if (root.length !== hashLength) return false
+  return pathRoot(claim)?.every((byte, i) => byte === root[i]) === true
 }
 
 /** Whose vector, in which attempt. */
@@ -156,6 +178,7 @@ export function vectorLeaf(of: VectorChunk): Uint8Array {
  */
 export class VectorHasher {
   readonly #chunkBytes: number
+  readonly #firstChunk: number
   readonly #leaves: Uint8Array[] = []
   readonly #subLeaf = new Uint8Array(prefixBytes + subLeafBytes)
   readonly #prefix = new DataView(this.#subLeaf.buffer)
@@ -163,12 +186,18 @@ export class VectorHasher {
   #filled = prefixBytes
   #inChunk = 0
 
-  /** `chunkBytes` is the packed size of every chunk but the last. */
-  constructor({ attemptId, member, chunkBytes }: VectorPlace & { chunkBytes: number }) {
+  /** `chunkBytes` is the packed size of every chunk but the last; `firstChunk` the place of what is hashed in the whole vector (0). */
+  constructor({
+    attemptId,
+    member,
+    chunkBytes,
+    firstChunk = 0
+  }: VectorPlace & { chunkBytes: number; firstChunk?: number }) {
     uint32(chunkBytes, 'the size of a chunk')
     if (chunkBytes === 0) throw new RangeError('a chunk has at least one byte')
     this.#subLeaf.set(subLeafPrefix({ attemptId, member }, 0, 0))
     this.#chunkBytes = chunkBytes
+    this.#firstChunk = firstChunk
   }
 
   update(bytes: Uint8Array): void {
@@ -191,7 +220,7 @@ export class VectorHasher {
   }
 
   #closeSubLeaf(): void {
-    this.#prefix.setUint32(5 + hashLength, this.#leaves.length)
+    this.#prefix.setUint32(5 + hashLength, this.#firstChunk + this.#leaves.length)
     this.#prefix.setUint32(9 + hashLength, this.#subLeaves.length)
     this.#subLeaves.push(sha256(this.#subLeaf.subarray(0, this.#filled)))
     this.#filled = prefixBytes

@@ -122,12 +122,13 @@ export class Streams {
       signal: ends,
       maxOutboundStreams: LIMITS[use]
     })
-    return this.#wrap(stream, to, use)
+    // A request is over when nobody waits for its answer; conversations and direct streams outlive what they were opened for.
+    return this.#wrap(stream, to, use, use === 'ask' ? ends : undefined)
   }
 
-  #wrap(stream: Stream, peer: string, use: Use): Conversation {
+  #wrap(stream: Stream, peer: string, use: Use, signal = this.#stopping.signal): Conversation {
     const limits = use === 'direct' ? { maxControl: MAX_DIRECT, maxData: 0 } : {}
-    const conversation = new Conversation(stream, { peer, signal: this.#stopping.signal, ...limits })
+    const conversation = new Conversation(stream, { peer, signal, ...limits })
     this.#open.add(conversation)
     stream.addEventListener('close', () => {
       if (!this.#open.delete(conversation)) return

@@ -1,4 +1,5 @@
 import type { Lanes } from '../crypto/mask-stream.ts'
+import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
 import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet, encodeSet } from '../membership/member-set.ts'
@@ -9,6 +10,8 @@ import { fault, LeaderGaveUp } from './faults.ts'
 import { cutHash, inclusionOf } from './messages.ts'
 import type { Lock, Message, Value } from './messages.ts'
 import type { Round } from './round.ts'
+import { shortAdvert, shortHeader } from './short-forms.ts'
+import { SliceLead } from './slice-lead.ts'
 import type { Shown, Table } from './table.ts'
 import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys, tooFew } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
@@ -72,16 +75,53 @@ async function carryOn(round: Round, table: Table, signal: AbortSignal): Promise
   const set = setKnown
     ? { ...point.set, message: await showSet(round, point.set) }
     : await gatherShares(round, table, book, signal)
-  const upload = await gatherVectors(round, table, book, set, point.at === 'cut' ? point.cut : undefined, signal)
-  const decided = await agreeOnCut(round, table, set, upload, point.at === 'cut' ? point.lock : undefined, signal)
+  const known = point.at === 'cut' ? point.cut : undefined
+  const lock = point.at === 'cut' ? point.lock : undefined
+  if (round.sharding !== undefined) return sumInSlices(round, table, book, set, { known, lock }, signal)
+  const upload = await gatherVectors(round, table, book, set, known, signal)
+  const decided = await agreeOnCut(round, table, set, upload, lock, signal)
+  const opened = await openDecided(round, table, book, decided, signal)
+  const sum = await publishSum(round, table, book, set, decided, upload.accumulator, opened, signal)
+  await closeSummed(round, table, book, decided, sum, signal)
+}
+
+/** Phases 3 to 7 where the vector is summed in slices (§13): no vector passes through here. */
+async function sumInSlices(
+  round: Round,
+  table: Table,
+  book: KeyBook,
+  set: Shown<MaskingSet, 'MaskingSet'>,
+  { known, lock }: { known?: CheckedCut; lock?: Lock },
+  signal: AbortSignal
+): Promise<void> {
+  const slices = new SliceLead(round, table, book, set)
+  const upload = await slices.gather(known, signal)
+  const decided = await agreeOnCut(round, table, set, upload, lock, signal)
+  const opened = await openDecided(round, table, book, decided, signal)
+  const sums = await slices.sums(decided, opened, signal)
+  await round.reach('sum')
+  const root = MerkleTree.from(sums.map(({ root }) => root)).root
+  const { cut } = decided
+  const said = { view: round.views.current, cut, root, ...opened, again: null, slices: sums }
+  const header = await round.state('SumHeader', said)
+  table.broadcast(header)
+  await closeSummed(round, table, book, decided, header, signal)
+}
+
+/** Phase 5, or what an earlier leader's sum has opened already: what was wrong with that was the rest. */
+async function openDecided(
+  round: Round,
+  table: Table,
+  book: KeyBook,
+  decided: Shown<CheckedCut, 'Decision'>,
+  signal: AbortSignal
+): Promise<Opened> {
   const opened = round.attempt().opened ?? openAll(round, await gatherReveals(round, table, book, decided, signal))
   if (round.attempt().opened !== undefined) {
-    // An earlier leader's sum opened everything: what was wrong with it was the rest.
     table.broadcast(decided.message)
     await round.learn(decided.message)
   }
-  const sum = await publishSum(round, table, book, set, decided, upload.accumulator, opened, signal)
-  await closeSummed(round, table, book, decided, sum, signal)
+  return opened
 }
 
 function planOf(round: Round): Promise<Message<'RoundPlan'>> {
@@ -105,8 +145,13 @@ function showBook(round: Round, { attemptId, adverts }: KeyBook): Promise<Messag
   return round.state('KeyBook', {
     view: round.views.current,
     attemptId,
-    adverts: [...adverts.values()].map(({ encoded }) => encoded)
+    adverts: [...adverts.values()].map((advert) => advertFor(round, advert))
   })
+}
+
+/** In slices no vector goes through the leader, and what it says to all is most of what it sends: short, then (§13). */
+function advertFor({ sharding }: Round, advert: Message<'KeyAdvert'>): Uint8Array {
+  return sharding === undefined ? advert.encoded : shortAdvert(advert)
 }
 
 function showSet(round: Round, { body }: MaskingSet): Promise<Message<'MaskingSet'>> {
@@ -161,7 +206,7 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
   const message = await round.state('KeyBook', {
     view: round.views.current,
     attemptId: attempt.id,
-    adverts: inOrder.map(({ encoded }) => encoded)
+    adverts: inOrder.map((advert) => advertFor(round, advert))
   })
   return { ...readKeyBook(message, attempt, rules), message }
 }
@@ -214,7 +259,7 @@ async function agreeOnCut(
   round: Round,
   table: Table,
   set: MaskingSet,
-  { cut, headers }: Uploads,
+  { cut, headers }: Omit<Uploads, 'accumulator'>,
   lock: Lock | undefined,
   signal: AbortSignal
 ): Promise<Shown<CheckedCut, 'Decision'>> {
@@ -227,7 +272,7 @@ async function agreeOnCut(
     value,
     lock,
     cut,
-    headers: inOrder.map(({ encoded }) => encoded),
+    headers: inOrder.map((header) => (round.sharding === undefined ? header.encoded : shortHeader(header))),
     change: null,
     reason: ''
   }
@@ -378,7 +423,7 @@ async function publishAgain(
   await round.reach('sum')
   const again = header.body.again ?? header.encoded
   table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current, again }))
-  table.broadcastVector(round.sumName)
+  if (round.sharding === undefined) table.broadcastVector(round.sumName)
   const hash = cutHash(header.body.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
   await decideSummed(round, table, { cutHash: hash, beacon, root: header.body.root }, signal)

@@ -300,7 +300,7 @@ export class Attempt {
  * @returns the contributions to the next beacon
  */
 export function checkOpened(
-  { seeds, keys }: Body<'SumHeader'>,
+  { seeds, keys }: Pick<Body<'SumHeader'>, 'seeds' | 'keys'>,
   book: KeyBook,
   cut: CheckedCut,
   culprit: string

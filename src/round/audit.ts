@@ -55,7 +55,7 @@ export class SumAudit {
     if (shape === undefined) throw new RangeError('a sum is audited under rules that say all that it is made with')
     this.#options = options
     this.shape = shape
-    this.sumShape = { elements: shape.elements * (groups?.count ?? 1), bits: shape.bits }
+    this.sumShape = { ...shape, elements: shape.elements * (groups?.count ?? 1) }
   }
 
   /** Chunks of the sum. */

@@ -106,7 +106,8 @@ async function wrong(
     sum,
     index * CHUNK_ELEMENTS + within,
     (member, place) => (member === n ? ofSum : chunkOf(member, place)),
-    n
+    n,
+    round.sharding?.sliceHeader(index, header)
   )
   return new WrongSum(evidence)
 }

@@ -49,14 +49,18 @@ async function fetchOf(
   const had = new Map<number, ProvenChunk>()
   for (const index of indices) {
     const chunk = await round.chunks.find(member, root, index)
-    if (chunk === undefined) break
-    had.set(index, chunk)
+    if (chunk !== undefined) had.set(index, chunk)
+    // Of a slice there are some here (§13); else a vector is here, or it is not.
+    else if (round.sharding === undefined) break
   }
   const missing = () => indices.filter((index) => !had.has(index))
+  // In slices, others than the owner have parts of a vector only (§13).
+  const mayHave = (holder: number) => (index: number) =>
+    holder === member || round.sharding?.mayHave(holder, index) !== false
   for (let attempt = 0; attempt < TRIES && missing().length > 0; attempt++) {
     if (attempt > 0) await round.ports.clock.sleep(PAUSE_MS, signal)
     for (const holder of holdersOf(round, member)) {
-      for (let left = missing(); left.length > 0; left = left.slice(MOST_CHUNKS)) {
+      for (let left = missing().filter(mayHave(holder)); left.length > 0; left = left.slice(MOST_CHUNKS)) {
         signal.throwIfAborted()
         if (!(await askFor(round, holder, member, left.slice(0, MOST_CHUNKS), had, signal))) break
       }
@@ -74,7 +78,8 @@ function holdersOf(round: Round, member: number): number[] {
   const { order, me, views } = round
   const led = Array.from({ length: views.current + 1 }, (_, back) => round.leader(views.current - back))
   const after = led.flatMap((_, view) => [order[(view + 1) % order.length], order[(view + 2) % order.length]])
-  return [...new Set([member, ...led, ...after])].filter((holder) => holder !== me)
+  const others = round.sharding === undefined ? [...led, ...after] : round.sharding.everyHelper
+  return [...new Set([member, ...others])].filter((holder) => holder !== me)
 }
 
 /** Whether a member gave all that it was asked for; what it sends is checked, and a wrong chunk is its fault. */

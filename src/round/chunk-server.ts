@@ -1,4 +1,3 @@
-import type { MerkleTree } from '../crypto/merkle.ts'
 import { SecureAggregationError } from '../errors.ts'
 import { chunkCount, chunkTree, readChunk } from './chunks.ts'
 import type { ProvenChunk } from './chunks.ts'
@@ -7,6 +6,7 @@ import { encodeMessage } from './messages.ts'
 import type { Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
+import type { VectorTree } from './slices.ts'
 
 /** Serves chunks of the masked vectors that this member holds: its own, those in its custody, all of them as the aggregator (§10). */
 
@@ -16,7 +16,7 @@ const TIMES = 8
 export class ChunkServer {
   readonly #round: Round
   /** By vector: its chunks are hashed once, however many are asked for. */
-  readonly #trees = new Map<string, Promise<MerkleTree | undefined>>()
+  readonly #trees = new Map<string, Promise<VectorTree | undefined>>()
   /** Chunks that each member has had. */
   readonly #given = new Map<number, number>()
 
@@ -63,7 +63,7 @@ export class ChunkServer {
         if (!isMissing(error)) throw error
       }
     }
-    return undefined
+    return this.#round.sharding?.store.chunk(member, root, index)
   }
 
   #names(member: number): string[] {
@@ -73,7 +73,7 @@ export class ChunkServer {
   }
 
   /** Undefined where there is no such vector; then it is looked for again the next time. */
-  async #tree(name: string, member: number): Promise<MerkleTree | undefined> {
+  async #tree(name: string, member: number): Promise<VectorTree | undefined> {
     const { ports, shape, decided } = this.#round
     const owner = { attemptId: decided!.attempt.id, member }
     const tree =

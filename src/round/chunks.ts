@@ -1,8 +1,10 @@
-import { MerkleTree, VectorHasher, vectorLeaf, verifyPath } from '../crypto/merkle.ts'
+import { VectorHasher, vectorLeaf } from '../crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import { MessageError } from '../errors.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import type { Clock } from './ports.ts'
+import { isChunkOf, vectorTree } from './slices.ts'
+import type { VectorTree } from './slices.ts'
 import type { VectorOwner, VectorShape } from './vectors.ts'
 
 /** Chunks of packed vectors, each with its path to the vector's root, so that any of them can be checked alone (§10). */
@@ -31,15 +33,15 @@ export async function chunkTree(
   store: VectorStore,
   name: string,
   owner: VectorOwner,
-  { bits }: VectorShape,
+  { bits, shards }: VectorShape,
   clock: Pick<Clock, 'pause'>
-): Promise<MerkleTree> {
+): Promise<VectorTree> {
   const hasher = new VectorHasher({ ...owner, chunkBytes: packedLength(CHUNK_ELEMENTS, bits) })
   for await (const bytes of store.read(name, { chunkBytes: READ_BYTES })) {
     hasher.update(bytes)
     await clock.pause()
   }
-  return MerkleTree.from(hasher.finish().leaves)
+  return vectorTree(hasher.finish().leaves, shards)
 }
 
 /** A chunk of a stored vector, without its path. */
@@ -64,6 +66,6 @@ export function checkChunk(
   if (bytes.length !== expected)
     throw new MessageError('TRUNCATED', `chunk ${index} has ${bytes.length} bytes, not ${expected}`)
   const leaf = vectorLeaf({ attemptId, member, chunk: index, bytes })
-  if (!verifyPath({ root, leaf, index, count, path }))
+  if (!isChunkOf(root, { leaf, chunk: index, chunks: count, path }, shape.shards))
     throw new MessageError('INVALID', `chunk ${index} of the vector of member ${member} is not the one under its root`)
 }

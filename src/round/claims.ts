@@ -4,7 +4,8 @@ import { H } from '../crypto/hash.ts'
 import type { Field } from '../crypto/hash.ts'
 import type { EvidenceKind } from './evidence.ts'
 import { cutHash, valueHash } from './messages.ts'
-import type { AnyMessage, Cut } from './messages.ts'
+import type { AnyMessage, Cut, Message } from './messages.ts'
+import { fullAdvert } from './short-forms.ts'
 import { keyBookHash, maskingSetHash } from './transcript.ts'
 
 /** What a message fixes: whoever says two things in one slot is at fault. */
@@ -36,12 +37,13 @@ export function claimsOf(message: AnyMessage): Claim[] {
 /** Where many members run in one process, each of them remembers each claim: the same strings, hashed once. */
 const known = new WeakMap<AnyMessage, Claim[]>()
 
-function claimsIn({ type, body }: AnyMessage): Claim[] {
+function claimsIn(message: AnyMessage): Claim[] {
+  const { type, body } = message
   switch (type) {
     case 'RoundPlan':
       return [claim('equivocation', [type, body.view, body.attempt], [body.contextHash, body.length])]
     case 'KeyBook':
-      return [bookClaim(body.view, body.attemptId, keyBookHash(body.attemptId, body.adverts))]
+      return [bookClaim(body.view, body.attemptId, bookHash(message))]
     case 'MaskingSet':
       return [
         setClaim(body.view, body.attemptId, maskingSetHash(body)),
@@ -64,12 +66,25 @@ function claimsIn({ type, body }: AnyMessage): Claim[] {
     case 'ShareRoot':
     case 'MaskedHeader':
       return [claim('double-statement', [type, body.attemptId], [dagCbor.encode(body)])]
+    case 'SliceHeader': {
+      const { attemptId, cutHash, slice, root } = body
+      return [claim('double-statement', [type, attemptId, cutHash, slice], [root])]
+    }
     case 'Prepare':
     case 'Commit':
       return [claim('double-vote', [type, body.agreement, body.view], [body.value, body.root ?? ''])]
     default:
       return []
   }
+}
+
+/** Of its adverts in full, however they were sent. */
+function bookHash(message: Message<'KeyBook'>): Uint8Array {
+  const { attemptId, adverts } = message.body
+  return keyBookHash(
+    attemptId,
+    adverts.map((advert) => fullAdvert(advert, attemptId, message))
+  )
 }
 
 const bookClaim = (view: number, attemptId: Uint8Array, hash: Uint8Array): Claim =>

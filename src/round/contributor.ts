@@ -29,11 +29,18 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
   const leader = round.leader(view)
   const frames = source[Symbol.asyncIterator]()
   let sharesAwaited: Promise<'shares'> | undefined
+  const told = new Set<Message>()
   yield control(await round.views.join(view))
   let next = frames.next()
   for (;;) {
+    for (const word of round.sharding?.words(view) ?? []) {
+      if (told.has(word)) continue
+      told.add(word)
+      yield control(word)
+    }
     // While shares are awaited the conversation goes on: some of them may be relayed by the leader.
-    const came = await (sharesAwaited === undefined ? next : Promise.race([next, sharesAwaited]))
+    const came = await firstOf(next, sharesAwaited, round.sharding?.news(told, view))
+    if (came === 'news') continue
     if (came === 'shares') {
       sharesAwaited = undefined
       yield control(await acknowledge(round))
@@ -49,9 +56,20 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
       throw error
     }
     if (isClosing(message)) return
+    // The leader has forgotten, or is another one: what is here of the slices is told again.
+    if (message.type === 'SlicePlan') told.clear()
     if (message.type === 'KeyBook' && awaitsShares(round)) sharesAwaited = round.sharesHeld().then(() => 'shares')
     next = frames.next()
   }
+}
+
+/** What comes first. The parties to a race live as long as its longest runner: one that nobody waits for is left out. */
+function firstOf<T, A, B>(
+  next: Promise<T>,
+  ...others: [Promise<A> | undefined, Promise<B> | undefined]
+): Promise<T | A | B> {
+  const running = others.filter((one) => one !== undefined)
+  return running.length === 0 ? next : Promise.race([next, ...running])
 }
 
 /** What this member answers to one message of its leader. */
@@ -73,6 +91,13 @@ async function* answer(
       break
     case 'MaskingSet':
       yield* mask(message, round, view)
+      break
+    case 'SlicePlan':
+      round.sharding?.planned(message, view)
+      break
+    case 'Opened':
+      round.views.shown('data')
+      round.sharding?.takeOpened(message)
       break
     case 'VectorRequest':
       yield* sendVector(message, round)
@@ -182,7 +207,9 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
     const owner = { attemptId: attempt.id, member: me }
     const began = ports.clock.now()
     const masks = attempt.masks(attempt.book, set)
-    const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, ports)
+    let leaves: Uint8Array[] = []
+    const keep = (hashes: Uint8Array[]) => (leaves = hashes)
+    const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, { ...ports, leaves: keep })
     ports.observer.masked?.(round.rules.context.round, ports.clock.now() - began)
     if (round.isCalledOff) return
     attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {
@@ -190,6 +217,7 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
       maskingSetHash: set.hash,
       root
     })
+    round.sharding?.masked(attempt.header, leaves)
   }
   yield control(attempt.header)
 }
@@ -415,7 +443,9 @@ async function* reveal(round: Round): AsyncGenerator<Frame> {
   const { decided } = round
   if (decided === undefined || round.ballot.sitsOut(decided.attempt.number)) return
   await round.reach('unmask')
-  yield control(await round.state('Reveal', decided.attempt.reveal(round.ballot, decided.cut)))
+  const message = await round.state('Reveal', decided.attempt.reveal(round.ballot, decided.cut))
+  round.sharding?.tellOwners(message)
+  yield control(message)
 }
 
 async function* revealSilent({ body }: Message<'RevealRequest'>, round: Round): AsyncGenerator<Frame> {
@@ -425,7 +455,9 @@ async function* revealSilent({ body }: Message<'RevealRequest'>, round: Round): 
   const silent = decodeSet(body.silent, round.rules.roster.members.length).filter((member) =>
     decided.cut.included.has(member)
   )
-  yield control(await round.state('Reveal', decided.attempt.revealSilent(round.ballot, decided.cut, silent)))
+  const message = await round.state('Reveal', decided.attempt.revealSilent(round.ballot, decided.cut, silent))
+  round.sharding?.tellOwners(message)
+  yield control(message)
 }
 
 /**
@@ -445,26 +477,30 @@ async function checkSum(
   round.views.shown('data')
   await round.reach('sum')
   const { decided } = round
+  const { sharding } = round
   const held = decided?.attempt.sum
   if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root)))
-    return round.drainVector(frames, round.sumShape)
+    return sharding === undefined ? round.drainVector(frames, round.sumShape) : undefined
   const { attempt, cut, book, set } = decided
   if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
     throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
   if (round.isRefuted(body.root))
     throw new MessageError('INVALID', 'a sum is shown again that evidence has refuted', { culprit })
+  if (sharding === undefined && body.slices !== undefined)
+    throw new MessageError('INVALID', 'a sum names slices, and the task has none', { culprit })
   checkAgain(message, round)
   const contributions = checkOpened(body, book, cut, culprit)
   attempt.opened = { seeds: body.seeds, keys: body.keys }
   round.views.shownRoot(body.root)
-  // The leader's own: it has computed all of it.
-  const isOwn = message.from === round.me && body.again === null
+  // The leader's own: it has computed all of it, but where others have computed slices of it.
+  const isOwn = message.from === round.me && body.again === null && sharding === undefined
   const audited = { round, attempt, basis: { book, set, cut }, header: message, signal: round.views.signal }
   try {
-    if (held === undefined) await round.storeSum(message, frames)
+    const store = (name?: string) => sharding?.storeSum(message, name) ?? round.storeSum(message, frames, name)
+    if (held === undefined) await store()
     else {
       const name = round.rivalName
-      await round.storeSum(message, frames, name)
+      await store(name)
       // The rival is wrong then, and its audit ends with evidence.
       if (await isStillRight(round, held)) return void (await auditSum({ ...audited, name }, true))
       await round.storeSum(message, vectorFrames(round.ports.vectors, name))

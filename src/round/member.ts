@@ -204,6 +204,10 @@ export class Member {
         return
       case 'Decision':
         return this.#hearDecision(message, from)
+      case 'Reveal':
+        if (message.from !== from) throw this.#fault('IMPERSONATION', from, 'reveals in the name of another')
+        if (message.round === this.runningRound) this.#running?.round.hearReveal(message)
+        return
       case 'Evidence':
         await this.#convictions.note(this.#convictions.read(message, await this.#rulesOf(message.round)))
         return
@@ -279,6 +283,8 @@ export class Member {
         await (kept ? this.#sign('Record', context, kept.record) : this.#sign('Refusal', context, { reason }))
       )
       yield* kept?.frames ?? []
+    } else if (request.type === 'SliceRequest') {
+      yield* this.#answerSlice(peer, request)
     } else if (request.type === 'ChunkRequest') {
       const from = this.roster.indexOf(peer)
       if (from < 0 || request.epoch !== this.roster.epoch)
@@ -295,6 +301,20 @@ export class Member {
   #refuseStranger(peer: string, round: number): void {
     if (this.#chronicle.rosterIn(round).indexOf(peer) >= 0) return
     throw new MessageError('STRANGER', `${peer} asks for a sum of others`, { culprit: peer })
+  }
+
+  /** Slices of a running round are for the members of its roster (§13). */
+  async *#answerSlice(peer: string, request: Message<'SliceRequest'>): AsyncGenerator<Frame> {
+    const from = this.roster.indexOf(peer)
+    if (from < 0 || request.from !== from || request.epoch !== this.roster.epoch)
+      throw new MessageError('STRANGER', `${peer} asks for a slice of others`, { culprit: peer })
+    const sharding = request.round === this.runningRound ? this.#running?.round.sharding : undefined
+    if (sharding !== undefined) {
+      yield* sharding.answer(from, request)
+      return
+    }
+    const reason = `round ${request.round} is not running at member ${this.me} in slices`
+    yield control(await this.#sign('Refusal', this.#context(request.round), { reason }))
   }
 
   /** Asks one member, by index or peer id, how far the rounds have come, and believes what quorums have signed. */

@@ -159,6 +159,28 @@ const bodies = {
   Custody: z.strictObject({ header: embedded }),
   CustodyReceipt: z.strictObject({ attemptId: hash, member: index, root: hash }),
 
+  // §13: who sums which slice, and who keeps the slice that its owner has of itself; what each of them holds
+  SlicePlan: z.strictObject({
+    view,
+    attemptId: hash,
+    maskingSetHash: hash,
+    number: z.int().min(0).max(0xffff),
+    owners: z.array(index).min(1).max(0xffff),
+    keepers: z.array(index).min(1).max(0xffff)
+  }),
+  SliceReport: z.strictObject({ attemptId: hash, maskingSetHash: hash, slice: index, members: memberSet }),
+  // asked of a member directly, and answered: a slice of a masked vector or, of member n, of the sum
+  SliceRequest: z.strictObject({ attemptId: hash, slice: index, member: index }),
+  Slice: z.strictObject({
+    attemptId: hash,
+    slice: index,
+    member: index,
+    root: hash,
+    // Of a masked vector its MaskedHeader, and the path there; of the sum the SliceHeader of its owner.
+    header: embedded,
+    path: z.array(hash).max(16)
+  }),
+
   // phases 4 and 7
   Proposal: z.strictObject({
     agreement,
@@ -185,7 +207,16 @@ const bodies = {
   }),
   RevealRequest: z.strictObject({ attemptId: hash, cutHash: hash, silent: memberSet }),
 
+  // §13: what was revealed, for owners of slices that did not hear it from the members themselves
+  Opened: z.strictObject({
+    attemptId: hash,
+    cutHash: hash,
+    seeds: z.array(opened).max(0xffff),
+    keys: z.array(opened).max(0xffff)
+  }),
+
   // phase 6
+  SliceHeader: z.strictObject({ attemptId: hash, cutHash: hash, slice: index, root: hash }),
   SumHeader: z.strictObject({
     view,
     cut,
@@ -193,7 +224,13 @@ const bodies = {
     seeds: z.array(opened).max(0xffff),
     keys: z.array(opened).max(0xffff),
     // Of a later leader that has this sum from an earlier one: that one's SumHeader, who answers for the root.
-    again: embedded.nullable()
+    again: embedded.nullable(),
+    // Where it was summed in slices (§13), their owners' roots.
+    slices: z
+      .array(z.strictObject({ owner: index, root: hash }))
+      .min(1)
+      .max(0xffff)
+      .optional()
   }),
 
   // asked of any member, and answered: how far the rounds have come, and the sum of one

@@ -62,7 +62,7 @@ export interface Network {
   converse(leader: number, signal: AbortSignal): Promise<Channel>
   /** One small message to one member, directly; rejects where no direct connection can be made. */
   deliver(to: number, message: Uint8Array, signal: AbortSignal): Promise<void>
-  /** One request to one peer, by its id, answered by frames. */
+  /** One request to one peer, by its id, answered by frames; both end with the signal. */
   ask(peer: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>>
   /** Gossip: reaches everyone in the end, or nobody. At most {@link MAX_GOSSIP_BYTES}. */
   announce(message: Uint8Array): void

@@ -20,6 +20,7 @@ import type { PublicTranscript } from './public-transcript.ts'
 import type { HeldRound, HeldVector } from './record.ts'
 import { readEmbedded, rulesIn, rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
+import { vectorRoot } from './slices.ts'
 import type { VectorOwner, VectorShape } from './vectors.ts'
 
 /**
@@ -162,7 +163,7 @@ async function recheckRoot(
   what: string,
   { size, read }: HeldVector,
   { attemptId, member, root }: VectorOwner & { root: Uint8Array },
-  { elements, bits }: VectorShape,
+  { elements, bits, shards }: VectorShape,
   clock: Clock
 ): Promise<void> {
   const expected = packedLength(elements, bits)
@@ -172,6 +173,6 @@ async function recheckRoot(
     hasher.update(await read(at, Math.min(READ_BYTES, size - at)))
     await clock.pause()
   }
-  if (!sameBytes(hasher.finish().root, root))
+  if (!sameBytes(vectorRoot(hasher.finish(), { shards }), root))
     throw nowhere(`${what} is not the one under its root: it was altered where it is held`)
 }

@@ -31,6 +31,7 @@ import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.t
 import { receiveVector, sumShapeOf } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
 import { transcriptOf } from './record.ts'
+import { Sharding } from './sharding.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
 import { Views } from './views.ts'
@@ -111,6 +112,8 @@ export class Round {
   readonly shape: VectorShape
   readonly sumShape: VectorShape
   readonly views: Views
+  /** Where the vector is summed in slices (§13). */
+  readonly sharding?: Sharding
   readonly chunks: ChunkServer
   /** The attempt that this member has been shown. */
   running?: Attempt
@@ -143,7 +146,8 @@ export class Round {
     const { task, rules, me, beacon, deck, contextHash, previous, ballot, ports, input, why } = options
     const { roster, context } = rules
     this.task = task
-    this.shape = { elements: task.laneCount, bits: task.bits }
+    this.sumShape = sumShapeOf(task)
+    this.shape = { ...this.sumShape, elements: task.laneCount }
     this.rules = rulesIn(rules, task, beacon)
     this.me = me
     this.beacon = beacon
@@ -160,7 +164,6 @@ export class Round {
       ...options.changes
     })
     this.burned = { kind: 'burned', beacon: burnedBeacon(beacon, context.round), ...this.next.following(false) }
-    this.sumShape = sumShapeOf(task)
     this.#input = input
     this.#locked = options.locked
     this.#convictions = options.convictions
@@ -168,6 +171,7 @@ export class Round {
     this.views = new Views(this, why)
     this.chunks = new ChunkServer(this)
     for (const evidence of options.convictions.all) this.refute(evidence)
+    if (task.shards > 1) this.sharding = new Sharding(this)
   }
 
   /** Resolves with the decision that closes the round. */
@@ -255,6 +259,11 @@ export class Round {
   accuse(evidence: Evidence): void {
     this.refute(evidence)
     this.#convictions.note(evidence).catch((error: Error) => this.ports.observer.refused?.(error))
+  }
+
+  /** Whether evidence is held here against a member, of this epoch. */
+  isConvicted(member: number): boolean {
+    return this.#convictions.isConvicted(this.rules.context.epoch, member)
   }
 
   /** Whether this member holds evidence against the leader of a view: it takes no part in it. */
@@ -427,6 +436,12 @@ export class Round {
     }
   }
 
+  /** What a member reveals to the owner of a slice comes directly (§13). */
+  hearReveal(reveal: Message<'Reveal'>): void {
+    this.saw(reveal)
+    this.sharding?.takeReveal(reveal)
+  }
+
   /** Directly, or not at all: rejects where there is no way there within a moment. */
   async deliverTo(holder: number, message: Message): Promise<void> {
     const late = new AbortController()
@@ -461,6 +476,7 @@ export class Round {
     this.saw(message)
     await this.ballot.decide(message.body)
     this.#decisions.set(message.body.commits.agreement, message)
+    this.sharding?.touch()
     if (message.body.commits.agreement === 'closing') this.#closed.resolve(message)
   }
 
@@ -517,6 +533,7 @@ export class Round {
 
   /** S7: when the round is closed, what was never opened of seeds, keys and shares is erased at once. */
   wipe(): void {
+    this.sharding?.end()
     this.running?.wipe()
   }
 
@@ -539,6 +556,11 @@ export class Round {
 
   custodyName(member: number): string {
     return `${this.#attemptFolder}/custody-${member}`
+  }
+
+  /** A slice of a member's masked vector, or of member n of the sum (§13). */
+  sliceName(slice: number, member: number): string {
+    return `${this.#attemptFolder}/slice-${slice}-${member}`
   }
 
   get sumName(): string {

@@ -6,7 +6,9 @@ import type { Round } from './round.ts'
 import { Seat } from './seat.ts'
 
 /** What a leader's phase does with the messages that it expects. Throwing a MessageError costs the sender its place. */
-type Hearers = { [T in MessageType]?: (message: Message<T>, frames: AsyncIterator<Frame>) => void | Promise<void> }
+export type Hearers = {
+  [T in MessageType]?: (message: Message<T>, frames: AsyncIterator<Frame>) => void | Promise<void>
+}
 
 /** One for all: an error made for each wait costs more than the wait. */
 const noLongerNeeded = new Error('no longer needed')
@@ -15,7 +17,15 @@ const noLongerNeeded = new Error('no longer needed')
 export type Shown<What, T extends MessageType> = What & { message: Message<T> }
 
 /** A quorum does not wait for the last: these are expected to come when nobody waits for them any more. */
-const comesLate: ReadonlySet<MessageType> = new Set<MessageType>(['KeyAdvert', 'Prepare', 'Commit', 'Reveal', 'Vector'])
+const comesLate: ReadonlySet<MessageType> = new Set<MessageType>([
+  'KeyAdvert',
+  'Prepare',
+  'Commit',
+  'Reveal',
+  'Vector',
+  'SliceReport',
+  'SliceHeader'
+])
 
 /** Messages that one member may send several of in a phase: votes in views, reveals in waves, vectors it keeps for others. */
 const severalTimes: ReadonlySet<MessageType> = new Set<MessageType>([
@@ -24,7 +34,9 @@ const severalTimes: ReadonlySet<MessageType> = new Set<MessageType>([
   'Reveal',
   'Custody',
   'CustodyReceipt',
-  'Vector'
+  'Vector',
+  'SliceReport',
+  'SliceHeader'
 ])
 
 /** The leader's side of all its conversations: one seat a member, one phase at a time. */
@@ -32,6 +44,7 @@ export class Table {
   readonly #round: Round
   readonly #seats: Seat[]
   #hearers: Hearers = {}
+  #standing: Hearers = {}
   #changed: Array<() => void> = []
   readonly #answered = new Map<string, Uint8Array>()
   readonly #relayed = new Set<string>()
@@ -102,6 +115,11 @@ export class Table {
     this.broadcast(question)
   }
 
+  /** What is taken in every phase from now on. */
+  listen(hearers: Hearers): void {
+    this.#standing = hearers
+  }
+
   /**
    * Waits until nobody is missing any more. Members without a conversation, or that only vote, are waited for until `grace`, slow ones until
    * `limit` (milliseconds from now); returns who is missing then.
@@ -156,7 +174,7 @@ export class Table {
     const key = `${message.type}/${member}/${attemptOf(message)}`
     if (message.type === 'ShareDelivery') return this.#relay(member, message)
     const before = this.#answered.get(key)
-    const hear = this.#hearers[message.type] as
+    const hear = (this.#hearers[message.type] ?? this.#standing[message.type]) as
       ((message: Message, frames: AsyncIterator<Frame>) => void | Promise<void>) | undefined
     const once = !severalTimes.has(message.type)
     if (once && before !== undefined && !sameMessage(before, message.encoded))

@@ -15,6 +15,7 @@ import type { Thresholds } from '../task/thresholds.ts'
 import { authenticate } from './certificates.ts'
 import { decodeMessage } from './messages.ts'
 import type { AnyMessage, Body, Cut, Message, MessageType, RoundContext } from './messages.ts'
+import { fullAdvert, fullHeader } from './short-forms.ts'
 import type { VectorShape } from './vectors.ts'
 
 /** What is public of an attempt, and every member's checks of it: key book, masking set, cut (§4, §5). */
@@ -34,9 +35,14 @@ export interface RoundRules {
 
 /** The rules of any round that a roster runs, as far as they follow from task and roster alone. */
 export function rulesOf(context: RoundContext, roster: Roster, task: Task): RoundRules {
-  const { thresholds, groups, laneCount, bits } = task
+  const { thresholds, groups, laneCount, bits, shards } = task
   const isPlain = groups === undefined && thresholds.graph === undefined
-  return { context, roster, thresholds, ...(isPlain && { shape: { elements: laneCount, bits } }) }
+  return {
+    context,
+    roster,
+    thresholds,
+    ...(isPlain && { shape: { elements: laneCount, bits, ...(shards > 1 && { shards }) } })
+  }
 }
 
 /** All rules of one round: its groups and graphs follow from its beacon (§9, §13). */
@@ -44,10 +50,10 @@ export function rulesIn(rules: RoundRules, task: Task, beacon: Uint8Array): Roun
   const { roster, thresholds } = rules
   const { round } = rules.context
   const { members, graph } = thresholds
-  const { groups, laneCount, bits } = task
+  const { groups, laneCount, bits, shards } = task
   return {
     ...rules,
-    shape: { elements: laneCount, bits },
+    shape: { elements: laneCount, bits, ...(shards > 1 && { shards }) },
     ...(groups && { groups: drawGroups(roster, { beacon, round, count: groups.count }) }),
     ...(graph && { graph: (attempt) => graphOf(members, graph, { beacon, rosterHash: roster.hash, round, attempt }) })
   }
@@ -172,8 +178,10 @@ export function readKeyBook(
     throw new MessageError('WRONG_ATTEMPT', 'a KeyBook is for another attempt', { culprit })
   const adverts = new Map<number, Message<'KeyAdvert'>>()
   let last = -1
+  let full: Uint8Array[] = []
   shownBy(culprit, 'a KeyBook', () => {
-    for (const encoded of message.body.adverts) {
+    full = message.body.adverts.map((encoded) => fullAdvert(encoded, attemptId, rules.context))
+    for (const encoded of full) {
       const advert = readEmbedded('KeyAdvert', encoded, rules)
       if (advert.from <= last) throw new MessageError('INVALID', 'its adverts are not in roster order')
       last = advert.from
@@ -183,7 +191,7 @@ export function readKeyBook(
     refuseDuplicateKeys(adverts.values())
   })
   return {
-    hash: keyBookHash(attemptId, message.body.adverts),
+    hash: keyBookHash(attemptId, full),
     attemptId,
     graph,
     adverts,
@@ -247,7 +255,7 @@ export function readCut(
     throw fault(`a cut includes ${included.length} and comes with ${headers.length} headers`)
   const read = shownBy(culprit, 'a cut', () =>
     headers.map((encoded, place) => {
-      const header = readEmbedded('MaskedHeader', encoded, rules)
+      const header = readEmbedded('MaskedHeader', fullHeader(encoded, included[place], cut, rules.context), rules)
       if (header.from !== included[place]) throw fault(`a cut comes without the header of member ${included[place]}`)
       checkHeader(header, book, set, roster)
       return header

@@ -138,7 +138,7 @@ function isIn({ headers }: CheckedCut, header: Message<'MaskedHeader'>): boolean
   return included !== undefined && sameBytes(included.encoded, header.encoded)
 }
 
-function cutOf(
+export function cutOf(
   { rules }: Round,
   book: KeyBook,
   set: MaskingSet,

@@ -5,6 +5,7 @@ import { CHUNK_ELEMENTS, pack, packedLength, unpackAdd } from '../encoding/packi
 import { MessageError } from '../errors.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import { sameBytes } from './dealing.ts'
+import { vectorRoot } from './slices.ts'
 import type { Task } from '../task/task.ts'
 import { onThisThread } from './ports.ts'
 import type { Clock, Compute, Frame } from './ports.ts'
@@ -21,16 +22,20 @@ export const DATA_FRAME_BYTES = 128 * 1024
 export interface VectorOwner {
   attemptId: Uint8Array
   member: number
+  /** Of a slice (§13): where it begins in the whole vector, in chunks (0). */
+  firstChunk?: number
 }
 
 export interface VectorShape {
   elements: number
   bits: number
+  /** In how many slices it is summed (§13): its root is over their roots. One if left out. */
+  shards?: number
 }
 
 /** Of a sum: where sums are per group, they lie one behind the other. */
-export function sumShapeOf({ laneCount, bits, groups }: Task): VectorShape {
-  return { elements: laneCount * (groups?.count ?? 1), bits }
+export function sumShapeOf({ laneCount, bits, shards, groups }: Task): VectorShape {
+  return { elements: laneCount * (groups?.count ?? 1), bits, ...(shards > 1 && { shards }) }
 }
 
 const chunkBytes = ({ bits }: VectorShape): number => packedLength(CHUNK_ELEMENTS, bits)
@@ -51,13 +56,22 @@ export async function maskInto(
     clock,
     compute = onThisThread,
     signal,
-    sync = false
-  }: { clock: Clock; compute?: Compute; signal?: AbortSignal; sync?: boolean }
+    sync = false,
+    leaves
+  }: {
+    clock: Clock
+    compute?: Compute
+    signal?: AbortSignal
+    sync?: boolean
+    /** Is handed the hashes of the chunks, to prove parts of the vector with. */
+    leaves?: (leaves: Uint8Array[]) => void
+  }
 ): Promise<Uint8Array> {
   const hasher = new VectorHasher({ ...owner, chunkBytes: chunkBytes(shape) })
   const staged = await store.stage(name)
   try {
-    await compute.addMasks(lanes, masks, { signal, pause: () => clock.pause() })
+    const offset = (owner.firstChunk ?? 0) * CHUNK_ELEMENTS
+    await compute.addMasks(lanes, masks, { offset, signal, pause: () => clock.pause() })
     for (let offset = 0; offset < lanes.length; offset += BLOCK_ELEMENTS) {
       const block = lanes.subarray(offset, offset + BLOCK_ELEMENTS)
       signal?.throwIfAborted()
@@ -73,7 +87,9 @@ export async function maskInto(
   } finally {
     release(lanes)
   }
-  return hasher.finish().root
+  const hashed = hasher.finish()
+  leaves?.(hashed.leaves)
+  return vectorRoot(hashed, shape)
 }
 
 /** No fault of the sender's: it was slow. */
@@ -126,7 +142,7 @@ export async function receiveVector(
     if (used !== 0 && last >>> used !== 0)
       throw new MessageError('MALFORMED', 'the padding bits of a vector are not zero')
     if (!wanted()) throw new VectorTooLate('a vector came when nobody waited for it any more')
-    if (!sameBytes(hasher.finish().root, owner.root))
+    if (!sameBytes(vectorRoot(hasher.finish(), shape), owner.root))
       throw new MessageError('INVALID', 'a vector does not match the root in its header')
     await staged.commit({ sync })
   } catch (error) {
@@ -138,6 +154,18 @@ export async function receiveVector(
 /** A stored vector as data frames. */
 export async function* vectorFrames(store: VectorStore, name: string): AsyncGenerator<Frame> {
   for await (const payload of store.read(name, { chunkBytes: DATA_FRAME_BYTES })) yield { kind: 'data', payload }
+}
+
+/** A part of a stored vector as data frames. */
+export async function* partFrames(
+  store: VectorStore,
+  name: string,
+  { offset, bytes }: { offset: number; bytes: number }
+): AsyncGenerator<Frame> {
+  for (let at = 0; at < bytes; at += DATA_FRAME_BYTES) {
+    const payload = await store.readRange(name, offset + at, Math.min(DATA_FRAME_BYTES, bytes - at))
+    yield { kind: 'data', payload }
+  }
 }
 
 /** Adds a stored vector to the accumulator. */

@@ -193,6 +193,7 @@ export class Views {
     for (const table of this.#tables.values()) table.abort(reason)
     for (const { refuse } of this.#early.values()) refuse(reason)
     this.#early.clear()
+    this.#round.sharding?.end()
   }
 
   /** Members that have no conversation with this leader yet are told directly that the round is wanted. */

@@ -9,6 +9,7 @@ import { sameBytes } from './dealing.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, messageHash } from './messages.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { AnyMessage, Certificate, Message, RoundContext } from './messages.ts'
+import { fullAdvert, fullHeaders } from './short-forms.ts'
 import type { RoundRules } from './transcript.ts'
 import {
   holds,
@@ -102,12 +103,13 @@ function wordsInside(message: AnyMessage, rules: RoundRules): AnyMessage[] {
     case 'RoundPlan':
       return readable(message.body.retries)
     case 'KeyBook':
-      return readable(message.body.adverts)
+      return readable(message.body.adverts.map((advert) => fullAdvert(advert, message.body.attemptId, message)))
     case 'Custody':
+    case 'Slice':
       return readable([message.body.header])
     case 'Proposal': {
-      const { lock, headers } = message.body
-      return [...(lock === null ? [] : votesOf('Prepare', lock, rules)), ...readable(headers)]
+      const { lock } = message.body
+      return [...(lock === null ? [] : votesOf('Prepare', lock, rules)), ...readable(fullHeaders(message))]
     }
     case 'Lock':
       return votesOf('Prepare', message.body.certificate, rules)

@@ -1,7 +1,7 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import * as z from 'zod'
 import { maskElement } from '../crypto/mask-stream.ts'
-import { MerkleTree, subLeafBytes, subLeafHash, subLeafHashes, verifyPath } from '../crypto/merkle.ts'
+import { MerkleTree, subLeafBytes, subLeafHash, subLeafHashes } from '../crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import { MessageError } from '../errors.ts'
 import { checkOpened } from './attempt.ts'
@@ -10,10 +10,11 @@ import { chunkCount, chunkLength } from './chunks.ts'
 import type { ProvenChunk } from './chunks.ts'
 import { sameBytes } from './dealing.ts'
 import type { Evidence } from './evidence.ts'
-import { decodeMessage } from './messages.ts'
+import { cutHash, decodeMessage } from './messages.ts'
 import type { Message } from './messages.ts'
 import { encodeBasis, readBasis } from './public-transcript.ts'
 import type { AttemptName } from './public-transcript.ts'
+import { isChunkOf, sliceOf } from './slices.ts'
 import { readEmbedded } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { masksInSteps } from './unmasking.ts'
@@ -65,6 +66,7 @@ export function falselyOpened({ header, ...context }: Found, name: AttemptName, 
  *
  * @param element of the whole sum
  * @param chunkOf the chunk with an element, of a member's masked vector or (n) of the sum
+ * @param sliceHeader of the element's slice, where the sum is of slices (§13): whoever signed that is the culprit
  */
 export function wrongElement(
   { header, ...context }: Found,
@@ -73,7 +75,8 @@ export function wrongElement(
   audit: SumAudit,
   element: number,
   chunkOf: (member: number, index: number) => ProvenChunk,
-  n: number
+  n: number,
+  sliceHeader?: Message<'SliceHeader'>
 ): Evidence {
   const { attemptId } = basis.book
   const { bits } = audit.shape
@@ -94,9 +97,14 @@ export function wrongElement(
   }
   return {
     kind: 'wrong-sum',
-    culprit: header.from,
+    culprit: (sliceHeader ?? header).from,
     ...context,
-    statements: [header.encoded, encodeBasis(name, basis), dagCbor.encode(proof)]
+    statements: [
+      header.encoded,
+      encodeBasis(name, basis),
+      dagCbor.encode(proof),
+      ...(sliceHeader === undefined ? [] : [sliceHeader.encoded])
+    ]
   }
 }
 
@@ -106,11 +114,13 @@ export function wrongElement(
  * @throws MessageError where it proves nothing
  */
 export function proveWrongSum({ culprit, statements }: Evidence, rules: RoundRules): void {
-  if (statements.length < 2 || statements.length > 3)
+  if (statements.length < 2 || statements.length > 4)
     throw nothing(`it takes a SumHeader, what it rests on and an element, not ${statements.length} statements`)
-  const [signed, rests, encoded] = statements
+  const [signed, rests, encoded, ofSlice] = statements
   const header = readEmbedded('SumHeader', signed, rules)
-  if (header.from !== culprit) throw nothing(`its SumHeader is of member ${header.from}`)
+  const inSlices = encoded !== undefined && header.body.slices !== undefined
+  if (inSlices !== (ofSlice !== undefined)) throw nothing('it shows who summed a slice just where there are slices')
+  if (!inSlices && header.from !== culprit) throw nothing(`its SumHeader is of member ${header.from}`)
   // Whose root was wrong first answers for it: a later leader may have audited other chunks of it.
   if (header.body.again !== null) throw nothing('its SumHeader shows the sum of an earlier leader')
   const { basis } = readBasis(rests, header, rules)
@@ -121,6 +131,7 @@ export function proveWrongSum({ culprit, statements }: Evidence, rules: RoundRul
   }
   if (!isOpened) throw nothing('its sum opens something else, which takes no element to show')
   const { element, sum, vectors } = readProof(encoded)
+  if (ofSlice !== undefined) checkSlice(readEmbedded('SliceHeader', ofSlice, rules), culprit, header, element, rules)
   const { members, group, at, shape, sumShape } = partsOf(element, basis, rules)
   if (vectors.length !== members.length) throw nothing('it does not show a piece of each vector that is summed')
   const { attemptId } = basis.book
@@ -134,6 +145,28 @@ export function proveWrongSum({ culprit, statements }: Evidence, rules: RoundRul
     for (const mask of masks) total += maskElement(mask, at, shape.bits)
   const claimed = elementIn(sum, { attemptId, member: n, root: header.body.root }, sumShape, element)
   if (modulo(total, shape.bits) === claimed) throw nothing('its element of the sum is what the vectors give')
+}
+
+/** A slice of the sum that this member has signed, in which the element lies. */
+function checkSlice(
+  { from, body }: Message<'SliceHeader'>,
+  culprit: number,
+  { body: sum }: Message<'SumHeader'>,
+  element: number,
+  { shape }: RoundRules
+): void {
+  if (from !== culprit) throw nothing(`its SliceHeader is of member ${from}`)
+  const named = sum.slices![body.slice]
+  const isOfSum =
+    sameBytes(body.attemptId, sum.cut.attemptId) &&
+    sameBytes(body.cutHash, cutHash(sum.cut)) &&
+    named?.owner === from &&
+    sameBytes(named.root, body.root)
+  if (!isOfSum) throw nothing('its SliceHeader is not of its sum')
+  if (shape?.shards === undefined) throw nothing('the task has no slices')
+  const chunk = Math.floor(element / CHUNK_ELEMENTS)
+  if (chunk >= chunkCount(shape) || sliceOf(chunk, chunkCount(shape), shape.shards) !== body.slice)
+    throw nothing('its element lies in another slice')
 }
 
 const nothing = (sentence: string) => new MessageError('INVALID', sentence)
@@ -170,7 +203,7 @@ function readProof(encoded: Uint8Array): z.infer<typeof shape> {
 function partsOf(element: number, { cut }: SumBasis, { shape, groups, thresholds, graph }: RoundRules) {
   if (shape === undefined || (thresholds.graph !== undefined && graph === undefined))
     throw nothing('the groups or the graph of its round are not known here')
-  const sumShape = { elements: shape.elements * (groups?.count ?? 1), bits: shape.bits }
+  const sumShape = { ...shape, elements: shape.elements * (groups?.count ?? 1) }
   if (element >= sumShape.elements) throw nothing(`a sum of ${sumShape.elements} has no element ${element}`)
   const group = Math.floor(element / shape.elements)
   const members = [...cut.included].filter((member) => (groups?.of[member] ?? 0) === group)
@@ -204,7 +237,7 @@ function elementIn(
     if (!sameBytes(subLeafHash(shown), hashes[number])) throw nothing(`its piece of ${whose} is not under its root`)
   }
   const leaf = MerkleTree.from(hashes).root
-  if (!verifyPath({ root, leaf, index: chunk, count: chunkCount(shape), path }))
+  if (!isChunkOf(root, { leaf, chunk, chunks: chunkCount(shape), path }, shape.shards))
     throw nothing(`its piece of ${whose} is not under its root`)
   return bitsAt(bytes, bit, shape.bits)
 }

@@ -152,6 +152,7 @@ export const taskSchema = z
     groups: groups.optional(),
     threat: z.strictObject({ corrupt: fraction.default(1250), dropout: fraction.default(2500) }).prefault({}),
     deadline: seconds.default(10_000),
+    shards: whole(1, LARGEST_ROSTER).default(1),
     audit: audit.optional(),
     randomness: z
       .string()

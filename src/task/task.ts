@@ -42,6 +42,8 @@ export interface TaskTerms {
   readonly audit?: number | 'full'
   /** R of §7: 32 bytes of public randomness in lower-case hex, where the task names it. */
   readonly randomness?: string
+  /** Members that share the adding up, each a slice of the vector (§13); 1 where the aggregator does it alone. */
+  readonly shards: number
   /** Where sums are per group, for a mean that a few bad updates cannot move far. */
   readonly groups?: GroupTerms
   /** Who may join later (§7): peer ids in the order of members, and how many members must vouch for another. */
@@ -73,6 +75,7 @@ export function createTask(input: unknown): Task {
   checkCarried(bounds)
   checkRandomness(terms)
   checkGroups(terms.groups, bounds)
+  checkShards(terms)
   const bits = ringBits(terms.encoding, members)
   const idBytes = sha256(canonicalTask(terms))
   const id = bytesToHex(idBytes)
@@ -89,7 +92,8 @@ export function taskWithMembers(task: Task, members: readonly string[], leastCor
   checkCarried(bounds)
   checkGroups(task.groups, bounds)
   const bits = ringBits(task.encoding, members.length)
-  return Object.freeze({ ...task, members: Object.freeze([...members]), thresholds: bounds, bits })
+  const shards = Math.min(task.shards, members.length)
+  return Object.freeze({ ...task, members: Object.freeze([...members]), thresholds: bounds, bits, shards })
 }
 
 /** The first graph follows from the first beacon, which nobody may know while members can still be chosen (§7). */
@@ -100,6 +104,17 @@ function checkRandomness({ members, randomness }: TaskTerms): void {
     `a task of more than ${LARGEST_COMPLETE_GRAPH} members needs randomness: 32 public random bytes in hex, drawn once ` +
       'its members are known'
   )
+}
+
+/** A slice is summed by one member, which is another one for each. */
+function checkShards({ shards, members, groups }: TaskTerms): void {
+  if (shards > members.length)
+    throw new TaskError(
+      'TASK_INVALID',
+      `${members.length} members cannot share a sum in ${shards} shards; lower shards to ${members.length}`
+    )
+  if (shards > 1 && groups !== undefined)
+    throw new TaskError('TASK_INVALID', 'a task has either shards or groups; leave one of them out')
 }
 
 /** Each group must stay large enough whoever goes missing. */
@@ -140,6 +155,7 @@ function termsOf({ deadline, randomness, audit, ...fields }: TaskFields): TaskTe
     encoding: Object.freeze({ ...encoding }),
     threat: Object.freeze({ ...threat }),
     deadlineMs: deadline,
+    shards: fields.shards,
     ...(audit === undefined ? {} : { audit }),
     ...(randomness === undefined ? {} : { randomness }),
     ...(groups === undefined ? {} : { groups: Object.freeze({ ...groups }) }),
@@ -161,7 +177,7 @@ function memberBytes(peerId: string): Uint8Array {
  * multihashes and randomness as bytes. `taskId` is their SHA-256 (§2). Accepts a Task as well.
  */
 export function canonicalTask(terms: TaskTerms): Uint8Array {
-  const { name, length, encoding, threat, deadlineMs, audit, randomness, groups, admission } = terms
+  const { name, length, encoding, threat, deadlineMs, audit, randomness, shards, groups, admission } = terms
   return dagCbor.encode({
     version: 1,
     name,
@@ -173,6 +189,7 @@ export function canonicalTask(terms: TaskTerms): Uint8Array {
     ...(randomness === undefined ? {} : { randomness: hexToBytes(randomness) }),
     // Written only where there is one: a task without keeps its id.
     ...(audit === undefined ? {} : { audit }),
+    ...(shards === 1 ? {} : { shards }),
     ...(groups === undefined ? {} : { groups }),
     ...(admission === undefined
       ? {}
@@ -227,6 +244,8 @@ function bitLength(value: bigint): number {
  */
 export function dataDeadlineMs(task: Task): number {
   const longest = task.laneCount * (task.groups?.count ?? 1)
-  const packed = task.members.length * packedLength(longest, task.bits)
+  // Where members share the adding up, each takes its slice of every upload, and sends and fetches about a vector more.
+  const vectors = task.shards === 1 ? task.members.length : Math.ceil(task.members.length / task.shards) + 2
+  const packed = vectors * packedLength(longest, task.bits)
   return task.deadlineMs + Math.ceil(packed / bytesPerMs)
 }

@@ -76,8 +76,8 @@ describe('secagg network', () => {
     assert.match(stderr, /^secagg: there is no benchmark "uplod"; --only takes masks, member, upload, round\n$/)
   })
 
-  it('refuses what is not built yet in one sentence', async () => {
-    await usage(/--shards is not built yet/, '--shards', '2')
+  it('refuses more shards than there are members', async () => {
+    await usage(/--shards must be a whole number from 1 to 8, not "9"/, '--shards', '9')
   })
 
   it('refuses an infeasible threat and too many bits as a failure, with what to change', async () => {

@@ -11,7 +11,7 @@ import type { Chance } from './chance.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import type { Peer, SimulationOptions } from './network.ts'
-import { checkLeaders, checkNobodyBlamed, closingOf, firstOrder } from './schedule.ts'
+import { checkLeaders, checkNobodyBlamed, closingOf, drawShards, firstOrder } from './schedule.ts'
 
 /** A run with up to f corrupt members and D that crash, on a network that delays, loses, repeats and falls apart. */
 export interface HostileSchedule extends SimulationOptions {
@@ -45,8 +45,9 @@ export async function drawHostile(seed: number): Promise<HostileSchedule> {
   const draw = chance(seed * 2246822519 + 777)
   const [members, corrupt, dropout] = pick(draw() < 0.004 ? large : terms, draw)
   const threat = { corrupt, dropout }
-  const length = pick([1, 3, 7], draw)
-  const { task } = await simulatedTask({ members, length, threat })
+  const short = pick([1, 3, 7], draw)
+  const { shards, length = short } = drawShards(seed, members)
+  const { task } = await simulatedTask({ members, length, threat, shards })
   const { f, D } = task.thresholds
   const order = firstOrder(task)
   const everyone = order.slice().sort((a, b) => a - b)
@@ -62,6 +63,7 @@ export async function drawHostile(seed: number): Promise<HostileSchedule> {
     seed,
     threat,
     length,
+    shards,
     delay: pick([1, 20, 60], draw),
     loss: pick([0, 0, 0.3], draw),
     direct: pick([1, 1, 0.5, 0], draw),

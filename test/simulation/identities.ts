@@ -34,14 +34,17 @@ export interface SimulatedTerms {
   /** Who may join later: numbers of identities that are listed, or how many members must vouch. */
   admission?: { allow?: number[]; vouches?: number }
   groups?: { count: number; trim: number }
+  /** How many members share the adding up (§13). */
+  shards?: number
+  /** Expected audits of each chunk of a sum; the task's own default if left out. */
   audit?: number | 'full'
 }
 
 const tasks = new Map<string, { task: Task; identities: Identity[] }>()
 
 /** A task of integers up to 1000 with a deadline of ten seconds; its members' identities in roster order. */
-export async function simulatedTask({ members, length, threat, admission, groups, audit }: SimulatedTerms) {
-  const key = JSON.stringify({ members, length, threat, admission, groups, audit })
+export async function simulatedTask({ members, length, threat, admission, groups, shards, audit }: SimulatedTerms) {
+  const key = JSON.stringify({ members, length, threat, admission, groups, shards, audit })
   const before = tasks.get(key)
   if (before !== undefined) return before
   const all = await Promise.all(Array.from({ length: members }, (_, number) => identity(number)))
@@ -54,6 +57,7 @@ export async function simulatedTask({ members, length, threat, admission, groups
     ...policy,
     ...randomness,
     ...(groups && { groups }),
+    ...(shards && { shards }),
     ...(audit !== undefined && { audit }),
     encoding: { type: 'integer', max: 1000 }
   })

@@ -1,3 +1,4 @@
+import { HEADER_LENGTH } from '../../src/network/frames.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { decodeGroups, total } from '../../src/encoding/groups.ts'
 import type { Decoded } from '../../src/encoding/encoder.ts'
@@ -36,9 +37,12 @@ export interface SimulationOptions {
   /** Who may join later; see `identities.ts`. */
   admission?: SimulatedTerms['admission']
   groups?: SimulatedTerms['groups']
+  shards?: number
   audit?: SimulatedTerms['audit']
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
+  /** Which member goes on no more, and stays connected, as it reaches which phase of which round. */
+  stalls?: Array<{ who: number; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
   delay?: number
   /** Part of gossip that is lost at first, and arrives with the next repair, within a second. */
@@ -65,7 +69,7 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'audit'>> &
+type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'shards' | 'audit'>> &
   Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
@@ -107,6 +111,8 @@ export class Simulation {
   readonly task: Task
   readonly peers: Peer[] = []
   readonly inputs: number[][]
+  /** Frame bytes of each peer's streams so far, as a node counts them: all but gossip. */
+  readonly traffic: Array<{ sent: number; received: number }>
   readonly adversaries: ReadonlyMap<number, Adversary>
   readonly #laterAdversaries = new Map<number, ReadonlyMap<number, Adversary>>()
   readonly #identities: Identity[]
@@ -123,16 +129,25 @@ export class Simulation {
     this.#settings = settings
     this.#chance = chance(settings.seed)
     this.inputs = identities.map(() => Array.from({ length: settings.length }, () => below(1001, this.#chance)))
+    this.traffic = identities.map(() => ({ sent: 0, received: 0 }))
     this.adversaries = this.#corrupt(settings.adversaries)
     for (let index = 0; index < identities.length; index++)
       this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
-  static async create({ threat = {}, admission, groups, audit, ...options }: SimulationOptions): Promise<Simulation> {
+  static async create({
+    threat = {},
+    admission,
+    groups,
+    shards,
+    audit,
+    ...options
+  }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
       length: 7,
       kills: [],
+      stalls: [],
       delay: 20,
       loss: 0,
       direct: 1,
@@ -153,9 +168,10 @@ export class Simulation {
       threat,
       admission,
       groups,
+      shards,
       audit
     })
-    return new Simulation(task, identities, { ...settings, kills: [...settings.kills] })
+    return new Simulation(task, identities, { ...settings, kills: [...settings.kills], stalls: [...settings.stalls] })
   }
 
   get living(): Peer[] {
@@ -233,6 +249,7 @@ export class Simulation {
   /** Another process, of an identity that no member may know; its number among the peers. */
   async add(number: number): Promise<number> {
     const index = this.#identities.push(await identity(number)) - 1
+    this.traffic.push({ sent: 0, received: 0 })
     this.inputs.push(Array.from({ length: this.#settings.length }, () => below(1001, this.#chance)))
     const { participant } = this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
     await participant.start()
@@ -381,7 +398,7 @@ export class Simulation {
   }
 
   async #reached(index: number, peer: Peer, phase: Phase, round: number, leading: boolean): Promise<void> {
-    const { kills } = this.#settings
+    const { kills, stalls } = this.#settings
     const at = kills.findIndex(
       (kill) =>
         kill.phase === phase && kill.round === round && (kill.who === index || (kill.who === 'aggregator' && leading))
@@ -391,10 +408,20 @@ export class Simulation {
       this.kill(index)
     }
     if (!peer.alive) await never()
+    const stalled = stalls.findIndex((stall) => stall.phase === phase && stall.round === round && stall.who === index)
+    if (stalled < 0) return
+    stalls.splice(stalled, 1)
+    await never()
   }
 
   #indexOf(id: string): number {
     return this.#identities.findIndex((identity) => identity.id === id)
+  }
+
+  #count(from: number, to: number, payload: Uint8Array): void {
+    const bytes = payload.length + HEADER_LENGTH
+    this.traffic[from].sent += bytes
+    this.traffic[to].received += bytes
   }
 
   #takes(): number {
@@ -428,14 +455,14 @@ export class Simulation {
           self.id,
           this.#slow(
             theirs,
-            [leader, meThere],
+            [leader, me, meThere],
             [settings.tamperAsLeader.get(leader), its?.toMember?.(meThere)],
             its?.fromMember?.(meThere)
           )
         )
         return this.#slow(
           mine,
-          [me, leaderHere],
+          [me, leader, leaderHere],
           [settings.tamper.get(me), member?.toLeader?.(leaderHere)],
           member?.fromLeader?.(leaderHere)
         )
@@ -445,6 +472,7 @@ export class Simulation {
         await clock.sleep(this.#takes(), signal)
         const to = this.#indexOf(peer)
         reach(to)
+        this.#count(me, to, message)
         if (settings.direct < 1 && this.#chance() >= settings.direct) throw unreachable
         if (settings.lostDirect > 0 && this.#chance() < settings.lostDirect) return
         const honest = settings.tamperDelivery.get(me)?.(message) ?? message
@@ -461,8 +489,38 @@ export class Simulation {
         await clock.sleep(this.#takes(), signal)
         const to = this.#indexOf(peer)
         const frames = reach(to).participant.answer(self.id, request)
-        return this.#adversary(to)?.answers?.(frames, decodeMessage(request)) ?? frames
+        const answer = this.#adversary(to)?.answers?.(frames, decodeMessage(request)) ?? frames
+        this.#count(me, to, request)
+        return this.#answered([to, me], answer, signal)
       }
+    }
+  }
+
+  /** An answer whose frames take their time, and that breaks off where its sender dies or nobody waits for it any more. */
+  async *#answered(
+    [from, to]: [number, number],
+    answer: AsyncIterable<Frame>,
+    signal: AbortSignal
+  ): AsyncGenerator<Frame> {
+    const sender = this.peers[from]
+    const frames = answer[Symbol.asyncIterator]()
+    const [channel] = channelPair()
+    const broken = new Promise<never>((_, reject) => {
+      channel.abort = reject
+      signal.addEventListener('abort', () => reject(unreachable), { once: true })
+    })
+    broken.catch(() => {})
+    sender.channels.add(channel)
+    try {
+      for (;;) {
+        const next = await Promise.race([frames.next(), broken])
+        if (next.done === true) return
+        this.#count(from, to, next.value.payload)
+        await Promise.race([this.#step(from, sender) ?? this.clock.sleep(this.#takes()), broken])
+        yield next.value
+      }
+    } finally {
+      sender.channels.delete(channel)
     }
   }
 
@@ -535,11 +593,17 @@ export class Simulation {
   }
 
   /** A channel whose frames take their time on the way out. */
-  #slow(channel: Channel, [sender, to]: [number, number], out: Array<Tamper | undefined>, into?: Tamper): Channel {
+  #slow(
+    channel: Channel,
+    [sender, receiver, to]: [number, number, number],
+    out: Array<Tamper | undefined>,
+    into?: Tamper
+  ): Channel {
     const { clock, shown } = this
     const takes = () => this.#takes()
     const peer = this.peers[sender]
     const step = () => this.#step(sender, peer)
+    const count = ({ payload }: Frame) => this.#count(sender, receiver, payload)
     return {
       source: into === undefined ? channel.source : into(channel.source, to),
       async sink(source) {
@@ -550,6 +614,7 @@ export class Simulation {
               const gone = step()
               if (gone !== undefined) await gone
               shown.see(frame)
+              count(frame)
               await clock.sleep(takes())
               yield frame
             }

@@ -41,26 +41,37 @@ export function firstOrder(task: Task): number[] {
 const tasks = new Map<string, { task: Task; leader: number }>()
 
 /** The threat where it is feasible, else the default one; what follows from it is computed once. */
-async function termsOf(members: number, length: number, threat: SimulationOptions['threat']) {
-  const key = JSON.stringify([members, length, threat])
+async function termsOf(members: number, length: number, threat: SimulationOptions['threat'], shards?: number) {
+  const key = JSON.stringify([members, length, threat, shards])
   const before = tasks.get(key)
   if (before !== undefined) return { ...before, threat }
   try {
-    const { task } = await simulatedTask({ members, length, threat: threat ?? {} })
+    const { task } = await simulatedTask({ members, length, threat: threat ?? {}, shards })
     const made = { task, leader: firstOrder(task)[0] }
     tasks.set(key, made)
     return { ...made, threat }
   } catch (error) {
     if (!(error instanceof TaskError)) throw error
-    return termsOf(members, length, {})
+    return termsOf(members, length, {}, shards)
   }
+}
+
+/** Three chunks: as many slices. */
+const longEnough = 2 * 2 ** 14 + 5
+
+/** Now and then the sum is shared (§13): mostly of one slice, which costs no more than a round does otherwise. */
+export function drawShards(seed: number, members: number): { shards?: number; length?: number } {
+  const draw = chance(seed * 40503 + 99)
+  if (draw() >= 0.12) return {}
+  return { shards: 2 + below(members - 1, draw), ...(draw() < 0.25 && { length: longEnough }) }
 }
 
 export async function drawSchedule(seed: number, deadly: Deadly): Promise<Schedule> {
   const draw = chance(seed * 2654435761 + 12345)
   const members = pick(sizes, draw)
-  const length = pick([1, 7, 40], draw)
-  const { task, leader, threat } = await termsOf(members, length, pick(threats, draw))
+  const short = pick([1, 7, 40], draw)
+  const { shards, length = short } = drawShards(seed, members)
+  const { task, leader, threat } = await termsOf(members, length, pick(threats, draw), shards)
   const { D, nMin } = task.thresholds
   const mayMiss = Math.min(D, members - nMin)
   const leaderDies = deadly === 'leaders' && D > 0
@@ -72,6 +83,7 @@ export async function drawSchedule(seed: number, deadly: Deadly): Promise<Schedu
     seed,
     threat,
     length,
+    shards,
     delay: pick([1, 20, 60], draw),
     loss: pick([0, 0, 0.3], draw),
     direct: pick([1, 1, 0.5, 0], draw),

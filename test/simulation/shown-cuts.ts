@@ -5,6 +5,7 @@ import { decodeSet } from '../../src/membership/member-set.ts'
 import { contextBytes, cutHash, decodeMessage, signedBytes, valueHash } from '../../src/round/messages.ts'
 import type { AnyMessage, Body, Message } from '../../src/round/messages.ts'
 import type { Frame } from '../../src/round/ports.ts'
+import { fullHeaders } from '../../src/round/short-forms.ts'
 import { isSignedBy } from '../../src/round/signatures.ts'
 import { headersRoot, maskingSetHash } from '../../src/round/transcript.ts'
 import type { Roster } from '../../src/membership/roster.ts'
@@ -73,9 +74,9 @@ export class ShownCuts {
   }
 }
 
-function belong({ body }: Message<'Proposal'>): boolean {
-  const root = headersRoot(body.headers.map((header) => decodeMessage(header) as Message<'MaskedHeader'>))
-  return bytesToHex(root) === bytesToHex(body.cut!.headersRoot)
+function belong(proposal: Message<'Proposal'>): boolean {
+  const root = headersRoot(fullHeaders(proposal).map((header) => decodeMessage(header) as Message<'MaskedHeader'>))
+  return bytesToHex(root) === bytesToHex(proposal.body.cut!.headersRoot)
 }
 
 /** One header each, signed by its owner for this attempt and set; of an honest member the one that it said. */
@@ -85,8 +86,8 @@ function checkHeaders(
   honest: number[],
   { ledger, roster }: Pick<EpochSeen, 'ledger' | 'roster'>
 ): void {
-  const { headers, cut } = proposal.body
-  const read = headers.map((header) => decodeMessage(header) as Message<'MaskedHeader'>)
+  const { cut } = proposal.body
+  const read = fullHeaders(proposal).map((header) => decodeMessage(header) as Message<'MaskedHeader'>)
   assert.deepEqual(
     read.map(({ from }) => from),
     members

@@ -4,6 +4,7 @@ import type { VoteType } from '../../../src/round/certificates.ts'
 import { cutHash, decodeMessage, valueHash } from '../../../src/round/messages.ts'
 import type { Body, Certificate, Message } from '../../../src/round/messages.ts'
 import type { Frame } from '../../../src/round/ports.ts'
+import { fullHeaders } from '../../../src/round/short-forms.ts'
 import { headersRoot } from '../../../src/round/transcript.ts'
 import { signedBytes } from '../../../src/round/messages.ts'
 import { Adversary, eachFrame, insteadOf, said, without } from './adversary.ts'
@@ -38,9 +39,10 @@ export class InventsSurvivors extends Adversary {
     const forged = said('MaskedHeader', proposal, this.victim, body, {
       sign: (_, bytes) => self.plot.sign(self.me, bytes)
     })
+    const full = fullHeaders(proposal)
     const headers = included.has(this.victim)
-      ? proposal.body.headers
-      : [...proposal.body.headers, forged.payload].sort((a, b) => decodeMessage(a).from - decodeMessage(b).from)
+      ? full
+      : [...full, forged.payload].sort((a, b) => decodeMessage(a).from - decodeMessage(b).from)
     const members = [...included.add(this.victim)].sort((a, b) => a - b)
     const root = headersRoot(headers.map((header) => decodeMessage(header) as Message<'MaskedHeader'>))
     const invented = { ...cut, included: encodeSet(members, n), headersRoot: root }
