@@ -16,6 +16,7 @@ export type { ContributeOptions, ContributeProgress, Input, LazyInput, Sum } fro
 export type { RoundHandler, SessionComponents } from './network/session.ts'
 export type { StreamComponents } from './network/streams.ts'
 export type { AnnouncementComponents } from './network/gossip.ts'
+export type { Audited } from './round/auditor.ts'
 export type { EvidenceKind } from './round/evidence.ts'
 export type { AnyMessage } from './round/messages.ts'
 export type { ProvisionalSum, RoundOutcome } from './round/outcome.ts'

@@ -38,7 +38,7 @@ export interface TaskTerms {
   readonly threat: Threat
   /** The phase deadline in milliseconds (§6). */
   readonly deadlineMs: number
-  /** How often each chunk of a sum is audited on average, or `full` (§10); left out, as {@link auditOf} says. */
+  /** How often each chunk of a sum is audited on average, or `full` (§10); left out, all of it up to 30 members and 2^20 elements, else twice. */
   readonly audit?: number | 'full'
   /** R of §7: 32 bytes of public randomness in lower-case hex, where the task names it. */
   readonly randomness?: string
