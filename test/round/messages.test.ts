@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import * as dagCbor from '@ipld/dag-cbor'
 import fc from 'fast-check'
+import { MerkleTree, vectorLeaf } from '../../src/crypto/merkle.ts'
+import { CHUNK_ELEMENTS } from '../../src/encoding/packing.ts'
 import { MessageError } from '../../src/errors.ts'
 import type { MessageFault } from '../../src/errors.ts'
 import { authenticate } from '../../src/round/certificates.ts'
+import { checkChunk } from '../../src/round/chunks.ts'
 import { randomBytes } from '../../src/crypto/primitives.ts'
 import { decodeMessage, encodeMessage, isSigned, MAX_MESSAGE_BYTES, signedBytes } from '../../src/round/messages.ts'
 import type { AnyMessage, Body, Message, MessageType } from '../../src/round/messages.ts'
@@ -26,6 +29,13 @@ const proof = {
 }
 const vote = { agreement: 'closing', view: 1, value: hash, root: hash }
 const [delivery] = await attempts[1].deliveries(ballots[1], randomBytes)
+
+/** A masked vector of two chunks, of whose second a member was asked. */
+const shape = { elements: 2 * CHUNK_ELEMENTS, bits: 1, shards: 1 }
+const chunkBytes = new Uint8Array(CHUNK_ELEMENTS / 8)
+const owner = { attemptId, member: 2 }
+const tree = MerkleTree.from([0, 1].map((chunk) => vectorLeaf({ ...owner, chunk, bytes: chunkBytes })))
+const asked = 1
 
 /** One of each, from member 1; a type without a sample does not compile. */
 const samples: { [T in MessageType]: Body<T> } = {
@@ -85,7 +95,7 @@ const samples: { [T in MessageType]: Body<T> } = {
   SliceHeader: { attemptId, cutHash: hash, slice: 1, root: hash },
   SumHeader: { view: 0, cut, root: hash, seeds: [{ member: 1, secret: hash }], keys: [], again: new Uint8Array(7) },
   ChunkRequest: { attemptId, member: 2, root: hash, chunks: [0, 7] },
-  Chunk: { index: 7, path: [hash] },
+  Chunk: { index: asked, path: tree.path(asked) },
   CatchUp: {},
   Closed: {
     decision: new Uint8Array(9),
@@ -120,7 +130,16 @@ function accept(encoded: Uint8Array): AnyMessage {
   authenticate(message, context, roster)
   // What a seal covers instead of a signature shows when it is opened, by the holder that it is for.
   if (message.type === 'ShareDelivery') attempts[message.body.holder === 0 ? 0 : 2].receive(message.body)
+  if (message.type === 'Chunk') takeChunk(message)
   return message
+}
+
+/** As whoever asked member 1 for a chunk takes the answer: the root proves it. */
+function takeChunk(message: Message<'Chunk'>): void {
+  authenticate(message, context, roster, 1)
+  const { index, path } = message.body
+  if (index !== asked) throw new MessageError('INVALID', 'another chunk than was asked for')
+  checkChunk({ index, path, bytes: chunkBytes }, { ...owner, root: tree.root }, shape)
 }
 
 describe('messages', () => {
