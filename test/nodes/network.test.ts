@@ -54,6 +54,22 @@ describe('a network of processes', function () {
     assert.deepEqual(await processesOf(data), [])
   })
 
+  it('sums in slices, each added up by another member, although one of them is killed', async () => {
+    const { code, rounds, stderr } = await network(
+      ...['--peers', '4', '--shards', '4', '--rounds', '2', '--length', '70000', '--timeout', '3'],
+      ...['--kill', '3@mask', '--kill', 'aggregator@sum:2']
+    )
+    assert.equal(code, 0, stderr)
+    assert.deepEqual(
+      rounds.map(({ status, exact }) => [status, exact]),
+      [
+        ['summed', true],
+        ['summed', true]
+      ]
+    )
+    assert.equal(rounds[0].included.includes(3), false)
+  })
+
   it('sums weighted fixed point within the quantisation error, of inputs that may differ from round to round', async () => {
     const [inputs, out] = [join(folder(), 'inputs'), join(folder(), 'weighted')]
     await mkdir(inputs)
