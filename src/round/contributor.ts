@@ -31,7 +31,7 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
   let sharesAwaited: Promise<'shares'> | undefined
   const told = new Set<Message>()
   yield control(await round.views.join(view))
-  let next = frames.next()
+  let next = nextOf(frames)
   for (;;) {
     for (const word of round.sharding?.words(view) ?? []) {
       if (told.has(word)) continue
@@ -59,8 +59,15 @@ export async function* contributor(source: AsyncIterable<Frame>, round: Round, v
     // The leader has forgotten, or is another one: what is here of the slices is told again.
     if (message.type === 'SlicePlan') told.clear()
     if (message.type === 'KeyBook' && awaitsShares(round)) sharesAwaited = round.sharesHeld().then(() => 'shares')
-    next = frames.next()
+    next = nextOf(frames)
   }
+}
+
+/** A conversation may break while something is being said: then nobody waits for the next frame any more. */
+function nextOf(frames: AsyncIterator<Frame>): Promise<IteratorResult<Frame>> {
+  const next = frames.next()
+  next.catch(() => {})
+  return next
 }
 
 /** What comes first. The parties to a race live as long as its longest runner: one that nobody waits for is left out. */

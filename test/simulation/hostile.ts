@@ -25,15 +25,15 @@ export interface HostileSchedule extends SimulationOptions {
 
 /** Roster sizes with threats: small ones more often, since they cost less and go wrong in the same ways. */
 const terms: Array<[members: number, corrupt: number, dropout: number]> = [
-  ...Array<[number, number, number]>(8).fill([3, 0, 0.34]),
-  ...Array<[number, number, number]>(14).fill([4, 0.25, 0]),
+  ...Array<[number, number, number]>(14).fill([3, 0, 0.34]),
+  ...Array<[number, number, number]>(20).fill([4, 0.25, 0]),
   ...Array<[number, number, number]>(4).fill([5, 0.2, 0]),
   ...Array<[number, number, number]>(2).fill([6, 0.17, 0.17]),
   [7, 0.15, 0.15],
-  [7, 0.3, 0],
-  [8, 0.125, 0.25]
+  [7, 0.3, 0]
 ]
 const large: typeof terms = [
+  [8, 0.125, 0.25],
   [10, 0.2, 0.1],
   [13, 0.16, 0.23],
   [16, 0.125, 0.25],
@@ -43,7 +43,7 @@ const names = Object.keys(behaviours) as Behaviour[]
 
 export async function drawHostile(seed: number): Promise<HostileSchedule> {
   const draw = chance(seed * 2246822519 + 777)
-  const [members, corrupt, dropout] = pick(draw() < 0.004 ? large : terms, draw)
+  const [members, corrupt, dropout] = pick(draw() < 0.006 ? large : terms, draw)
   const threat = { corrupt, dropout }
   const short = pick([1, 3, 7], draw)
   const { shards, length = short } = drawShards(seed, members)

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { drawEpochs, runEpochs } from './epochs-hostile.ts'
 import { drawHostile, mustBeSummed, runHostile } from './hostile.ts'
 import type { Ending } from './hostile.ts'
@@ -93,11 +94,20 @@ async function eachSeed(what: string, from: number, count: number, run: (seed: n
 }
 
 async function reported<T>(seed: number, what: string, schedule: unknown, run: () => Promise<T>): Promise<T> {
+  // What nobody handles ends a process.
+  const unhandled: unknown[] = []
+  const note = (reason: unknown): void => void unhandled.push(reason)
+  process.on('unhandledRejection', note)
   try {
-    return await run()
+    const result = await run()
+    await setImmediate()
+    if (unhandled.length > 0) throw new Error(`nobody handles: ${(unhandled[0] as Error).message}`)
+    return result
   } catch (cause) {
     throw new Error(`TEST_SEED=${seed} fails (${what}): ${(cause as Error).message}\n${JSON.stringify(schedule)}`, {
       cause
     })
+  } finally {
+    process.off('unhandledRejection', note)
   }
 }
