@@ -474,10 +474,13 @@ export class Round {
   /** Learns a decision from whoever brought it. @throws MessageError where it is none */
   async learn(message: Message<'Decision'>): Promise<void> {
     this.saw(message)
+    const closes = message.body.commits.agreement === 'closing'
+    // The others may have closed the round without this member's votes.
+    if (closes && this.#phaseBegan.every(({ phase }) => phase !== 'close')) await this.reach('close')
     await this.ballot.decide(message.body)
     this.#decisions.set(message.body.commits.agreement, message)
     this.sharding?.touch()
-    if (message.body.commits.agreement === 'closing') this.#closed.resolve(message)
+    if (closes) this.#closed.resolve(message)
   }
 
   /** The decisions of this round's agreements that this member knows, as leaders signed them. */
