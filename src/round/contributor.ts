@@ -1,23 +1,16 @@
 import { BallotError, MessageError } from '../errors.ts'
-import { nextBeacon } from '../membership/beacon.ts'
 import { decodeSet } from '../membership/member-set.ts'
-import type { Roster } from '../membership/roster.ts'
-import type { Attempt, CheckedSum } from './attempt.ts'
-import { checkOpened } from './attempt.ts'
-import { auditAgain, auditSum, WrongSum } from './auditor.ts'
-import { ChunkMissing } from './chunk-fetch.ts'
-import { chunkCount } from './chunks.ts'
+import type { Attempt } from './attempt.ts'
 import { sameBytes } from './dealing.ts'
-import { cutHash, inclusionOf, sumBytes } from './messages.ts'
-import type { AgreementName, AnyMessage, Body, Message } from './messages.ts'
-import { MAX_GOSSIP_BYTES } from './ports.ts'
+import type { AgreementName, AnyMessage, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import { checkPlan } from './plan.ts'
 import type { Round } from './round.ts'
-import { checkHeader, readCut, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
+import { checkSum } from './sum-check.ts'
+import { checkHeader, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
 import type { MaskingSet } from './transcript.ts'
 import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
-import { publisherOf } from './wrong-sum.ts'
+import { checkClosing, checkInclusion, unfitRoot } from './verdicts.ts'
 
 /**
  * A member's side of a round, top to bottom as §4 tells it: from what its leader says to what it answers. One generator
@@ -329,107 +322,6 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
   }
 }
 
-/** A member names the root that it audited itself, else that of the lock it is shown; never one that is refuted (§6). */
-function unfitRoot(round: Round, root?: Uint8Array, locked?: Uint8Array): Error | undefined {
-  if (root === undefined) return undefined
-  if (round.isRefuted(root))
-    return new MessageError('INVALID', 'the root of the sum to close with is refuted by evidence')
-  return locked === undefined || sameBytes(root, locked) || round.isRefuted(locked)
-    ? undefined
-    : new MessageError('INVALID', 'the sum that is locked is another than this member has audited')
-}
-
-interface Verdict {
-  passes: boolean
-  root?: Uint8Array
-  why?: Error
-}
-
-/** The checks of a cut (§5). */
-function checkInclusion(message: Message<'Proposal'>, round: Round): Verdict {
-  const { agreement, value, cut, headers, view } = message.body
-  const culprit = round.culprit(message)
-  try {
-    if (agreement !== inclusionOf(round.attemptNumber)) {
-      // After a broken conversation a leader says everything again, what has led to this attempt included.
-      const isOver = round.ballot.decision(agreement as AgreementName) !== undefined
-      throw new MessageError('WRONG_ATTEMPT', `a Proposal is for ${agreement}, which is not the present attempt`, {
-        culprit: isOver ? undefined : culprit
-      })
-    }
-    if (value.kind === 'retry') {
-      if (view <= round.firstView)
-        throw new MessageError('INVALID', 'an attempt cannot be given up in its first view', { culprit })
-      return { passes: true }
-    }
-    if (value.kind !== 'cut' || cut === null)
-      throw new MessageError('INVALID', `a Proposal of ${value.kind} is out of its phase`, { culprit })
-    if (!sameBytes(value.cutHash, cutHash(cut)))
-      throw new MessageError('INVALID', 'a Proposal is not for the cut it comes with', { culprit })
-    const attempt = round.running
-    const under = attempt?.sets.get(round.hex(cut.maskingSetHash))
-    if (attempt === undefined || under === undefined)
-      throw new MessageError('OUT_OF_PHASE', 'this member was not shown the key book and masking set of a cut')
-    const checked = readCut(cut, headers, under.book, under.set, round.rules, message.from)
-    const mine = checked.headers.get(round.me)
-    if (mine !== undefined && round.ballot.sitsOut(attempt.number))
-      throw new MessageError(
-        'OUT_OF_PHASE',
-        'a cut includes a vector that this member sent, or not, before its restart'
-      )
-    if (mine !== undefined && (attempt.header === undefined || !sameBytes(mine.encoded, attempt.header.encoded))) {
-      // S5: what it sent before it was restarted it does not know any more.
-      const forgotten = round.ballot.sitsOut(attempt.number)
-      throw new MessageError('INVALID', 'a cut includes a vector of this member that it did not send', {
-        culprit: forgotten ? undefined : culprit
-      })
-    }
-    attempt.cuts.set(round.hex(value.cutHash), checked)
-    attempt.keep('Proposal', round.hex(value.cutHash), message)
-    return { passes: true }
-  } catch (error) {
-    return { passes: false, why: error as Error }
-  }
-}
-
-/** `summed` by one's own check of the sum and one's own beacon; `burned` once an honest leader that was there has had its turn. */
-async function checkClosing(proposal: Body<'Proposal'>, round: Round, view: number): Promise<Verdict> {
-  const { value, reason } = proposal
-  const refuse = (sentence: string): Verdict => ({ passes: false, why: new MessageError('INVALID', sentence) })
-  let named: Roster
-  try {
-    named = await round.next.read(proposal)
-  } catch (error) {
-    return { passes: false, why: error as Error }
-  }
-  if (value.kind === 'burned') {
-    const { f, D } = round.rules.thresholds
-    if (view <= f + D)
-      return refuse(`a round cannot be burned in view ${view}, before f + D + 1 leaders have had their turn`)
-    round.reason = reason
-    return { passes: round.sameValue(value, { ...round.burned, ...round.next.following(false, named) }) }
-  }
-  try {
-    if (round.running?.sum !== undefined) await auditAgain(round, round.running.sum)
-  } catch (error) {
-    if (error instanceof WrongSum) round.accuse(error.evidence)
-    return { passes: false, why: error as Error }
-  }
-  const sum = round.running?.sum
-  if (value.kind !== 'summed' || sum === undefined)
-    return refuse(`this member has checked no sum to close the round as ${value.kind}`)
-  const hash = cutHash(sum.header.body.cut)
-  const beacon = nextBeacon({
-    beacon: round.beacon,
-    round: round.rules.context.round,
-    cutHash: hash,
-    contributions: sum.contributions
-  })
-  if (!round.sameValue(value, { kind: 'summed', cutHash: hash, beacon, ...round.next.following(true, named) }))
-    return refuse('a closing value differs from what this member computed')
-  return { passes: true, root: sum.header.body.root }
-}
-
 /** Shown a lock, the second vote. */
 async function* commit({ body }: Message<'Lock'>, round: Round): AsyncGenerator<Frame> {
   round.views.shown('control')
@@ -465,90 +357,6 @@ async function* revealSilent({ body }: Message<'RevealRequest'>, round: Round): 
   const message = await round.state('Reveal', decided.attempt.revealSilent(round.ballot, decided.cut, silent))
   round.sharding?.tellOwners(message)
   yield control(message)
-}
-
-/**
- * Phase 6: what the sum opens matches its commitments, its chunks the root, and as many chunks as the task asks for what
- * the masked vectors give (§10). On disk before any vote for it.
- */
-async function checkSum(
-  message: Message<'SumHeader'>,
-  frames: AsyncIterator<Frame>,
-  round: Round,
-  view: number
-): Promise<void> {
-  const { body } = message
-  const culprit = round.culprit(message)
-  if (body.view !== view)
-    throw new MessageError('WRONG_VIEW', `a SumHeader is for view ${body.view}, not ${view}`, { culprit })
-  round.views.shown('data')
-  await round.reach('sum')
-  const { decided } = round
-  const { sharding } = round
-  const held = decided?.attempt.sum
-  if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root)))
-    return sharding === undefined ? round.drainVector(frames, round.sumShape) : undefined
-  const { attempt, cut, book, set } = decided
-  if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
-    throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
-  if (round.isRefuted(body.root))
-    throw new MessageError('INVALID', 'a sum is shown again that evidence has refuted', { culprit })
-  if (sharding === undefined && body.slices !== undefined)
-    throw new MessageError('INVALID', 'a sum names slices, and the task has none', { culprit })
-  checkAgain(message, round)
-  const contributions = checkOpened(body, book, cut, culprit)
-  attempt.opened = { seeds: body.seeds, keys: body.keys }
-  round.views.shownRoot(body.root)
-  // The leader's own: it has computed all of it, but where others have computed slices of it.
-  const isOwn = message.from === round.me && body.again === null && sharding === undefined
-  const audited = { round, attempt, basis: { book, set, cut }, header: message, signal: round.views.signal }
-  try {
-    const store = (name?: string) => sharding?.storeSum(message, name) ?? round.storeSum(message, frames, name)
-    if (held === undefined) await store()
-    else {
-      const name = round.rivalName
-      await store(name)
-      // The rival is wrong then, and its audit ends with evidence.
-      if (await isStillRight(round, held)) return void (await auditSum({ ...audited, name }, true))
-      await round.storeSum(message, vectorFrames(round.ports.vectors, name))
-    }
-    const chunks = chunkCount(round.sumShape)
-    const done = isOwn ? { chunks, of: chunks } : await auditSum({ ...audited, name: round.sumName })
-    if (round.isRefuted(body.root)) return
-    attempt.sum = { header: message, contributions, audited: done }
-    attempt.keep('SumHeader', `in view ${view}`, message)
-  } catch (error) {
-    if (error instanceof WrongSum) round.accuse(error.evidence)
-    else if (!(error instanceof ChunkMissing)) throw error
-    round.ports.observer.refused?.(error)
-  }
-}
-
-/** A leader that has the sum of an earlier one shows that one's header, which says the same. */
-function checkAgain(message: Message<'SumHeader'>, round: Round): void {
-  const { again, ...said } = message.body
-  if (again === null) return
-  const culprit = round.culprit(message)
-  const first = shownBy(culprit, 'the earlier header of a sum', () => readEmbedded('SumHeader', again, round.rules))
-  const { view } = first.body
-  const isSame = sameBytes(sumBytes({ ...said, view, again: null }), sumBytes(first.body))
-  if (!isSame || view >= said.view || first.from !== round.leader(view))
-    throw new MessageError('INVALID', 'a sum is shown again that no earlier leader has published', { culprit })
-}
-
-/** Two sums of one cut: whether the one that is held here is right, in every chunk. All hear of both. */
-async function isStillRight(round: Round, held: CheckedSum): Promise<boolean> {
-  const { encoded } = publisherOf(held.header)
-  if (encoded.length <= MAX_GOSSIP_BYTES) round.ports.links.announce(encoded)
-  try {
-    await auditAgain(round, held)
-    return true
-  } catch (error) {
-    if (!(error instanceof WrongSum)) throw error
-    round.accuse(error.evidence)
-    round.running!.sum = undefined
-    return false
-  }
 }
 
 function inView(message: Message<'KeyBook'> | Message<'MaskingSet'>, round: Round, view: number): Attempt {
