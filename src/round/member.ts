@@ -7,6 +7,8 @@ import { taskOf } from '../membership/roster-change.ts'
 import type { RosterChange } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
+import { answers } from './answers.ts'
+import type { Answering } from './answers.ts'
 import { Ballot } from './ballot.ts'
 import { authenticate, authenticatePeer, checkDecision } from './certificates.ts'
 import { closingValue } from './chain.ts'
@@ -20,18 +22,16 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { ProvisionalSum, RoundOutcome } from './outcome.ts'
-import { recordFrames } from './missed.ts'
 import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
-import { folderOf, Round, sumKey, sumName } from './round.ts'
+import { folderOf, Round } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import { rulesIn, rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
-import { vectorFrames } from './vectors.ts'
 
 export interface MemberOptions {
   /** As it began; the member runs it with the roster in effect. */
@@ -64,8 +64,6 @@ export interface MemberOptions {
 const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
-
-const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
 
 /** What may come by gossip; beside these evidence, verified before it is passed on, and statements of leaders. */
 const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision'])
@@ -257,64 +255,18 @@ export class Member {
   async *answer(peer: string, encoded: Uint8Array): AsyncGenerator<Frame> {
     const request = decodeMessage(encoded)
     authenticatePeer(request, this.task.idBytes, peer)
-    if (request.type === 'CatchUp') {
-      const running = this.#running?.round
-      const announcements = [...(running === undefined ? [] : running.views.changes), ...(await this.#toldOfEvidence())]
-      const since = await this.#chronicle.since(request.epoch)
-      // Of the round that it closes, which a long chain only comes near.
-      const round = since.decision === null ? 0 : decodeMessage(since.decision).round
-      yield control(await this.#sign('Closed', this.#context(round), { ...since, announcements }))
-    } else if (request.type === 'SumRequest') {
-      this.#refuseStranger(peer, request.round)
-      const header = await this.#ports.journal.get(sumKey(this.task.id, request.round))
-      if (header === undefined) {
-        const reason = `member ${this.me} holds no sum of round ${request.round}`
-        yield control(await this.#sign('Refusal', this.#context(request.round), { reason }))
-        return
-      }
-      yield { kind: 'control', payload: header }
-      yield* vectorFrames(this.#ports.vectors, sumName(this.task.id, request.round))
-    } else if (request.type === 'RecordRequest') {
-      this.#refuseStranger(peer, request.round)
-      const context = this.#context(request.round)
-      const kept = await recordFrames(this.#chronicle, this.#ports, this.task.id, request.round)
-      const reason = `member ${this.me} does not know how round ${request.round} was closed`
-      yield control(
-        await (kept ? this.#sign('Record', context, kept.record) : this.#sign('Refusal', context, { reason }))
-      )
-      yield* kept?.frames ?? []
-    } else if (request.type === 'SliceRequest') {
-      yield* this.#answerSlice(peer, request)
-    } else if (request.type === 'ChunkRequest') {
-      const from = this.roster.indexOf(peer)
-      if (from < 0 || request.epoch !== this.roster.epoch)
-        throw new MessageError('STRANGER', `${peer} asks for chunks of others' vectors`, { culprit: peer })
-      const round = this.#running?.round
-      if (round?.rules.context.round === request.round) yield* round.chunks.answer(from, request)
-      else yield control(await this.#sign('Refusal', request, { reason: `round ${request.round} is not running here` }))
-    } else {
-      throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
+    const { roster, me } = this
+    const here: Answering = {
+      taskId: this.task.id,
+      me,
+      roster,
+      chronicle: this.#chronicle,
+      ports: this.#ports,
+      running: this.#running?.round,
+      evidence: () => this.#toldOfEvidence(),
+      sign: (type, round, body) => this.#sign(type, this.#context(round), body)
     }
-  }
-
-  /** A sum belongs to those that were members in its round. */
-  #refuseStranger(peer: string, round: number): void {
-    if (this.#chronicle.rosterIn(round).indexOf(peer) >= 0) return
-    throw new MessageError('STRANGER', `${peer} asks for a sum of others`, { culprit: peer })
-  }
-
-  /** Slices of a running round are for the members of its roster (§13). */
-  async *#answerSlice(peer: string, request: Message<'SliceRequest'>): AsyncGenerator<Frame> {
-    const from = this.roster.indexOf(peer)
-    if (from < 0 || request.from !== from || request.epoch !== this.roster.epoch)
-      throw new MessageError('STRANGER', `${peer} asks for a slice of others`, { culprit: peer })
-    const sharding = request.round === this.runningRound ? this.#running?.round.sharding : undefined
-    if (sharding !== undefined) {
-      yield* sharding.answer(from, request)
-      return
-    }
-    const reason = `round ${request.round} is not running at member ${this.me} in slices`
-    yield control(await this.#sign('Refusal', this.#context(request.round), { reason }))
+    yield* answers(here, peer, request)
   }
 
   /** Asks one member, by index or peer id, how far the rounds have come, and believes what quorums have signed. */

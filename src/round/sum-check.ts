@@ -1,0 +1,101 @@
+import { MessageError } from '../errors.ts'
+import type { CheckedSum } from './attempt.ts'
+import { checkOpened } from './attempt.ts'
+import { auditAgain, auditSum, WrongSum } from './auditor.ts'
+import { ChunkMissing } from './chunk-fetch.ts'
+import { chunkCount } from './chunks.ts'
+import { sameBytes } from './dealing.ts'
+import { cutHash, sumBytes } from './messages.ts'
+import type { Message } from './messages.ts'
+import { MAX_GOSSIP_BYTES } from './ports.ts'
+import type { Frame } from './ports.ts'
+import type { Round } from './round.ts'
+import { readEmbedded, shownBy } from './transcript.ts'
+import { vectorFrames } from './vectors.ts'
+import { publisherOf } from './wrong-sum.ts'
+
+/** A published sum, taken in and checked before this member votes for it (§10). */
+
+/**
+ * Phase 6: what the sum opens matches its commitments, its chunks the root, and as many chunks as the task asks for what
+ * the masked vectors give (§10). On disk before any vote for it.
+ */
+export async function checkSum(
+  message: Message<'SumHeader'>,
+  frames: AsyncIterator<Frame>,
+  round: Round,
+  view: number
+): Promise<void> {
+  const { body } = message
+  const culprit = round.culprit(message)
+  if (body.view !== view)
+    throw new MessageError('WRONG_VIEW', `a SumHeader is for view ${body.view}, not ${view}`, { culprit })
+  round.views.shown('data')
+  await round.reach('sum')
+  const { decided } = round
+  const { sharding } = round
+  const held = decided?.attempt.sum
+  if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root)))
+    return sharding === undefined ? round.drainVector(frames, round.sumShape) : undefined
+  const { attempt, cut, book, set } = decided
+  if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
+    throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
+  if (round.isRefuted(body.root))
+    throw new MessageError('INVALID', 'a sum is shown again that evidence has refuted', { culprit })
+  if (sharding === undefined && body.slices !== undefined)
+    throw new MessageError('INVALID', 'a sum names slices, and the task has none', { culprit })
+  checkAgain(message, round)
+  const contributions = checkOpened(body, book, cut, culprit)
+  attempt.opened = { seeds: body.seeds, keys: body.keys }
+  round.views.shownRoot(body.root)
+  // The leader's own: it has computed all of it, but where others have computed slices of it.
+  const isOwn = message.from === round.me && body.again === null && sharding === undefined
+  const audited = { round, attempt, basis: { book, set, cut }, header: message, signal: round.views.signal }
+  try {
+    const store = (name?: string) => sharding?.storeSum(message, name) ?? round.storeSum(message, frames, name)
+    if (held === undefined) await store()
+    else {
+      const name = round.rivalName
+      await store(name)
+      // The rival is wrong then, and its audit ends with evidence.
+      if (await isStillRight(round, held)) return void (await auditSum({ ...audited, name }, true))
+      await round.storeSum(message, vectorFrames(round.ports.vectors, name))
+    }
+    const chunks = chunkCount(round.sumShape)
+    const done = isOwn ? { chunks, of: chunks } : await auditSum({ ...audited, name: round.sumName })
+    if (round.isRefuted(body.root)) return
+    attempt.sum = { header: message, contributions, audited: done }
+    attempt.keep('SumHeader', `in view ${view}`, message)
+  } catch (error) {
+    if (error instanceof WrongSum) round.accuse(error.evidence)
+    else if (!(error instanceof ChunkMissing)) throw error
+    round.ports.observer.refused?.(error)
+  }
+}
+
+/** A leader that has the sum of an earlier one shows that one's header, which says the same. */
+function checkAgain(message: Message<'SumHeader'>, round: Round): void {
+  const { again, ...said } = message.body
+  if (again === null) return
+  const culprit = round.culprit(message)
+  const first = shownBy(culprit, 'the earlier header of a sum', () => readEmbedded('SumHeader', again, round.rules))
+  const { view } = first.body
+  const isSame = sameBytes(sumBytes({ ...said, view, again: null }), sumBytes(first.body))
+  if (!isSame || view >= said.view || first.from !== round.leader(view))
+    throw new MessageError('INVALID', 'a sum is shown again that no earlier leader has published', { culprit })
+}
+
+/** Two sums of one cut: whether the one that is held here is right, in every chunk. All hear of both. */
+async function isStillRight(round: Round, held: CheckedSum): Promise<boolean> {
+  const { encoded } = publisherOf(held.header)
+  if (encoded.length <= MAX_GOSSIP_BYTES) round.ports.links.announce(encoded)
+  try {
+    await auditAgain(round, held)
+    return true
+  } catch (error) {
+    if (!(error instanceof WrongSum)) throw error
+    round.accuse(error.evidence)
+    round.running!.sum = undefined
+    return false
+  }
+}
