@@ -73,7 +73,10 @@ describe('secagg network', () => {
     const { code, stdout, stderr } = await secagg('bench', '--only', 'masks,uplod')
     assert.equal(code, 2)
     assert.equal(stdout, '')
-    assert.match(stderr, /^secagg: there is no benchmark "uplod"; --only takes masks, hashing, votes, member, upload, round\n$/)
+    assert.match(
+      stderr,
+      /^secagg: there is no benchmark "uplod"; --only takes masks, hashing, votes, member, upload, round\n$/
+    )
   })
 
   it('refuses more shards than there are members', async () => {
