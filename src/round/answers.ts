@@ -43,7 +43,10 @@ export async function* answers(here: Answering, peer: string, request: AnyMessag
 
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
 
-async function* howFar({ running, evidence, chronicle, sign }: Answering, { epoch }: Message): AsyncGenerator<Frame, void> {
+async function* howFar(
+  { running, evidence, chronicle, sign }: Answering,
+  { epoch }: Message
+): AsyncGenerator<Frame, void> {
   const announcements = [...(running?.views.changes ?? []), ...(await evidence())]
   const since = await chronicle.since(epoch)
   // Of the round that it closes, which a long chain only comes near.
