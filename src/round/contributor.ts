@@ -236,13 +236,13 @@ async function* sendVector({ body }: Message<'VectorRequest'>, round: Round): As
   const attempt = round.running
   // A leader may ask for what was lost in a crash.
   if (attempt === undefined || !sameBytes(attempt.id, attemptId)) return
-  const own = member === round.me ? attempt.header : undefined
   const kept: [Message<'MaskedHeader'> | undefined, string][] = [
-    [own, round.maskedName],
     [attempt.custody.get(member), round.custodyName(member)],
     [attempt.uploads.get(member), round.uploadName(member)]
   ]
-  const [, name] = kept.find(([header]) => header !== undefined && sameBytes(header.body.root, root)) ?? []
+  const isOwn = member === round.me && attempt.header !== undefined
+  // There is but one of its own; of others it may keep another than the one that is asked for.
+  const name = isOwn ? round.maskedName : kept.find(([header]) => header && sameBytes(header.body.root, root))?.[1]
   if (name === undefined) return
   round.views.shown('data')
   yield control(await round.state('Vector', { attemptId, member }))
