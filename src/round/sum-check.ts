@@ -10,6 +10,7 @@ import type { Message } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
+import { fetchSum } from './sum-fetch.ts'
 import { readEmbedded, shownBy } from './transcript.ts'
 import { vectorFrames } from './vectors.ts'
 import { publisherOf } from './wrong-sum.ts'
@@ -36,7 +37,7 @@ export async function checkSum(
   const { sharding } = round
   const held = decided?.attempt.sum
   if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root)))
-    return sharding === undefined ? round.drainVector(frames, round.sumShape) : undefined
+    return sharding === undefined && !round.sums.areSpread ? round.drainVector(frames, round.sumShape) : undefined
   const { attempt, cut, book, set } = decided
   if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
     throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
@@ -52,7 +53,11 @@ export async function checkSum(
   const isOwn = message.from === round.me && body.again === null && sharding === undefined
   const audited = { round, attempt, basis: { book, set, cut }, header: message, signal: round.views.signal }
   try {
-    const store = (name?: string) => sharding?.storeSum(message, name) ?? round.storeSum(message, frames, name)
+    const store = async (name?: string) => {
+      if (sharding !== undefined) return sharding.storeSum(message, name)
+      const whole = round.sums.areSpread ? (await fetchSum(round, message)).frames() : frames
+      return round.storeSum(message, whole, name)
+    }
     if (held === undefined) await store()
     else {
       const name = round.rivalName
