@@ -63,6 +63,27 @@ describe('the audit of a sum', function () {
     }
   })
 
+  it('is of all chunks where two leaders have signed two roots in two views, and the right one is closed with', async () => {
+    const audit = 1
+    const [first, second] = firstOrder((await simulatedTask({ ...terms, audit })).task)
+    // The first has all members fetch its sum, never proposes to close with it, and is cut off from the rest then.
+    const simulation = await run({
+      audit,
+      stalls: [{ who: first, phase: 'close', round: 1 }],
+      partitions: [{ from: 5000, until: 60_000, side: [first] }],
+      adversaries: [{ who: second, as: 'AltersSum' }]
+    })
+    const others = simulation.honest.filter(({ id }) => id !== simulation.task.members[first])
+    for (const peer of others) {
+      const [{ status, views }] = peer.outcomes
+      assert.deepEqual([status, views], ['summed', 3])
+      assert.ok(heldBy(peer, second), 'it holds evidence against the second')
+      assert.ok(!heldBy(peer, first), 'and none against the first')
+    }
+    // Whoever found out had the sum of the first, of which it had audited a chunk at most.
+    assert.ok(others.some(({ outcomes }) => outcomes[0].audit?.chunks === 3))
+  })
+
   it('of sums per group finds the altered element', async () => {
     const over = { groups: { count: 2, trim: 0 }, members: 8, threat: { corrupt: 0.125, dropout: 0 } }
     const leader = await leaderWith('full', over)

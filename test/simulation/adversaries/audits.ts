@@ -23,7 +23,8 @@ export class AltersSum extends Adversary {
       if (message?.type === 'SumHeader') {
         const { packed, tree } = await lie(message)
         behind = packed
-        yield said('SumHeader', message, me, { ...message.body, root: tree.root }, plot)
+        // Of an earlier leader's sum, too, it says that it is its own.
+        yield said('SumHeader', message, me, { ...message.body, root: tree.root, again: null }, plot)
       } else if (kind === 'data' && behind.length > 0) {
         yield { kind, payload: behind.slice(0, payload.length) }
         behind = behind.slice(payload.length)
