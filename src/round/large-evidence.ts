@@ -53,7 +53,7 @@ export class LargeEvidence {
   heard(notice: Message<'EvidenceNotice'>): void {
     this.check(notice)
     const { from, body } = notice
-    if (this.#liars.has(from) || this.#options.isHeld(body.culprit)) return
+    if (this.#options.isHeld(body.culprit)) return
     const others = [...this.#waiting.values()].filter((other) => other.from === from)
     if (others.length >= MOST_WAITING) return
     this.#waiting.set(`${from}/${body.culprit}`, notice)
