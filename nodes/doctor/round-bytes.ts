@@ -2,7 +2,7 @@ import { encodeSet } from '../../src/membership/member-set.ts'
 import { HEADER_LENGTH, MAX_DATA } from '../../src/network/frames.ts'
 import { encodeMessage } from '../../src/round/messages.ts'
 import type { Body, Certificate, MessageType } from '../../src/round/messages.ts'
-import { packedLength } from '../../src/encoding/packing.ts'
+import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
 import type { Task } from '../../src/task/task.ts'
 
 /** What an undisturbed round costs a member in frame bytes: real messages with empty content, encoded and counted. */
@@ -36,14 +36,17 @@ export function roundBytes(task: Task & { shards?: number }): RoundBytes {
   const { quorum, graph } = task.thresholds
   const { up, down, direct } = controlBytes(n, quorum, graph?.shareDegree ?? n)
   const shares = (graph?.shareDegree ?? others) * direct
-  const { uploads, sums } = ownerVectors(n, shards)
+  const isSpread = shards === 1 && task.laneCount * (task.groups?.count ?? 1) > CHUNK_ELEMENTS
+  const { uploads, sums } = ownerVectors(n, shards, isSpread)
+  // Of a sum of several chunks the leader sends one, and the members all others to each other.
+  const passedOn = isSpread ? stream * ((others - 1) / others) : 0
   const sent = stream * (uploads.sent + sums.sent)
   const received = stream * (uploads.received + sums.received)
   return {
     vector,
     control: others * down,
     busiest: { uploads, sums },
-    member: { sent: up + shares + stream, received: down + shares + stream },
+    member: { sent: up + shares + stream + passedOn, received: down + shares + stream },
     leader: { sent: others * down + shares + sent, received: others * up + shares + received },
     ...(shards > 1 && { owner: { sent: up + shares + sent, received: down + shares + received } })
   }
@@ -52,15 +55,16 @@ export function roundBytes(task: Task & { shards?: number }): RoundBytes {
 /**
  * In vectors, of a member that sums one of `shards` slices, and with one the aggregator: it receives a slice of everyone
  * else's vector and sends the others of its own, and so with the sums. Its own slice goes to the next owner, or the next
- * in the order, before it counts, and with several owners that of another one comes in.
+ * in the order, before it counts, and with several owners that of another one comes in. A sum that is spread leaves a lone
+ * aggregator once (§10).
  */
-function ownerVectors(members: number, shards: number): { uploads: Traffic; sums: Traffic } {
+function ownerVectors(members: number, shards: number, isSpread: boolean): { uploads: Traffic; sums: Traffic } {
   const others = members - 1
   const rest = (shards - 1) / shards
   const custody = 1 / shards
   return {
     uploads: { sent: rest + custody, received: others / shards + (shards > 1 ? custody : 0) },
-    sums: { sent: others / shards, received: rest }
+    sums: { sent: isSpread ? 1 : others / shards, received: rest }
   }
 }
 

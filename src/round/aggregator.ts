@@ -365,7 +365,11 @@ async function publishSum(
     await compute.addMasks(lanes, masks, { signal, pause })
   }
   const masks = alone ? await masksToRemove(rules, book, set, decided, opened, ports) : []
-  const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, { clock, compute, signal })
+  let leaves: Uint8Array[] = []
+  const root = await maskInto(ports.vectors, name, accumulator, masks, owner, sumShape, {
+    ...{ clock, compute, signal },
+    leaves: (hashes) => (leaves = hashes)
+  })
   const header = await round.state('SumHeader', {
     view: round.views.current,
     cut: decided.cut,
@@ -373,8 +377,9 @@ async function publishSum(
     ...opened,
     again: null
   })
+  if (round.sums.areSpread) await round.sums.of(root).putAll(ports.vectors.read(name), leaves)
   table.broadcast(header)
-  table.broadcastVector(name)
+  if (!round.sums.areSpread) table.broadcastVector(name)
   return header
 }
 
@@ -423,7 +428,7 @@ async function publishAgain(
   await round.reach('sum')
   const again = header.body.again ?? header.encoded
   table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current, again }))
-  if (round.sharding === undefined) table.broadcastVector(round.sumName)
+  if (round.sharding === undefined && !round.sums.areSpread) table.broadcastVector(round.sumName)
   const hash = cutHash(header.body.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
   await decideSummed(round, table, { cutHash: hash, beacon, root: header.body.root }, signal)

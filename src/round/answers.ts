@@ -3,10 +3,11 @@ import type { Roster } from '../membership/roster.ts'
 import type { Chronicle } from './chronicle.ts'
 import { decodeMessage } from './messages.ts'
 import type { AnyMessage, Body, Message } from './messages.ts'
-import { recordFrames } from './missed.ts'
+import { bytesFrames, recordFrames } from './missed.ts'
 import type { Frame } from './ports.ts'
 import { sumKey, sumName } from './round.ts'
 import type { Ports, Round } from './round.ts'
+import type { Slots } from './slots.ts'
 import { vectorFrames } from './vectors.ts'
 
 /** What a member answers to peers that are behind, lack a sum, or check one. */
@@ -20,6 +21,10 @@ export interface Answering {
   running: Round | undefined
   /** Evidence that whoever was away is told of. */
   evidence: () => Promise<Uint8Array[]>
+  /** Evidence by the hash of its bytes. */
+  evidenceWith: (hash: Uint8Array) => Uint8Array | undefined
+  /** What is large goes to a few at a time. */
+  slots: Slots
   sign: <T extends 'Closed' | 'Refusal' | 'Record'>(type: T, round: number, body: Body<T>) => Promise<Message<T>>
 }
 
@@ -36,6 +41,8 @@ export async function* answers(here: Answering, peer: string, request: AnyMessag
       return yield* slice(here, peer, request)
     case 'ChunkRequest':
       return yield* chunks(here, peer, request)
+    case 'EvidenceRequest':
+      return yield* evidence(here, peer, request)
     default:
       throw new MessageError('OUT_OF_PHASE', `${peer} asks with a ${request.type}`, { culprit: peer })
   }
@@ -90,6 +97,24 @@ async function* chunks(here: Answering, peer: string, request: Message<'ChunkReq
   const round = runningRound(here, request.round)
   if (round !== undefined) yield* round.chunks.answer(from, request)
   else yield* refusal(here, request.round, `round ${request.round} is not running here`)
+}
+
+/** Of the roster in effect, as announcements are. */
+async function* evidence(
+  here: Answering,
+  peer: string,
+  { round, body }: Message<'EvidenceRequest'>
+): AsyncGenerator<Frame, void> {
+  if (here.roster.indexOf(peer) < 0)
+    throw new MessageError('STRANGER', `${peer} asks for evidence against others`, { culprit: peer })
+  const encoded = here.evidenceWith(body.hash)
+  if (encoded === undefined) return yield* refusal(here, round, `member ${here.me} holds no such evidence`)
+  const release = await here.slots.take()
+  try {
+    yield* bytesFrames(encoded)
+  } finally {
+    release()
+  }
 }
 
 async function* refusal({ sign }: Answering, round: number, reason: string): AsyncGenerator<Frame, void> {

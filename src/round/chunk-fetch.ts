@@ -6,6 +6,7 @@ import { decodeMessage, MOST_CHUNKS } from './messages.ts'
 import type { Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
+import type { VectorShape } from './vectors.ts'
 
 /** Fetches chunks of the masked vectors in the decided cut: from their owners, else from whoever else may have them (§10). */
 
@@ -62,7 +63,13 @@ async function fetchOf(
     for (const holder of holdersOf(round, member)) {
       for (let left = missing().filter(mayHave(holder)); left.length > 0; left = left.slice(MOST_CHUNKS)) {
         signal.throwIfAborted()
-        if (!(await askFor(round, holder, member, left.slice(0, MOST_CHUNKS), had, signal))) break
+        const asked = { member, root, shape: round.shape, chunks: left.slice(0, MOST_CHUNKS) }
+        const took = (chunk: ProvenChunk) => {
+          had.set(chunk.index, chunk)
+          if (!signal.aborted) round.views.shown('data')
+        }
+        const patience = round.views.patience.limit / 4
+        if ((await askForChunks(round, holder, asked, { patience, signal, took })) !== undefined) break
       }
       if (missing().length === 0) break
     }
@@ -82,22 +89,42 @@ function holdersOf(round: Round, member: number): number[] {
   return [...new Set([member, ...others])].filter((holder) => holder !== me)
 }
 
-/** Whether a member gave all that it was asked for; what it sends is checked, and a wrong chunk is its fault. */
-async function askFor(
+interface Asked {
+  /** Whose vector; n for the sum. */
+  member: number
+  root: Uint8Array
+  shape: VectorShape
+  /** At most MOST_CHUNKS. */
+  chunks: number[]
+}
+
+interface Asking {
+  /** Milliseconds until the first chunk, and from each to the next. */
+  patience: number
+  signal: AbortSignal
+  /** Is given each chunk, checked against the root. */
+  took: (chunk: ProvenChunk) => void
+}
+
+/**
+ * Asks one member for chunks of a vector. What it sends is checked, and a wrong chunk is its fault.
+ *
+ * @returns why not all of them came, which is told to the observer as well
+ * @throws the signal's reason
+ */
+export async function askForChunks(
   round: Round,
   holder: number,
-  member: number,
-  chunks: number[],
-  had: Map<number, ProvenChunk>,
-  signal: AbortSignal
-): Promise<boolean> {
-  const { rules, ports, views } = round
+  { member, root, shape, chunks }: Asked,
+  { patience, signal, took }: Asking
+): Promise<Error | undefined> {
+  const { rules, ports } = round
   const culprit = rules.roster.members[holder].id
   const { attemptId } = round.decided!.cut.cut
-  const { root } = round.decided!.cut.headers.get(member)!.body
   const late = new AbortController()
   const ends = AbortSignal.any([signal, late.signal])
-  const soon = <T>(work: Promise<T>): Promise<T> => within(round, views.patience.limit / 4, work, late, ends)
+  const tooLate = () => late.abort(new Error(`member ${holder} took too long to answer`))
+  const soon = <T>(work: Promise<T>): Promise<T> => within(round, patience, work, tooLate, ends)
   try {
     const request = await round.state('ChunkRequest', { attemptId, member, root, chunks })
     const answer = await soon(ports.links.ask(culprit, request.encoded, ends))
@@ -108,12 +135,11 @@ async function askFor(
       if (data.done === true || data.value.kind !== 'data')
         throw new MessageError('TRUNCATED', `member ${holder} announces a chunk and does not send it`, { culprit })
       const chunk = { index, bytes: data.value.payload, path }
-      checkChunk(chunk, { attemptId, member, root }, round.shape)
-      had.set(index, chunk)
-      if (!signal.aborted) views.shown('data')
+      checkChunk(chunk, { attemptId, member, root }, shape)
+      took(chunk)
     }
     void frames.return?.()?.catch(() => {})
-    return true
+    return undefined
   } catch (error) {
     // Ends a stream that nobody reads any more.
     late.abort(error)
@@ -123,7 +149,7 @@ async function askFor(
         ? new MessageError(error.code, `member ${holder}: ${error.message}`, { culprit, cause: error })
         : (error as Error)
     ports.observer.refused?.(blamed)
-    return false
+    return blamed
   }
 }
 
@@ -152,14 +178,11 @@ async function within<T>(
   { ports: { clock } }: Round,
   ms: number,
   work: Promise<T>,
-  late: AbortController,
+  tooLate: () => void,
   ends: AbortSignal
 ): Promise<T> {
   const done = new AbortController()
-  void clock.sleep(ms, done.signal).then(
-    () => late.abort(new Error('it took too long to answer')),
-    () => {}
-  )
+  void clock.sleep(ms, done.signal).then(tooLate, () => {})
   const ended = Promise.withResolvers<never>()
   const stop = () => ended.reject(ends.reason as Error)
   if (ends.aborted) stop()

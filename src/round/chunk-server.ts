@@ -8,7 +8,10 @@ import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import type { VectorTree } from './slices.ts'
 
-/** Serves chunks of the masked vectors that this member holds: its own, those in its custody, all of them as the aggregator (§10). */
+/**
+ * Serves chunks of the masked vectors that this member holds: its own, those in its custody, all of them as the aggregator;
+ * and of the sum that it makes or fetches, as far as it is here (§10).
+ */
 
 /** A member audits once in a view or two; whoever asks for all of it more often than this wants something else. */
 const TIMES = 8
@@ -17,34 +20,37 @@ export class ChunkServer {
   readonly #round: Round
   /** By vector: its chunks are hashed once, however many are asked for. */
   readonly #trees = new Map<string, Promise<VectorTree | undefined>>()
-  /** Chunks that each member has had. */
+  /** Chunks that each member has had, of masked vectors and of sums. */
   readonly #given = new Map<number, number>()
+  readonly #givenOfSum = new Map<number, number>()
 
   constructor(round: Round) {
     this.#round = round
   }
 
   /**
-   * What a member of the roster asks for of a vector in the decided cut, until the round is closed; what is not here, or
-   * not to be given, is refused in one word.
+   * What a member of the roster asks for of a vector in the decided cut, or of its sum, until the round is closed; what is
+   * not here, or not to be given, is refused in one word.
    */
   async *answer(asker: number, { body }: Message<'ChunkRequest'>): AsyncGenerator<Frame> {
     const { attemptId, member, root, chunks } = body
-    const { rules, decided, shape } = this.#round
+    const { rules, decided, shape, sumShape, sums } = this.#round
     const refusal = async (reason: string): Promise<Frame> => control(await this.#round.state('Refusal', { reason }))
     if (decided === undefined || !sameBytes(attemptId, decided.attempt.id))
       return void (yield await refusal('chunks are given of a vector in a decided cut that was shown here'))
+    const isSum = member === rules.roster.members.length
     const header = decided.cut.headers.get(member)
-    if (header === undefined || !sameBytes(header.body.root, root))
+    if (!isSum && (header === undefined || !sameBytes(header.body.root, root)))
       return void (yield await refusal(`no vector of member ${member} under that root is in the cut`))
-    const had = (this.#given.get(asker) ?? 0) + chunks.length
-    if (had > TIMES * decided.cut.included.size * chunkCount(shape))
-      return void (yield await refusal('more chunks were asked for than any audit takes'))
-    this.#given.set(asker, had)
+    const most = TIMES * (isSum ? chunkCount(sumShape) : decided.cut.included.size * chunkCount(shape))
+    const given = isSum ? this.#givenOfSum : this.#given
     for (const index of chunks) {
-      const chunk = await this.find(member, root, index)
+      const had = given.get(asker) ?? 0
+      if (had >= most) return void (yield await refusal('more chunks were asked for than anybody needs'))
+      const chunk = await (isSum ? sums.chunk(root, index) : this.find(member, root, index))
       if (chunk === undefined)
         return void (yield await refusal(`chunk ${index} of the vector of member ${member} is not here`))
+      given.set(asker, had + 1)
       yield control(encodeMessage('Chunk', rules.context, this.#round.me, { index, path: chunk.path }))
       yield { kind: 'data', payload: chunk.bytes }
     }

@@ -15,12 +15,13 @@ class UnknownRound extends MessageError {}
  * The evidence that a member brings, verified: what it proves stands on its own, and a forged accusation is the fault of
  * whoever brings it.
  *
+ * @param from who brings it
  * @param rules of the round that the message is of
  * @throws MessageError MALFORMED, OVERSIZED, INVALID, the bringer being the culprit
  */
-export function readEvidence({ from, body }: Message<'Evidence'>, rules: RoundRules): Evidence {
+export function readEvidence(from: number, encoded: Uint8Array, rules: RoundRules): Evidence {
   try {
-    const evidence = decodeEvidence(body.evidence)
+    const evidence = decodeEvidence(encoded)
     // Of a round that is not known here: nobody is at fault.
     if (evidence.kind === 'wrong-sum' && rules.shape === undefined)
       throw new UnknownRound('INVALID', `the sum of round ${rules.context.round} cannot be judged here`)
@@ -67,8 +68,18 @@ export class Convictions {
    *
    * @throws MessageError as {@link readEvidence}
    */
-  read(message: Message<'Evidence'>, rules: RoundRules): Evidence {
-    return this.#held.get(this.#offences.get(hashOf(message.body.evidence)) ?? '') ?? readEvidence(message, rules)
+  read({ from, body }: Message<'Evidence'>, rules: RoundRules): Evidence {
+    return this.withHash(sha256(body.evidence)) ?? readEvidence(from, body.evidence, rules)
+  }
+
+  /** The evidence with this hash, encoded as it is told. */
+  withHash(hash: Uint8Array): Evidence | undefined {
+    return this.#held.get(this.#offences.get(bytesToHex(hash)) ?? '')
+  }
+
+  /** Whether there is evidence of this kind against a member of an epoch. */
+  holds(offence: Pick<Evidence, 'epoch' | 'culprit' | 'kind'>): boolean {
+    return this.#held.has(offenceOf(offence))
   }
 
   get all(): Evidence[] {
@@ -103,6 +114,6 @@ export class Convictions {
 
 const hashOf = (encoded: Uint8Array): string => bytesToHex(sha256(encoded))
 
-function offenceOf({ epoch, culprit, kind }: Evidence): string {
+function offenceOf({ epoch, culprit, kind }: Pick<Evidence, 'epoch' | 'culprit' | 'kind'>): string {
   return `${String(epoch).padStart(10, '0')}/${String(culprit).padStart(5, '0')}/${kind}`
 }

@@ -9,7 +9,8 @@ import { decodeMessage, MAX_MESSAGE_BYTES } from './messages.ts'
 import type { Message, RoundContext, ShareProof } from './messages.ts'
 import { readEmbedded } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
-import { proveWrongSum } from './wrong-sum.ts'
+import { MOST_PIECE_BYTES, proveWrongSum } from './wrong-sum.ts'
+import { LARGEST_ROSTER } from '../task/thresholds.ts'
 import { MessageError } from '../errors.ts'
 import { reconstructSecret } from '../crypto/shamir.ts'
 import { x25519PublicKey } from '../crypto/primitives.ts'
@@ -53,11 +54,14 @@ export interface Evidence extends RoundContext {
   statements: Uint8Array[]
 }
 
-/** Leaves room for what a message wraps around it. */
+/** What fits into a message, with room for what that wraps around it: all evidence but some of a wrong sum. */
 export const MAX_EVIDENCE_BYTES = MAX_MESSAGE_BYTES - 1024
 
 /** Two of them fit into one evidence: a key book, or a cut with its headers, of more than a thousand members. */
 export const LARGEST_STATEMENT = MAX_EVIDENCE_BYTES / 2 - 512
+
+/** A wrong sum: what it rests on and its header, each of which came in a message, and pieces of so many members' vectors and its own. */
+export const largestEvidence = (members: number): number => 4 * MAX_MESSAGE_BYTES + (members + 1) * MOST_PIECE_BYTES
 
 /** An advert, and one Reveal for each of the 255 slots of a share (§8). */
 const MOST_STATEMENTS = 256
@@ -83,13 +87,13 @@ const shape = z.strictObject({
 /** Canonical DAG-CBOR. @throws MessageError OVERSIZED */
 export function encodeEvidence({ kind, culprit, task, epoch, round, statements }: Evidence): Uint8Array {
   const encoded = dagCbor.encode({ kind, culprit, task, epoch, round, statements })
-  refuseOversized(encoded)
+  refuseOversized(encoded, kind)
   return encoded
 }
 
 /** Parses strictly; whether it proves anything is for {@link verifyEvidence}. @throws MessageError OVERSIZED, MALFORMED */
 export function decodeEvidence(encoded: Uint8Array): Evidence {
-  refuseOversized(encoded)
+  refuseOversized(encoded, 'wrong-sum')
   let decoded: unknown
   try {
     decoded = dagCbor.decode(encoded)
@@ -104,15 +108,16 @@ export function decodeEvidence(encoded: Uint8Array): Evidence {
       `evidence does not have its shape at ${path.join('.') || 'its top'}: ${message}`
     )
   }
+  refuseOversized(encoded, data.kind)
   // The decoder accepts unsorted keys; only the encoder's own bytes are canonical.
   if (compareBytes(dagCbor.encode(data), encoded) !== 0)
     throw new MessageError('MALFORMED', 'evidence is not in its canonical form')
   return data
 }
 
-function refuseOversized({ length }: Uint8Array): void {
-  if (length > MAX_EVIDENCE_BYTES)
-    throw new MessageError('OVERSIZED', `evidence of ${length} bytes is over the limit of ${MAX_EVIDENCE_BYTES}`)
+function refuseOversized({ length }: Uint8Array, kind: EvidenceKind): void {
+  const most = kind === 'wrong-sum' ? largestEvidence(LARGEST_ROSTER) : MAX_EVIDENCE_BYTES
+  if (length > most) throw new MessageError('OVERSIZED', `evidence of ${length} bytes is over the limit of ${most}`)
 }
 
 /**

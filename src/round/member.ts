@@ -6,6 +6,8 @@ import type { Groups } from '../membership/groups.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import type { RosterChange } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
+import { sha256 } from '../crypto/primitives.ts'
+import { dataDeadlineMs } from '../task/task.ts'
 import type { Task } from '../task/task.ts'
 import { answers } from './answers.ts'
 import type { Answering } from './answers.ts'
@@ -13,8 +15,9 @@ import { Ballot } from './ballot.ts'
 import { authenticate, authenticatePeer, checkDecision } from './certificates.ts'
 import { closingValue } from './chain.ts'
 import type { Chronicle, Closed } from './chronicle.ts'
+import { readEvidence } from './convictions.ts'
 import type { Convictions } from './convictions.ts'
-import { decodeEvidence, encodeEvidence } from './evidence.ts'
+import { decodeEvidence, encodeEvidence, MAX_EVIDENCE_BYTES } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
 import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, signedBytes } from './messages.ts'
 import type { AnyMessage, Body, Message, MessageType, RoundContext } from './messages.ts'
@@ -22,6 +25,7 @@ import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Channel, Frame, Network } from './ports.ts'
 import { mayHaveMasked, outcomeOf } from './outcome.ts'
 import type { ProvisionalSum, RoundOutcome } from './outcome.ts'
+import { LargeEvidence } from './large-evidence.ts'
 import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
@@ -30,6 +34,7 @@ import { folderOf, Round } from './round.ts'
 import type { Ports, RoundInput } from './round.ts'
 import { rulesIn, rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
+import { Slots } from './slots.ts'
 import { isStatement } from './statements.ts'
 import { signingAs } from './signatures.ts'
 
@@ -65,8 +70,11 @@ const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
 
+/** Large evidence goes to as many at the same time. */
+const EVIDENCE_AT_ONCE = 4
+
 /** What may come by gossip; beside these evidence, verified before it is passed on, and statements of leaders. */
-const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision'])
+const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision', 'EvidenceNotice'])
 
 /** What a peer answers with is its own fault where it does not hold. */
 async function shownByPeer<T>(culprit: string, read: () => Promise<T>): Promise<T> {
@@ -94,6 +102,8 @@ export class Member {
   /** Resolves when what the last round left behind is erased (S7). */
   #ended: Promise<void> = Promise.resolve()
   readonly #convictions: Convictions
+  readonly #largeEvidence: LargeEvidence
+  readonly #evidenceSlots: Slots
   readonly #stop = new AbortController()
   /** The last round whose closing decision came from another member. */
   #heardClosing = 0
@@ -112,6 +122,23 @@ export class Member {
     const sign = this.me < 0 ? ports.sign : signingAs(this.roster.members[this.me].publicKey, ports.sign)
     this.#ports = { ...ports, sign }
     this.#convictions = options.convictions
+    this.#evidenceSlots = new Slots(EVIDENCE_AT_ONCE, this.task.deadlineMs, ports.clock)
+    this.#largeEvidence = new LargeEvidence({
+      members: this.roster.members.length,
+      isHeld: (culprit) => this.#convictions.holds({ epoch: this.roster.epoch, culprit, kind: 'wrong-sum' }),
+      ask: async ({ from, round, body: { hash } }, signal) => {
+        const request = await this.#sign('EvidenceRequest', this.#context(round), { hash })
+        const ends = AbortSignal.any([signal, this.#stop.signal])
+        return options.links.ask(this.roster.members[from].id, request.encoded, ends)
+      },
+      take: async (evidence, { from, round }) =>
+        void (await this.#convictions.note(readEvidence(from, evidence, await this.#rulesOf(round)))),
+      refused: (error) => ports.observer.refused?.(error),
+      peerOf: (member) => this.roster.members[member].id,
+      clock: ports.clock,
+      // As long as a whole round's vectors may take.
+      patience: dataDeadlineMs(this.task)
+    })
   }
 
   /** All evidence that is held here, of whatever epoch. */
@@ -170,7 +197,8 @@ export class Member {
       const rules = this.#rules(message.round)
       if (rules.shape === undefined && decodeEvidence(message.body.evidence).kind === 'wrong-sum') return false
       this.#convictions.read(message, rules)
-    } else if (!announced.has(message.type) && !isStatement(message))
+    } else if (message.type === 'EvidenceNotice') this.#largeEvidence.check(message)
+    else if (!announced.has(message.type) && !isStatement(message))
       throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
     return true
   }
@@ -208,6 +236,10 @@ export class Member {
         return
       case 'Evidence':
         await this.#convictions.note(this.#convictions.read(message, await this.#rulesOf(message.round)))
+        return
+      case 'EvidenceNotice':
+        // A peer outside would be given none.
+        if (this.me >= 0) this.#largeEvidence.heard(message)
         return
       default:
         // A leader's word that a member refused: those who were shown another have evidence.
@@ -264,6 +296,11 @@ export class Member {
       ports: this.#ports,
       running: this.#running?.round,
       evidence: () => this.#toldOfEvidence(),
+      evidenceWith: (hash) => {
+        const held = this.#convictions.withHash(hash)
+        return held && encodeEvidence(held)
+      },
+      slots: this.#evidenceSlots,
       sign: (type, round, body) => this.#sign(type, this.#context(round), body)
     }
     yield* answers(here, peer, request)
@@ -313,7 +350,8 @@ export class Member {
     const message = decodeMessage(announcement)
     if (this.#isOver || message.epoch !== this.roster.epoch) return
     const from = this.roster.indexOf(peer)
-    if (message.type === 'Evidence') return this.hear(from < 0 ? undefined : from, announcement)
+    if (message.type === 'Evidence' || message.type === 'EvidenceNotice')
+      return this.hear(from < 0 ? undefined : from, announcement)
     if (message.round === this.#closed.round + 1 && (message.type === 'Want' || message.type === 'ViewChange'))
       await this.hear(from < 0 ? undefined : from, announcement)
   }
@@ -520,8 +558,13 @@ export class Member {
     convicted?.(evidence)
   }
 
-  #evidenceMessage(evidence: Evidence): Promise<Message<'Evidence'>> {
-    return this.#sign('Evidence', this.#context(evidence.round), { evidence: encodeEvidence(evidence) })
+  /** It as a whole, or where that does not fit into a message, word of it. */
+  #evidenceMessage(evidence: Evidence): Promise<Message<'Evidence'> | Message<'EvidenceNotice'>> {
+    const context = this.#context(evidence.round)
+    const encoded = encodeEvidence(evidence)
+    if (encoded.length <= MAX_EVIDENCE_BYTES) return this.#sign('Evidence', context, { evidence: encoded })
+    const { culprit } = evidence
+    return this.#sign('EvidenceNotice', context, { culprit, hash: sha256(encoded), bytes: encoded.length })
   }
 
   async #toldOfEvidence(): Promise<Uint8Array[]> {
@@ -558,11 +601,18 @@ export class Member {
     return rulesOf(this.#context(round), this.roster, this.task)
   }
 
-  async #sign<T extends 'Want' | 'Evidence' | 'CatchUp' | 'SumRequest' | 'Closed' | 'Refusal' | 'Record'>(
-    type: T,
-    context: RoundContext,
-    body: Body<T>
-  ): Promise<Message<T>> {
+  async #sign<
+    T extends
+      | 'Want'
+      | 'Evidence'
+      | 'EvidenceNotice'
+      | 'EvidenceRequest'
+      | 'CatchUp'
+      | 'SumRequest'
+      | 'Closed'
+      | 'Refusal'
+      | 'Record'
+  >(type: T, context: RoundContext, body: Body<T>): Promise<Message<T>> {
     // A peer outside has no index: what it asks is known to be its own by its key.
     return encodeMessage(
       type,

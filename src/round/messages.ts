@@ -103,6 +103,15 @@ const bodies = {
   Decision: z.strictObject({ value, commits: certificate, reason: z.string().max(300) }),
   // The signature says who brings it; what it proves stands on its own (evidence.ts), and is of the round in the context.
   Evidence: z.strictObject({ evidence: embedded }),
+  // What does not fit into a message, a wrong sum of many long vectors, is asked for: the bytes with this hash.
+  EvidenceNotice: z.strictObject({
+    culprit: index,
+    hash,
+    bytes: z
+      .int()
+      .min(1)
+      .max(2 ** 32)
+  }),
 
   // Proven by the peer that signs inside (§7): it may be no member yet, and has no index.
   RosterRequest: z.strictObject({
@@ -246,6 +255,8 @@ const bodies = {
     pending: z.strictObject({ roster: embedded, made: embedded }).nullable()
   }),
   SumRequest: z.strictObject({}),
+  // Answered by the bytes alone, in frames: their hash proves them.
+  EvidenceRequest: z.strictObject({ hash }),
   // What closed a round, and in frames behind it the rest of what is public of it, where it is kept.
   RecordRequest: z.strictObject({}),
   Record: z.strictObject({ closing: embedded, transcriptBytes: z.int().min(0).max(MAX_TRANSCRIPT_BYTES) }),

@@ -154,7 +154,7 @@ export class Missed {
       const closing = readClosing(encoded, task, chronicle.rosterIn(round))
       if (closing.round !== round)
         throw new MessageError('INVALID', `${peer} answers with the closing of another round`)
-      const transcript = await readBytes(frames, transcriptBytes, peer)
+      const transcript = transcriptBytes === 0 ? undefined : await readBytes(frames, transcriptBytes, peer)
       const value = transcript && (await this.#checked(transcript, closing))
       await ports.journal.batch([
         chronicle.keepClosing(closing),
@@ -238,8 +238,8 @@ async function readRecord(frames: AsyncIterator<Frame>, peer: string, task: Task
   return message.body
 }
 
-async function readBytes(frames: AsyncIterator<Frame>, length: number, peer: string): Promise<Uint8Array | undefined> {
-  if (length === 0) return undefined
+/** So many bytes in data frames. @throws MessageError without a culprit */
+export async function readBytes(frames: AsyncIterator<Frame>, length: number, peer: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(length)
   for (let at = 0; at < length;) {
     const next = await frames.next()
@@ -265,8 +265,11 @@ export async function recordFrames(
   const isSummed = closingValue(closing).value.kind === 'summed'
   const transcript = isSummed ? await journal.get(transcriptKey(taskId, round)) : undefined
   const bytes = transcript !== undefined && transcript.length <= MAX_TRANSCRIPT_BYTES ? transcript : new Uint8Array(0)
-  const frames: Frame[] = []
+  return { record: { closing: closing.encoded, transcriptBytes: bytes.length }, frames: [...bytesFrames(bytes)] }
+}
+
+/** Bytes that are no vector, as data frames. */
+export function* bytesFrames(bytes: Uint8Array): Generator<Frame> {
   for (let at = 0; at < bytes.length; at += DATA_FRAME_BYTES)
-    frames.push({ kind: 'data', payload: bytes.subarray(at, at + DATA_FRAME_BYTES) })
-  return { record: { closing: closing.encoded, transcriptBytes: bytes.length }, frames }
+    yield { kind: 'data', payload: bytes.subarray(at, at + DATA_FRAME_BYTES) }
 }

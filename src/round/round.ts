@@ -34,6 +34,7 @@ import { transcriptOf } from './record.ts'
 import { Sharding } from './sharding.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
+import { PublishedSums } from './sum-chunks.ts'
 import { Views } from './views.ts'
 import { Witness } from './witness.ts'
 import { publisherOf } from './wrong-sum.ts'
@@ -115,6 +116,7 @@ export class Round {
   /** Where the vector is summed in slices (§13). */
   readonly sharding?: Sharding
   readonly chunks: ChunkServer
+  readonly sums: PublishedSums
   /** The attempt that this member has been shown. */
   running?: Attempt
   /** Views whose leader proposed to close the round as summed. */
@@ -170,6 +172,7 @@ export class Round {
     this.#witness = new Witness(rules)
     this.views = new Views(this, why)
     this.chunks = new ChunkServer(this)
+    this.sums = new PublishedSums(this)
     for (const evidence of options.convictions.all) this.refute(evidence)
     if (task.shards > 1) this.sharding = new Sharding(this)
   }
@@ -231,6 +234,7 @@ export class Round {
     if (kind !== 'wrong-sum' || epoch !== context.epoch || round !== context.round) return
     const { body } = decodeMessage(statements[0]) as Message<'SumHeader'>
     this.#refuted.add(bytesToHex(body.root))
+    this.sums.forget(body.root)
     const held = this.running?.sum
     // Of a liar's other sum no more is believed than this member has recomputed.
     const isProven = held?.audited.chunks === held?.audited.of
@@ -537,6 +541,7 @@ export class Round {
   /** S7: when the round is closed, what was never opened of seeds, keys and shares is erased at once. */
   wipe(): void {
     this.sharding?.end()
+    this.sums.end()
     this.running?.wipe()
   }
 

@@ -10,6 +10,7 @@ import type { Message } from './messages.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
+import { fetchSum } from './sum-fetch.ts'
 import { readEmbedded, shownBy } from './transcript.ts'
 import { vectorFrames } from './vectors.ts'
 import { publisherOf } from './wrong-sum.ts'
@@ -35,13 +36,20 @@ export async function checkSum(
   const { decided } = round
   const { sharding } = round
   const held = decided?.attempt.sum
-  if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root)))
-    return sharding === undefined ? round.drainVector(frames, round.sumShape) : undefined
+  const passBy = async () => {
+    if (sharding === undefined && !round.sums.areSpread) await round.drainVector(frames, round.sumShape)
+  }
+  if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root))) return passBy()
   const { attempt, cut, book, set } = decided
   if (!sameBytes(cutHash(body.cut), cutHash(cut.cut)))
     throw new MessageError('INVALID', 'a sum is of another cut than was decided', { culprit })
-  if (round.isRefuted(body.root))
-    throw new MessageError('INVALID', 'a sum is shown again that evidence has refuted', { culprit })
+  if (round.isRefuted(body.root)) {
+    // Nobody's fault: the evidence may not have come to a leader that shows it again.
+    round.ports.observer.refused?.(new Error('a sum is shown again that evidence has refuted'))
+    round.views.shownRoot(body.root)
+    round.views.leaveRefuted()
+    return passBy()
+  }
   if (sharding === undefined && body.slices !== undefined)
     throw new MessageError('INVALID', 'a sum names slices, and the task has none', { culprit })
   checkAgain(message, round)
@@ -52,7 +60,11 @@ export async function checkSum(
   const isOwn = message.from === round.me && body.again === null && sharding === undefined
   const audited = { round, attempt, basis: { book, set, cut }, header: message, signal: round.views.signal }
   try {
-    const store = (name?: string) => sharding?.storeSum(message, name) ?? round.storeSum(message, frames, name)
+    const store = async (name?: string) => {
+      if (sharding !== undefined) return sharding.storeSum(message, name)
+      const whole = round.sums.areSpread ? (await fetchSum(round, message)).frames() : frames
+      return round.storeSum(message, whole, name)
+    }
     if (held === undefined) await store()
     else {
       const name = round.rivalName

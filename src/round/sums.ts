@@ -40,7 +40,10 @@ export async function sumHeader(sums: Sums, decided: DecidedSum): Promise<Messag
     const header = decodeMessage(stored) as Message<'SumHeader'>
     if (sameBytes(header.body.root, root)) return header
   }
-  for (const { index } of roster.members) {
+  // Those that missed the same sum do not all ask the same member.
+  const { length } = roster.members
+  const others = Array.from({ length }, (_, place) => (Math.max(me, 0) + place) % length)
+  for (const index of others) {
     if (index === me || signal.aborted) continue
     try {
       return await fetchSum(sums, index, decided)

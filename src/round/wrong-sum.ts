@@ -35,6 +35,9 @@ const piece = z.strictObject({
   path: z.array(hash).max(24)
 })
 type Piece = z.infer<typeof piece>
+
+/** Two sub-leaves, at most so many hashes, and what is written around them. */
+export const MOST_PIECE_BYTES = 2 * subLeafBytes + (8 + 24) * 34 + 64
 const shape = z.strictObject({
   element: z
     .int()

@@ -71,7 +71,14 @@ describe('the record of a node', function () {
     // It stores its own sum like any other member while it goes on to the closing.
     await until(async () => (await leader.held(1).catch(() => undefined)) !== undefined, 'the sum is stored')
     await writeFile(file, exportRound(await leader.held(1)))
+    const other = members.daemons.find(({ id }) => id !== leader.id)!
+    await until(async () => (await other.held(1).catch(() => undefined)) !== undefined, 'another has the sum')
+    const part = await passed(reportOf(await other.held(1)))
     held.resolve()
+    // Whoever does not lead has its own, and the leader's where that is in its custody: too few to recompute a chunk.
+    assert.ok(part.masked.includes(other.id))
+    assert.ok(part.masked.every((id) => id === other.id || id === leader.id))
+    assert.deepEqual(part.chunks, { checked: 0, of: 2 })
     const exported = await openExport(file)
     const { closed, masked, chunks, aggregator } = await passed(reportOf(exported.held))
     await exported.close()

@@ -108,6 +108,8 @@ const samples: { [T in MessageType]: Body<T> } = {
   RosterRequest: { action: 'join', peer: new Uint8Array(38), signature: new Uint8Array(64) },
   RosterVouch: { voucher: new Uint8Array(38), peer: new Uint8Array(38), signature: new Uint8Array(64) },
   SumRequest: {},
+  EvidenceNotice: { culprit: 2, hash, bytes: 9 },
+  EvidenceRequest: { hash },
   RecordRequest: {},
   Record: { closing: new Uint8Array(9), transcriptBytes: 9 },
   Refusal: { reason: 'none here' }

@@ -13,6 +13,8 @@ import type { Member } from '../../src/round/member.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumShapeOf } from '../../src/round/vectors.ts'
 import { decodeMessage } from '../../src/round/messages.ts'
+import type { Message } from '../../src/round/messages.ts'
+import { folderOf, sumName } from '../../src/round/round.ts'
 import { Participant } from '../../src/round/participant.ts'
 import { onThisThread } from '../../src/round/ports.ts'
 import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
@@ -571,9 +573,21 @@ export class Simulation {
     return new Map(
       inside.map(({ who, as, me }) => {
         const draw = chance(Math.floor(this.#chance() * 2 ** 32))
-        return [who, new behaviours[as]({ me, roster, thresholds, shape, clock, chance: draw, plot })]
+        const published = (header: Message<'SumHeader'>) => this.#published(who, header)
+        return [who, new behaviours[as]({ me, roster, thresholds, shape, clock, chance: draw, plot, published })]
       })
     )
+  }
+
+  /** The sum that a leader has made, or has from an earlier one. */
+  async #published(index: number, { round, body }: Message<'SumHeader'>): Promise<Uint8Array> {
+    const { vectors } = this.peers[index]
+    const read = async (name: string) => vectors.readRange(name, 0, (await vectors.size(name))!)
+    for (let attempt = 0; attempt < 8; attempt++) {
+      const name = `${folderOf(this.task.id)}/round-${round}/attempt-${attempt}/sum-${body.view}`
+      if ((await vectors.size(name)) !== undefined) return read(name)
+    }
+    return read(sumName(this.task.id, round))
   }
 
   /** How a peer misbehaves in the epoch that it is in; undefined where it is honest, or outside. */

@@ -59,10 +59,13 @@ async function termsOf(members: number, length: number, threat: SimulationOption
 /** Three chunks: as many slices. */
 const longEnough = 2 * 2 ** 14 + 5
 
-/** Now and then the sum is shared (§13): mostly of one slice, which costs no more than a round does otherwise. */
+/**
+ * Now and then the sum is shared (§13): mostly of one slice, which costs no more than a round does otherwise; or it has
+ * several chunks, so that members pass it on.
+ */
 export function drawShards(seed: number, members: number): { shards?: number; length?: number } {
   const draw = chance(seed * 40503 + 99)
-  if (draw() >= 0.12) return {}
+  if (draw() >= 0.12) return draw() < 0.03 ? { length: longEnough } : {}
   return { shards: 2 + below(members - 1, draw), ...(draw() < 0.25 && { length: longEnough }) }
 }
 

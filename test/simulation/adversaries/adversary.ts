@@ -27,6 +27,8 @@ export interface Corrupt {
   clock: Clock
   chance: Chance
   plot: Plot
+  /** The packed sum that its own code publishes with a header, for it to change. */
+  published: (header: Message<'SumHeader'>) => Promise<Uint8Array>
 }
 
 /** A class of behaviour that a simulation can hand to any member. Whatever it does not override is honest. */

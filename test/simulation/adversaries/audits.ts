@@ -1,55 +1,71 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { MerkleTree, VectorHasher } from '../../../src/crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../../../src/encoding/packing.ts'
 import type { AnyMessage, Message } from '../../../src/round/messages.ts'
-import { DATA_FRAME_BYTES } from '../../../src/round/vectors.ts'
 import type { Frame } from '../../../src/round/ports.ts'
 import { Adversary, control, eachFrame, said } from './adversary.ts'
 import type { Tamper } from './adversary.ts'
 
 /** Whoever lies in a sum, or in what it takes to check one. */
 
-/** Publishes a sum in which one element is another, under a root that fits. */
+/** Publishes a sum in which one element is another, under a root that fits, and serves the chunks of it. */
 export class AltersSum extends Adversary {
+  /** By root (hex). */
+  readonly #lies = new Map<string, { packed: Uint8Array; tree: MerkleTree }>()
+
   override toMember(member: number): Tamper {
     if (!this.deceives(member)) return (frames) => frames
-    let header: Message<'SumHeader'> | undefined
-    let vector: Uint8Array[] = []
-    const { shape } = this.self
-    const expected = packedLength(shape.elements, shape.bits)
-    return eachFrame((message, frame) => {
+    const { me, plot } = this.self
+    // A short sum comes behind its header.
+    let behind: Uint8Array = new Uint8Array(0)
+    const lie = (header: Message<'SumHeader'>) => this.#lie(header)
+    return eachFrame(async function* (message, { kind, payload }) {
       if (message?.type === 'SumHeader') {
-        header = message
-        vector = []
-        return []
-      }
-      if (header === undefined || frame.kind === 'control') return [frame]
-      vector.push(frame.payload)
-      const packed = Buffer.concat(vector)
-      if (packed.length < expected) return []
-      const lie = this.#lies(header, packed)
-      header = undefined
-      return lie
+        const { packed, tree } = await lie(message)
+        behind = packed
+        // Of an earlier leader's sum, too, it says that it is its own.
+        yield said('SumHeader', message, me, { ...message.body, root: tree.root, again: null }, plot)
+      } else if (kind === 'data' && behind.length > 0) {
+        yield { kind, payload: behind.slice(0, payload.length) }
+        behind = behind.slice(payload.length)
+      } else yield { kind, payload }
     })
+  }
+
+  override answers(frames: AsyncIterable<Frame>, request: AnyMessage): AsyncIterable<Frame> {
+    const lie = request.type === 'ChunkRequest' ? this.#lies.get(bytesToHex(request.body.root)) : undefined
+    return lie === undefined ? frames : this.#serve(lie, request as Message<'ChunkRequest'>)
   }
 
   protected deceives(_member: number): boolean {
     return true
   }
 
-  #lies(header: Message<'SumHeader'>, packed: Uint8Array): Frame[] {
-    const { me, plot, roster, shape } = this.self
-    // The same to all, in the last chunk.
+  /** The same to all, in the last chunk. */
+  async #lie(header: Message<'SumHeader'>): Promise<{ packed: Uint8Array; tree: MerkleTree }> {
+    const { roster, shape, published } = this.self
+    const packed = await published(header)
     const bit = (shape.elements - 1) * shape.bits
     packed[Math.floor(bit / 8)] ^= 1 << (bit % 8)
     const { attemptId } = header.body.cut
     const chunkBytes = packedLength(CHUNK_ELEMENTS, shape.bits)
     const hasher = new VectorHasher({ attemptId, member: roster.members.length, chunkBytes })
     hasher.update(packed)
-    const { root } = MerkleTree.from(hasher.finish().leaves)
-    const frames: Frame[] = [said('SumHeader', header, me, { ...header.body, root }, plot)]
-    for (let at = 0; at < packed.length; at += DATA_FRAME_BYTES)
-      frames.push({ kind: 'data', payload: packed.slice(at, at + DATA_FRAME_BYTES) })
-    return frames
+    const lie = { packed, tree: MerkleTree.from(hasher.finish().leaves) }
+    this.#lies.set(bytesToHex(lie.tree.root), lie)
+    return lie
+  }
+
+  async *#serve(
+    { packed, tree }: { packed: Uint8Array; tree: MerkleTree },
+    request: Message<'ChunkRequest'>
+  ): AsyncGenerator<Frame> {
+    const { me, plot, shape } = this.self
+    const chunkBytes = packedLength(CHUNK_ELEMENTS, shape.bits)
+    for (const index of request.body.chunks) {
+      yield said('Chunk', request, me, { index, path: tree.path(index) }, plot)
+      yield { kind: 'data', payload: packed.slice(index * chunkBytes, (index + 1) * chunkBytes) }
+    }
   }
 }
 

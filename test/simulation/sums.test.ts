@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
+import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
+import type { Body, Message } from '../../src/round/messages.ts'
+import type { Frame } from '../../src/round/ports.ts'
+import { sumKey } from '../../src/round/round.ts'
+import type { Behaviour } from './adversaries/index.ts'
+import { runHostile } from './hostile.ts'
+import type { HostileSchedule } from './hostile.ts'
+import { identity, simulatedTask } from './identities.ts'
+import type { Identity } from './identities.ts'
+import { Simulation } from './network.ts'
+import { checkNobodyConvicted, checkRound, firstOrder } from './schedule.ts'
+
+/** Six members, of whom one may lie and one may be missing, and a sum of several chunks. */
+const terms = { members: 6, threat: { corrupt: 0.17, dropout: 0.17 }, length: 4 * CHUNK_ELEMENTS + 11, audit: 0 }
+const { task } = await simulatedTask(terms)
+const order = firstOrder(task)
+const [leader] = order
+/** It is the first to have a part of the sum, and passes it on. */
+const server = order[1]
+
+async function run(over: Partial<HostileSchedule>) {
+  const quiet = { crashes: [], breaks: [], partitions: [], lostDirect: 0, adversaries: [], rounds: 1, seed: 3 }
+  const { simulation } = await runHostile({ ...terms, ...quiet, ...over })
+  checkNobodyConvicted(simulation)
+  const [{ status, views }] = simulation.honest[0].outcomes
+  const refusals = simulation.honest.flatMap((peer) => peer.refusals) as Array<Error & { culprit?: string }>
+  return { simulation, status, views, refusals }
+}
+
+async function pass({ clock }: Simulation, ms: number): Promise<void> {
+  let over = false
+  void clock.sleep(ms).then(() => (over = true))
+  await clock.run(() => over, clock.now() + ms)
+}
+
+const against = (as: Behaviour, who: number) => run({ adversaries: [{ who, as }] })
+
+describe('the sum of a round', function () {
+  this.timeout(0)
+
+  it('goes from member to member, and once from its aggregator', async () => {
+    const members = 8
+    const simulation = await Simulation.create({ members, seed: 5, length: 14 * CHUNK_ELEMENTS, audit: 0 })
+    await simulation.round(1)
+    await checkRound(simulation, 1)
+    const sum = packedLength(simulation.task.laneCount, simulation.task.bits)
+    const [aggregator] = firstOrder(simulation.task)
+    const outcome = simulation.peers[0].outcomes[0]
+    assert.deepEqual([outcome.views, outcome.included.length], [1, members])
+    for (const [index, { sent, received }] of simulation.traffic.entries()) {
+      // Its masked vector goes to one other member, whoever it is.
+      assert.ok(sent <= 2.3 * sum, `member ${index} sent ${sent} bytes, and a sum has ${sum}`)
+      if (index !== aggregator) assert.ok(received <= 2.3 * sum, `member ${index} received ${received} bytes`)
+    }
+  })
+
+  it('comes from others where a member serves altered chunks, which is named', async () => {
+    const { status, views, refusals } = await against('BadChunks', server)
+    assert.deepEqual([status, views], ['summed', 1])
+    const named = refusals.filter(({ message }) =>
+      /of the vector of member 6 is not the one under its root/.test(message)
+    )
+    assert.ok(named.length > 0)
+    for (const { culprit } of named) assert.equal(culprit, task.members[server])
+  })
+
+  it('comes from others where a member gives nothing, or never answers, which is named', async () => {
+    const withheld = await against('WithholdsChunks', server)
+    assert.deepEqual([withheld.status, withheld.views], ['summed', 1])
+    assert.ok(withheld.refusals.some(({ message }) => message.startsWith(`member ${server} was asked for chunk`)))
+    const stalled = await run({ stalls: [{ who: server, phase: 'sum', round: 1 }] })
+    assert.deepEqual([stalled.status, stalled.views], ['summed', 1])
+    assert.ok(stalled.refusals.some(({ message }) => message === `member ${server} took too long to answer`))
+  })
+
+  it('comes from others where a member dies that passes it on', async () => {
+    const { status, views } = await run({ kills: [{ who: server, phase: 'sum', round: 1 }] })
+    assert.deepEqual([status, views], ['summed', 1])
+  })
+
+  it('that an aggregator announces and keeps for itself is published by the next', async () => {
+    for (const as of ['WithholdsChunks', 'BadChunks'] as const) {
+      const { status, views, refusals } = await against(as, leader)
+      assert.deepEqual([status, views], ['summed', 2])
+      if (as === 'BadChunks') assert.ok(refusals.some(({ culprit }) => culprit === task.members[leader]))
+    }
+  })
+
+  it('is whole at all members where its aggregator dies with some of it passed on', async () => {
+    for (let step = 60; step <= 84; step += 4) {
+      const { status } = await run({ crashes: [{ who: leader, step }] })
+      assert.equal(status, 'summed', `after ${step} steps`)
+    }
+  })
+
+  it('is given to members of the roster only, as far as it is there, and to each a few times', async () => {
+    const stalls = order.map((who) => ({ who, phase: 'close' as const, round: 1 }))
+    const simulation = await Simulation.create({ ...terms, seed: 3, stalls })
+    void simulation.peers[leader].member.want()
+    const whole = async () => (await simulation.peers[leader].journal.get(sumKey(task.id, 1))) !== undefined
+    for (let waited = 0; !(await whole()) && waited < 20; waited++) await pass(simulation, 100)
+    const header = decodeMessage(
+      (await simulation.peers[leader].journal.get(sumKey(task.id, 1)))!
+    ) as Message<'SumHeader'>
+    const { root, cut } = header.body
+    const ask = async (over: Partial<Body<'ChunkRequest'>>, from = order[2], by?: Identity) => {
+      const context = { task: task.idBytes, epoch: 0, round: 1 }
+      const body = { attemptId: cut.attemptId, member: terms.members, root, chunks: [0, 4], ...over }
+      const bytes = signedBytes('ChunkRequest', context, body)
+      const { id, signature } = by
+        ? { id: by.id, signature: by.sign(bytes) }
+        : { id: task.members[from], signature: simulation.signAs(from, bytes) }
+      const { encoded } = encodeMessage('ChunkRequest', context, from, body, signature)
+      const frames: Frame[] = []
+      const answered = (async () => {
+        for await (const frame of simulation.peers[leader].participant.answer(id, encoded)) frames.push(frame)
+      })()
+      await Promise.all([answered, pass(simulation, 10_000)])
+      return frames.map(({ kind, payload }) => (kind === 'data' ? 'bytes' : decodeMessage(payload).type))
+    }
+    assert.deepEqual(await ask({}), ['Chunk', 'bytes', 'Chunk', 'bytes'])
+    assert.deepEqual(await ask({ root: new Uint8Array(32) }), ['Refusal'])
+    assert.deepEqual(await ask({ chunks: [0, 5] }), ['Chunk', 'bytes', 'Refusal'])
+    await assert.rejects(ask({}, order[2], await identity(20)), { code: 'STRANGER' })
+    const most = 8 * 5
+    const all = await ask({ chunks: Array<number>(2 * most).fill(1) }, order[3])
+    assert.ok(all.filter((one) => one === 'bytes').length <= most)
+    assert.equal(all.at(-1), 'Refusal')
+  })
+})
