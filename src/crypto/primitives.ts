@@ -154,9 +154,15 @@ export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signat
   return verifyNative(null, message, ed25519Key(publicKey), signature)
 }
 
+/** Signatures of 64 bytes by a 32-byte seed (RFC 8032 §5.1.6): importing the seed costs more than to sign with it. */
+export function ed25519Signer(seed: Uint8Array): (message: Uint8Array) => Uint8Array {
+  const key = importSecret(ed25519SecretPrefix, seed)
+  return (message) => new Uint8Array(signNative(null, message, key))
+}
+
 /** A signature of 64 bytes by a 32-byte seed (RFC 8032 §5.1.6). */
 export function signEd25519(seed: Uint8Array, message: Uint8Array): Uint8Array {
-  return new Uint8Array(signNative(null, message, importSecret(ed25519SecretPrefix, seed)))
+  return ed25519Signer(seed)(message)
 }
 
 function checkSealing(key: Uint8Array, nonce: Uint8Array): void {
