@@ -4,8 +4,8 @@ import type { MessageStream } from '@libp2p/interface'
 import type { YamuxMuxerInit } from '@libp2p/yamux'
 
 /**
- * The same bytes in fewer packets. A control message has some hundred bytes, and what each write and read of a socket takes
- * is more than all that is done with them.
+ * The same bytes in fewer packets, at less cost each. A control message has some hundred bytes, and what each write and read
+ * of a socket takes is more than all that is done with them.
  */
 
 /** Up to here one write is cheaper than sparing the copy; a message of Noise has at most 64 KiB. */
@@ -29,8 +29,8 @@ export function encryption(): ReturnType<typeof noise> {
     const encrypter = create(components)
     const inbound = encrypter.secureInbound.bind(encrypter)
     const outbound = encrypter.secureOutbound.bind(encrypter)
-    encrypter.secureInbound = (connection, options) => inbound(joining(connection), options)
-    encrypter.secureOutbound = (connection, options) => outbound(joining(connection), options)
+    encrypter.secureInbound = async (connection, options) => decoding(await inbound(joining(connection), options))
+    encrypter.secureOutbound = async (connection, options) => decoding(await outbound(joining(connection), options))
     return encrypter
   }
 }
@@ -55,6 +55,19 @@ function joining<T extends MessageStream>(connection: T): T {
     return send(data)
   }
   return connection
+}
+
+/** Behind each message: there is no next length yet. An error made for each, with its stack, costs more than decrypting one. */
+const noLengthYet = new RangeError('the length of a message has two bytes')
+
+function decoding<T extends { connection: MessageStream }>(secured: T): T {
+  const { decoder } = secured.connection as unknown as { decoder: { lengthDecoder(bytes: Parts): number } }
+  const lengthOf = decoder.lengthDecoder.bind(decoder)
+  decoder.lengthDecoder = (bytes) => {
+    if (bytes.byteLength < 2) throw noLengthYet
+    return lengthOf(bytes)
+  }
+  return secured
 }
 
 /**
