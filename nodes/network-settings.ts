@@ -1,8 +1,8 @@
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import { yamux } from '@libp2p/yamux'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { MAX_ANNOUNCEMENT } from '../src/network/gossip.ts'
+import { multiplexing } from './packets.ts'
 
 /** What daemons and pages set alike, or they would not understand each other. */
 
@@ -15,8 +15,8 @@ const none = new Uint8Array(0)
  * A paused stream may still be sent a whole window, and one that is just being resumed a second one: the read buffer
  * must hold both, or the stream is reset. 1 MiB a round trip is 10 MiB/s at 100 ms.
  */
-export function multiplexer(): ReturnType<typeof yamux> {
-  return yamux({
+export function multiplexer(): ReturnType<typeof multiplexing> {
+  return multiplexing({
     maxInboundStreams: 1_024,
     maxOutboundStreams: 1_024,
     streamOptions: { maxStreamWindowSize: MIB, maxReadBufferLength: 8 * MIB }

@@ -1,4 +1,3 @@
-import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
@@ -17,6 +16,7 @@ import type { SecureAggregationInit } from '../../src/network/service.ts'
 import { Reservations } from '../daemon/reservations.ts'
 import type { ReservationComponents } from '../daemon/reservations.ts'
 import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
+import { encryption } from '../packets.ts'
 
 /** A dial of another page goes through a relay, finds ways between the two and tries them. */
 const WEBRTC_MS = 20_000
@@ -47,7 +47,7 @@ export async function createPageNode(options: PageNodeOptions) {
     privateKey,
     addresses: { listen: ['/webrtc'] },
     transports: [webSockets(), circuitRelayTransport(), webRTC({ rtcConfiguration: { iceServers } })],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [encryption()],
     streamMuxers: [multiplexer()],
     // `Links` keeps the connections up.
     peerDiscovery: known.length === 0 ? [] : [bootstrap({ list: options.bootstrap, timeout: 0, tagTTL: Infinity })],

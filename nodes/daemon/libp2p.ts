@@ -1,4 +1,3 @@
-import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { dcutr } from '@libp2p/dcutr'
@@ -13,6 +12,7 @@ import { createLibp2p } from 'libp2p'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { Links } from '../../src/network/links.ts'
 import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
+import { encryption } from '../packets.ts'
 import { Reservations } from './reservations.ts'
 import type { ReservationComponents } from './reservations.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
@@ -104,7 +104,7 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
     },
     transports: options.memory === true ? [memory()] : [tcp(), webSockets(), circuitRelayTransport()],
     ...(options.networkKey && { connectionProtector: preSharedKey({ psk: options.networkKey }) }),
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [encryption()],
     streamMuxers: [multiplexer()],
     peerDiscovery: await discovery(known, options.mdns === true),
     connectionManager: connectionLimits(options.local === true),

@@ -83,9 +83,13 @@ export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signat
   return expected.every((byte, i) => byte === R[i])
 }
 
-export function signEd25519(seed: Uint8Array, message: Uint8Array): Uint8Array {
+export function ed25519Signer(seed: Uint8Array): (message: Uint8Array) => Uint8Array {
   checkLength(seed, 32, 'a secret key')
-  return ed25519.sign(message, seed)
+  return (message) => ed25519.sign(message, seed)
+}
+
+export function signEd25519(seed: Uint8Array, message: Uint8Array): Uint8Array {
+  return ed25519Signer(seed)(message)
 }
 
 function chacha(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array): ReturnType<typeof chacha20poly1305> {

@@ -2,7 +2,7 @@ import type { ComponentLogger, Connection, Logger, PeerId, PrivateKey } from '@l
 // As libp2p itself ends a wait by a signal, without leaving a listener on it.
 import { raceSignal } from 'race-signal'
 import { release } from '../crypto/mask-stream.ts'
-import { randomBytes } from '../crypto/primitives.ts'
+import { ed25519Signer, randomBytes } from '../crypto/primitives.ts'
 import { createEncoder } from '../encoding/encoder.ts'
 import { MessageError, RoundError, TaskError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
@@ -14,7 +14,7 @@ import type { ProvisionalSum, RoundOutcome } from '../round/outcome.ts'
 import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
 import { Participant } from '../round/participant.ts'
 import { onThisThread } from '../round/ports.ts'
-import type { Compute, Observer, Phase } from '../round/ports.ts'
+import type { Compute, Observer, Phase, Sign } from '../round/ports.ts'
 import type { RoundInput } from '../round/round.ts'
 import type { Task } from '../task/task.ts'
 import { mayConnect } from './admission.ts'
@@ -140,7 +140,7 @@ export class Session {
       ports: {
         clock: systemClock,
         random: randomBytes,
-        sign: (bytes) => components.privateKey.sign(bytes),
+        sign: signingWith(components.privateKey),
         journal,
         vectors,
         compute,
@@ -334,4 +334,12 @@ export class Session {
 function burned(round: number, why: string): RoundError {
   const sentence = `round ${round} ${why}; contributing the same values again can reveal a difference`
   return new RoundError('BURNED', sentence, round)
+}
+
+/** libp2p imports its key anew for each signature. An identity of another kind is in no roster. */
+function signingWith(key: PrivateKey): Sign {
+  if (key.type !== 'Ed25519') return (bytes) => key.sign(bytes)
+  // The raw key is the seed, and behind it the public key.
+  const sign = ed25519Signer(key.raw.subarray(0, 32))
+  return (bytes) => sign(bytes)
 }
