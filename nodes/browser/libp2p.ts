@@ -1,8 +1,6 @@
 import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
-import { identify } from '@libp2p/identify'
-import { ping } from '@libp2p/ping'
 // Streams between pages, which nobody can dial otherwise.
 import { webRTC } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
@@ -16,7 +14,7 @@ import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregationInit } from '../../src/network/service.ts'
 import { Reservations } from '../daemon/reservations.ts'
 import type { ReservationComponents } from '../daemon/reservations.ts'
-import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
+import { acquaintance, gossip, multiplexer, peerRouting } from '../network-settings.ts'
 
 /** A dial of another page goes through a relay, finds ways between the two and tries them. */
 const WEBRTC_MS = 20_000
@@ -55,8 +53,7 @@ export async function createPageNode(options: PageNodeOptions) {
     // A tab that is not looked at may be slow to answer; one that was closed takes its sockets along.
     connectionMonitor: { pingTimeout: { minTimeout: 20_000, maxTimeout: 60_000 } },
     services: {
-      identify: identify({ timeout: 30_000 }),
-      ping: ping(),
+      ...acquaintance(),
       // The gater says who may connect, so that many peers of one address are members behind one relay.
       pubsub: gossip(true),
       dht: peerRouting({ clientMode: true }),
