@@ -1,7 +1,8 @@
+import { benchAudit } from './audit.ts'
 import { benchHashing } from './hashing.ts'
 import { benchMasks } from './masks.ts'
 import { benchAggregator, benchContributor, benchShamir } from './member.ts'
-import { benchRounds } from './round.ts'
+import { benchAuditedRounds, benchRounds } from './round.ts'
 import { benchUpload } from './upload.ts'
 import { benchVotes } from './votes.ts'
 
@@ -12,5 +13,6 @@ export const benches: Record<string, Array<() => Promise<void>>> = {
   votes: [benchVotes],
   member: [benchContributor, benchAggregator, benchShamir],
   upload: [benchUpload],
+  audit: [benchAudit, benchAuditedRounds],
   round: [benchRounds]
 }

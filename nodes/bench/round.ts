@@ -31,7 +31,22 @@ export async function benchRounds(): Promise<void> {
   }
 }
 
-async function wall(elements: number, rounds: number): Promise<RoundReport[]> {
+/** The same rounds without an audit and with the one that is usual, and what its chunks weigh. */
+export async function benchAuditedRounds(): Promise<void> {
+  const elements = 1_000_000
+  const [without, audited] = [await wall(elements, 7, 0), await wall(elements, 7, 2)]
+  const time = (seen: RoundReport[]): number => medianOf(seen.map(({ durationMs }) => durationMs))
+  const received = (seen: RoundReport[]): number => medianOf(seen.map(({ bytesReceived: all }) => medianOf(all)))
+  report('audit.round', time(audited), {
+    elements,
+    processes: peers,
+    audit: 2,
+    withoutMs: time(without),
+    bytes: received(audited) - received(without)
+  })
+}
+
+async function wall(elements: number, rounds: number, audit = 0): Promise<RoundReport[]> {
   const seen: RoundReport[] = []
   const run = {
     peers,
@@ -39,7 +54,7 @@ async function wall(elements: number, rounds: number): Promise<RoundReport[]> {
     encoding: { type: 'fixed', clip: 8, bits: 16 } as const,
     threat: { corrupt: 0.125, dropout: 0.25 },
     deadline: elements > 100_000 ? 60 : 10,
-    audit: 0,
+    audit,
     inputs: { length: elements, seed: 'bench' },
     kills: [],
     restart: true,

@@ -101,7 +101,17 @@ function controlBytes(n: number, quorum: number, places: number): { up: number; 
   const decision = message('Decision', { value: closing, commits: certificate, reason: '' })
   const why = message('Want', {})
   const up = [
-    message('Join', { view: 0, why, locks: [], decisions: [], shown: [], masked: null, sitsOut: false, custody: [] }),
+    message('Join', {
+      view: 0,
+      why,
+      locks: [],
+      decisions: [],
+      shown: [],
+      masked: null,
+      sitsOut: false,
+      custody: [],
+      uploads: members
+    }),
     advert,
     message('ShareRoot', { attemptId, root: hash }),
     message('Ready', { attemptId, keyBookHash: hash, dealers: members }),
@@ -114,7 +124,7 @@ function controlBytes(n: number, quorum: number, places: number): { up: number; 
     message('RoundPlan', { view: 0, attempt: 0, retries: [], contextHash: hash, length: 1, previous: decision }),
     message('KeyBook', { view: 0, attemptId, adverts: everyone.map(() => advert) }),
     message('MaskingSet', { view: 0, attemptId, keyBookHash: hash, members, readyHash: hash }),
-    message('VectorRequest', { attemptId, member: 0 }),
+    message('VectorRequest', { attemptId, member: 0, root: hash }),
     message('Proposal', { ...proposal, value: included, cut, headers: everyone.map(() => header) }),
     message('Lock', { value: included, certificate }),
     decision,

@@ -65,6 +65,8 @@ export class Attempt {
   header?: Message<'MaskedHeader'>
   /** Headers of leaders whose masked vectors it keeps for them. */
   readonly custody = new Map<number, Message<'MaskedHeader'>>()
+  /** Headers of the masked vectors that it took in as a leader, whole and on disk: a later leader can have them from here. */
+  readonly uploads = new Map<number, Message<'MaskedHeader'>>()
   /** Every cut that it was shown and that passed its checks, by its hash (hex). */
   readonly cuts = new Map<string, CheckedCut>()
   sum?: CheckedSum

@@ -230,17 +230,23 @@ async function* custodyOf(set: MaskingSet, attempt: Attempt, round: Round): Asyn
   }
 }
 
-/** Its own masked vector, or one that it has in custody, byte for byte as often as it is asked for (S2). */
+/** Its own masked vector, or one that it keeps of another, byte for byte as often as it is asked for (S2). */
 async function* sendVector({ body }: Message<'VectorRequest'>, round: Round): AsyncGenerator<Frame> {
-  const { attemptId, member } = body
+  const { attemptId, member, root } = body
   const attempt = round.running
   // A leader may ask for what was lost in a crash.
   if (attempt === undefined || !sameBytes(attempt.id, attemptId)) return
-  const own = member === round.me && attempt.header !== undefined
-  if (!own && !attempt.custody.has(member)) return
+  const own = member === round.me ? attempt.header : undefined
+  const kept: [Message<'MaskedHeader'> | undefined, string][] = [
+    [own, round.maskedName],
+    [attempt.custody.get(member), round.custodyName(member)],
+    [attempt.uploads.get(member), round.uploadName(member)]
+  ]
+  const [, name] = kept.find(([header]) => header !== undefined && sameBytes(header.body.root, root)) ?? []
+  if (name === undefined) return
   round.views.shown('data')
   yield control(await round.state('Vector', { attemptId, member }))
-  yield* vectorFrames(round.ports.vectors, own ? round.maskedName : round.custodyName(member))
+  yield* vectorFrames(round.ports.vectors, name)
 }
 
 /** Keeps the leader's own masked vector, so that it can be had if the leader dies. */

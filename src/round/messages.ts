@@ -123,7 +123,9 @@ const bodies = {
     masked: embedded.nullable(),
     // A restarted member votes only (S5): the leader need not wait for anything else of it.
     sitsOut: z.boolean(),
-    custody: z.array(embedded).max(64)
+    custody: z.array(embedded).max(64),
+    // Whose vectors it took in when it led an earlier view: their owners may be gone by now.
+    uploads: memberSet
   }),
 
   // phases 0 and 1
@@ -154,7 +156,7 @@ const bodies = {
   // phase 3
   MaskedHeader: z.strictObject({ attemptId: hash, maskingSetHash: hash, root: hash }),
   // A vector travels when it is asked for, behind the message that names its owner: whoever waits sends nothing.
-  VectorRequest: z.strictObject({ attemptId: hash, member: index }),
+  VectorRequest: z.strictObject({ attemptId: hash, member: index, root: hash }),
   Vector: z.strictObject({ attemptId: hash, member: index }),
   Custody: z.strictObject({ header: embedded }),
   CustodyReceipt: z.strictObject({ attemptId: hash, member: index, root: hash }),

@@ -135,7 +135,7 @@ export class Table {
       for (;;) {
         signal.throwIfAborted()
         const left = missing().filter((member) => this.isWelcome(member))
-        const until = began + (left.some((member) => this.#mayAnswer(member)) ? limit : Math.min(grace, limit))
+        const until = began + (left.some((member) => this.mayAnswer(member)) ? limit : Math.min(grace, limit))
         if (left.length === 0 || clock.now() >= until) return left
         if (timer?.until !== until) {
           timer?.stop()
@@ -149,7 +149,7 @@ export class Table {
   }
 
   /** A member that was restarted in this attempt votes, and nothing else (S5): a vote is waited for to its limit anyway. */
-  #mayAnswer(member: number): boolean {
+  mayAnswer(member: number): boolean {
     return this.isConnected(member) && this.#round.views.joins().get(member)?.sitsOut !== true
   }
 

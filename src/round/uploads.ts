@@ -1,7 +1,7 @@
 import { createLanes } from '../crypto/mask-stream.ts'
 import type { Lanes } from '../crypto/mask-stream.ts'
 import { safeAmong } from '../membership/graphs.ts'
-import { encodeSet } from '../membership/member-set.ts'
+import { decodeSet, encodeSet } from '../membership/member-set.ts'
 import { sameBytes } from './dealing.ts'
 import { fault, LeaderGaveUp, named } from './faults.ts'
 import type { Cut, Message } from './messages.ts'
@@ -32,7 +32,8 @@ export async function gatherVectors(
   fixed: CheckedCut | undefined,
   signal: AbortSignal
 ): Promise<Uploads> {
-  const { rules, ports, me, shape, sumShape } = round
+  const { rules, ports, me, shape, sumShape, views } = round
+  const { uploads } = round.attempt()
   const headers = new Map<number, Message<'MaskedHeader'>>()
   const staged = new Set<number>()
   const accumulator = createLanes(sumShape.bits, sumShape.elements)
@@ -71,7 +72,10 @@ export async function gatherVectors(
     const release = await slots.take()
     if (!open || staged.has(header.from) || !table.isWelcome(holder)) return release()
     asked.set(keyOf(holder, header.from), { header, release })
-    table.say(holder, await round.state('VectorRequest', { attemptId: book.attemptId, member: header.from }))
+    // What is there of it is written over.
+    uploads.delete(header.from)
+    const { root } = header.body
+    table.say(holder, await round.state('VectorRequest', { attemptId: book.attemptId, member: header.from, root }))
   }
 
   const stage = async (message: Message<'Vector'>, frames: AsyncIterator<Frame>): Promise<void> => {
@@ -94,6 +98,7 @@ export async function gatherVectors(
     // Two conversations may have carried it at the same time; it is added once.
     if (staged.has(from)) return
     staged.add(from)
+    uploads.set(from, header)
     ports.observer.received?.(rules.context.round, from, round.uploadName(from))
     const ownerIsHere = sender === from && from !== me
     if (ownerIsHere) return add(header)
@@ -104,6 +109,29 @@ export async function gatherVectors(
       .catch((error: Error) => ports.observer.refused?.(error))
   }
 
+  /** An earlier leader that took in a member's vector. */
+  const keeperOf = (member: number): number | undefined =>
+    [...views.joins()].find(
+      ([other, join]) =>
+        other !== me && table.mayAnswer(other) && decodeSet(join.uploads, rules.roster.members.length).includes(member)
+    )?.[0]
+
+  /** Vectors of a cut that are here already, from an earlier view, or with an earlier leader where their owners are gone. */
+  const gatherKept = async ({ headers: cut }: CheckedCut): Promise<void> => {
+    for (const header of cut.values()) {
+      const { from } = header
+      const kept = uploads.get(from)
+      if (kept === undefined || staged.has(from) || !sameBytes(kept.encoded, header.encoded)) continue
+      staged.add(from)
+      add(header).catch((error: Error) => ports.observer.refused?.(error))
+    }
+    await table.gather(missing, { limit: grace, grace, signal })
+    for (const member of missing()) {
+      const keeper = table.mayAnswer(member) ? undefined : keeperOf(member)
+      if (keeper !== undefined) offered(cut.get(member)!, keeper)
+    }
+  }
+
   table.ask(set.message, {
     CustodyReceipt({ from, body }) {
       receipts.add(keyOf(from, body.member))
@@ -112,10 +140,13 @@ export async function gatherVectors(
     Custody: ({ from, body }) => offered(readEmbedded('MaskedHeader', body.header, rules), from),
     Vector: stage
   })
-  const { data: limit, grace } = round.views.patience
+  const { data: limit, grace } = views.patience
   const expected = fixed === undefined ? set.members : [...fixed.included]
   const missing = () => expected.filter((member) => !headers.has(member))
-  await table.gather(missing, { limit, grace, signal })
+  if (fixed !== undefined) await gatherKept(fixed)
+  // Who is gone may have left its vector with an earlier leader, which is waited for in its place.
+  const awaited = () => missing().map((member) => (table.mayAnswer(member) ? member : (keeperOf(member) ?? member)))
+  await table.gather(fixed === undefined ? missing : awaited, { limit, grace, signal })
   open = false
   await adding
   if (fixed !== undefined) {

@@ -1,5 +1,6 @@
 import { pipe } from 'it-pipe'
 import { MessageError, SecureAggregationError } from '../errors.ts'
+import { decodeSet } from '../membership/member-set.ts'
 import { dataDeadlineMs } from '../task/task.ts'
 import { lead } from './aggregator.ts'
 import { checkLock } from './certificates.ts'
@@ -154,7 +155,8 @@ export class Views {
       shown: later ? (running?.shown ?? []) : [],
       sitsOut: ballot.sitsOut(this.#round.attemptNumber),
       masked: later ? (running?.header?.encoded ?? null) : null,
-      custody: later ? [...(running?.custody.values() ?? [])].map(({ encoded }) => encoded) : []
+      custody: later ? [...(running?.custody.values() ?? [])].map(({ encoded }) => encoded) : [],
+      uploads: this.#round.setOf(later ? [...(running?.uploads.keys() ?? [])] : [])
     })
   }
 
@@ -164,6 +166,7 @@ export class Views {
   }
 
   async takeJoin(member: number, join: Body<'Join'>): Promise<void> {
+    decodeSet(join.uploads, this.#round.rules.roster.members.length)
     for (const lock of join.locks) this.#takeLock(lock)
     for (const decision of join.decisions) await this.#round.learnEmbedded(decision)
     const ofView = this.#joins.get(join.view) ?? new Map<number, Body<'Join'>>()

@@ -187,6 +187,8 @@ async function runUnder(chaos: Chaos, rounds: number, data: string): Promise<Foo
 
 describe('a network of processes of which any may be killed, stopped or cut off at any moment', function () {
   this.timeout(120_000 + Math.max(rounds, soakRounds) * 30_000)
+  // What a second try would pass is what this looks for.
+  this.retries(0)
   const folder = temporaryFolder()
 
   it(`in ${rounds} rounds sums exactly, ends every round in time, and tells every application what became of its input`, async () => {

@@ -75,7 +75,7 @@ describe('secagg network', () => {
     assert.equal(stdout, '')
     assert.match(
       stderr,
-      /^secagg: there is no benchmark "uplod"; --only takes masks, hashing, votes, member, upload, round\n$/
+      /^secagg: there is no benchmark "uplod"; --only takes masks, hashing, votes, member, upload, audit, round\n$/
     )
   })
 

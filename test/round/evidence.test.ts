@@ -665,6 +665,7 @@ describe('a witness', () => {
         masked: null,
         sitsOut: false,
         custody: [],
+        uploads: new Uint8Array(1),
         ...change
       })
     const shows = (from: number, message: Message) => join(from, { shown: [message.encoded] })
@@ -729,7 +730,8 @@ describe('a witness', () => {
         shown: [],
         masked: null,
         sitsOut: false,
-        custody: []
+        custody: [],
+        uploads: new Uint8Array(1)
       }),
       say('Proposal', 0, { ...proposal, lock: rival })
     ]

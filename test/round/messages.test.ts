@@ -51,7 +51,8 @@ const samples: { [T in MessageType]: Body<T> } = {
     shown: [new Uint8Array(9)],
     masked: new Uint8Array(9),
     sitsOut: false,
-    custody: [new Uint8Array(9)]
+    custody: [new Uint8Array(9)],
+    uploads: setOf([2])
   },
   RoundPlan: {
     view: 0,
@@ -70,7 +71,7 @@ const samples: { [T in MessageType]: Body<T> } = {
   MaskedHeader: { attemptId, maskingSetHash: hash, root: hash },
   Custody: { header: new Uint8Array(9) },
   CustodyReceipt: { attemptId, member: 2, root: hash },
-  VectorRequest: { attemptId, member: 2 },
+  VectorRequest: { attemptId, member: 2, root: hash },
   Vector: { attemptId, member: 2 },
   Proposal: {
     agreement: 'attempt-0',

@@ -27,6 +27,31 @@ describe('whole rounds whose leader dies', function () {
       }
     }))
 
+  it('are summed when it was only cut off for a while, whenever it was, although an included member has died with its vector', async () => {
+    const members = 8
+    const threat = { corrupt: 0.125, dropout: 0.25 }
+    const { task } = await simulatedTask({ members, length: 7, threat })
+    const [leader, , , , dead] = firstOrder(task)
+    let carriedOn = 0
+    for (const from of [1_100, 1_120, 1_140]) {
+      const simulation = await Simulation.create({
+        members,
+        seed: from,
+        threat,
+        delay: 100,
+        kills: [{ who: dead, phase: 'unmask', round: 1 }],
+        partitions: [{ from, until: from + 1.1 * task.deadlineMs, side: [leader] }]
+      })
+      await simulation.round(1, 600_000)
+      for (const { outcomes } of simulation.living) {
+        const [{ status, views, included, reason }] = outcomes
+        assert.equal(status, 'summed', `cut off at ${from} ms: ${reason}`)
+        if (views > 1 && included.includes(dead)) carriedOn++
+      }
+    }
+    assert.ok(carriedOn > 0)
+  })
+
   it('are burned where too few of the others can check the sum for a quorum, and do not go on for ever', async () => {
     const threat = { corrupt: 0, dropout: 0.25 }
     const { task } = await simulatedTask({ members: 5, length: 7, threat })
