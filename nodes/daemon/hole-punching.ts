@@ -23,7 +23,7 @@ type TcpTransport = ReturnType<ReturnType<typeof tcp>>
 /** What `net.connect` says where the port, or the way from it to that address, is taken. */
 const TAKEN = new Set(['EADDRINUSE', 'EADDRNOTAVAIL'])
 
-/** Addresses of a peer that are dialled at once. */
+/** Addresses that are dialled at once: the other side names them, and may name anybody's. */
 const MOST_ADDRESSES = 4
 
 /**
@@ -110,7 +110,8 @@ export class HolePunching {
       .getConnections(peerIdFromString(peer))
       .find((connection) => connection.status === 'open' && !isRelayed(connection))
     if (direct !== undefined) return direct
-    const attempt = this.#attempts.get(peer) ?? this.#dial(components, addresses, signal)
+    const ways = addresses.filter((address) => peerOf(address) === peer).slice(0, MOST_ADDRESSES)
+    const attempt = this.#attempts.get(peer) ?? this.#dial(components, ways, signal)
     this.#attempts.set(peer, attempt)
     return attempt.finally(() => this.#attempts.delete(peer))
   }
@@ -121,7 +122,7 @@ export class HolePunching {
       const speaksFirst = peerId.toString() < peerOf(address)!
       return this.#dialTcp!(address, this.#fromPort({ signal, upgrader: speaksFirst ? upgrader : answering(upgrader) }))
     }
-    return Promise.any(addresses.slice(0, MOST_ADDRESSES).map(dial))
+    return Promise.any(addresses.map(dial))
   }
 
   #fromPort<T>(options: T): T & { localPort: number } {
