@@ -1,5 +1,7 @@
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { identify, identifyPush } from '@libp2p/identify'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { ping } from '@libp2p/ping'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { MAX_ANNOUNCEMENT } from '../src/network/gossip.ts'
 import { multiplexing } from './packets.ts'
@@ -21,6 +23,22 @@ export function multiplexer(): ReturnType<typeof multiplexing> {
     maxOutboundStreams: 1_024,
     streamOptions: { maxStreamWindowSize: MIB, maxReadBufferLength: 8 * MIB }
   })
+}
+
+/** Pings on their way in a connection: the monitor's of a minute, and those of peer routing. */
+const PINGS = 16
+
+/** How peers get to know each other's addresses, and whether the other is still there. */
+export function acquaintance() {
+  return {
+    // Five seconds, the default, are not enough where sixteen processes start on one core.
+    identify: identify({ timeout: 30_000 }),
+    // Addresses change: a relay offers a place when it is already connected.
+    identifyPush: identifyPush({ timeout: 30_000 }),
+    // libp2p's connection monitor asks every ten seconds, whether or not the last answer has come, and by default breaks the
+    // connection where two wait: at a peer whose event loop stood still for as long.
+    ping: ping({ maxInboundStreams: PINGS, maxOutboundStreams: PINGS })
+  }
 }
 
 /** Sender and number of an announcement, which gossip has several times from its neighbours: later copies are not verified. */

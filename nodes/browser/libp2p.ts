@@ -1,7 +1,5 @@
 import { bootstrap } from '@libp2p/bootstrap'
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
-import { identify } from '@libp2p/identify'
-import { ping } from '@libp2p/ping'
 // Streams between pages, which nobody can dial otherwise.
 import { webRTC } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
@@ -15,7 +13,7 @@ import { secureAggregation } from '../../src/network/service.ts'
 import type { SecureAggregationInit } from '../../src/network/service.ts'
 import { Reservations } from '../daemon/reservations.ts'
 import type { ReservationComponents } from '../daemon/reservations.ts'
-import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
+import { acquaintance, gossip, multiplexer, peerRouting } from '../network-settings.ts'
 import { encryption } from '../packets.ts'
 
 /** A dial of another page goes through a relay, finds ways between the two and tries them. */
@@ -55,8 +53,7 @@ export async function createPageNode(options: PageNodeOptions) {
     // A tab that is not looked at may be slow to answer; one that was closed takes its sockets along.
     connectionMonitor: { pingTimeout: { minTimeout: 20_000, maxTimeout: 60_000 } },
     services: {
-      identify: identify({ timeout: 30_000 }),
-      ping: ping(),
+      ...acquaintance(),
       // The gater says who may connect, so that many peers of one address are members behind one relay.
       pubsub: gossip(true),
       dht: peerRouting({ clientMode: true }),

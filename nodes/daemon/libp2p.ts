@@ -1,9 +1,7 @@
 import { bootstrap } from '@libp2p/bootstrap'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { dcutr } from '@libp2p/dcutr'
-import { identify } from '@libp2p/identify'
 import { memory } from '@libp2p/memory'
-import { ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
@@ -11,17 +9,28 @@ import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { Links } from '../../src/network/links.ts'
-import { gossip, multiplexer, peerRouting } from '../network-settings.ts'
+import { acquaintance, gossip, multiplexer, peerRouting } from '../network-settings.ts'
 import { encryption } from '../packets.ts'
+import { HolePunching } from './hole-punching.ts'
 import { Reservations } from './reservations.ts'
 import type { ReservationComponents } from './reservations.ts'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import type { Identify } from '@libp2p/identify'
-import type { ComponentLogger, ConnectionGater, Libp2p, PeerDiscovery, PrivateKey, ServiceMap } from '@libp2p/interface'
+import type {
+  ComponentLogger,
+  ConnectionGater,
+  Libp2p,
+  Libp2pEvents,
+  PeerDiscovery,
+  PrivateKey,
+  ServiceMap
+} from '@libp2p/interface'
+import type { AddressManager } from '@libp2p/interface-internal'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { Ping } from '@libp2p/ping'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Libp2pOptions, ServiceFactoryMap } from 'libp2p'
+import type { TypedEventTarget } from 'main-event'
 
 /** Twice the members of the largest roster. */
 const MOST_RELAYED = 256
@@ -56,6 +65,11 @@ export interface NodeOptions<T extends ServiceMap = Record<never, never>> {
   logger?: ComponentLogger
 }
 
+interface ListeningComponents {
+  addressManager: AddressManager
+  events: TypedEventTarget<Libp2pEvents>
+}
+
 export interface RelayOptions {
   /** Relay for others, without a limit on time or bytes: vectors pass through. `connectionGater` says for whom. */
   serve?: boolean
@@ -85,15 +99,15 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
   const listen = options.listen.map(parseListen)
   const relays = (options.relay?.use ?? []).map((address) => parseKnown(address, 'relay.use'))
   const known = [...options.bootstrap.map((address) => parseKnown(address, 'bootstrap')), ...relays]
+  // Holes are punched where there may be routers between members.
+  const punching = relays.length > 0 && options.local !== true ? await HolePunching.through(relays) : undefined
   const gated = options.connectionGater !== undefined
   const own = {
-    // Five seconds, the default, are not enough where sixteen processes start on one core.
-    identify: identify({ timeout: 30_000 }),
-    ping: ping(),
+    ...acquaintance(),
     // Where a gater says who may connect, many peers of one address are members behind one router or relay.
     pubsub: gossip(options.local === true || gated),
     ...(options.routing !== false && { dht: peerRouting({ clientMode: false }) }),
-    ...(options.memory === true ? {} : behindRouters(options, relays)),
+    ...(options.memory === true ? {} : behindRouters(options, relays, punching)),
     links: (components: ConstructorParameters<typeof Links>[0]) => new Links(components, { bootstrap: known })
   }
   const settings = {
@@ -102,7 +116,8 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
       listen,
       appendAnnounce: (options.announce ?? []).map((address) => parseAddress(address, 'announce').toString())
     },
-    transports: options.memory === true ? [memory()] : [tcp(), webSockets(), circuitRelayTransport()],
+    transports:
+      options.memory === true ? [memory()] : [punching?.transport() ?? tcp(), webSockets(), circuitRelayTransport()],
     ...(options.networkKey && { connectionProtector: preSharedKey({ psk: options.networkKey }) }),
     connectionEncrypters: [encryption()],
     streamMuxers: [multiplexer()],
@@ -128,10 +143,14 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
  * Ways to members behind routers. Streams of the protocol, of gossip and of peer routing do not run over a connection that
  * its relay limits, by libp2p's default: a relay of strangers (128 KiB, 2 minutes) serves to punch a hole, and what passes
  * through it is nothing of a round. A relay that is a member sets no limits, and what it relays is a connection like any other.
- * Holes are punched where there may be routers between members.
  */
-function behindRouters({ relay, local }: Pick<NodeOptions, 'relay' | 'local'>, relays: Multiaddr[]): ServiceFactoryMap {
+function behindRouters(
+  { relay, local }: Pick<NodeOptions, 'relay' | 'local'>,
+  relays: Multiaddr[],
+  punching?: HolePunching
+): ServiceFactoryMap {
   return {
+    listening: announceListening,
     ...(relay?.serve === true && {
       relay: circuitRelayServer({
         maxInboundHopStreams: 1_024,
@@ -143,8 +162,19 @@ function behindRouters({ relay, local }: Pick<NodeOptions, 'relay' | 'local'>, r
     ...(relays.length > 0 && {
       reservations: (components: ReservationComponents) => new Reservations(components, relays)
     }),
-    ...(local !== true && { dcutr: dcutr() })
+    ...(local !== true && { dcutr: punching?.service() ?? dcutr() })
   }
+}
+
+/**
+ * Tells others every address that this node listens on. libp2p keeps public ones to itself until strangers have dialled them
+ * back (AutoNAT), and then relays would offer places without an address.
+ */
+function announceListening({ addressManager, events }: ListeningComponents): object {
+  events.addEventListener('transport:listening', ({ detail: listener }) => {
+    for (const address of listener.getAddrs()) addressManager.confirmObservedAddr(address, { type: 'transport' })
+  })
+  return {}
 }
 
 /** libp2p's defaults are 5 connections a second from one address, 10 pending and 300 in all. */

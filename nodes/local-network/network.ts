@@ -12,7 +12,9 @@ import { ProcessPeer } from './process-peer.ts'
 import { RunningRound } from './running-round.ts'
 import type { ClosedRound } from './running-round.ts'
 
-const assemblyMs = 120_000
+/** How long a network may take to assemble while nothing gets better, and in all. */
+const standstillMs = 120_000
+const assemblyMs = 600_000
 const pollMs = 50
 /** A round has seven phases and, in a local network, never more than a few views: it must be over long before. */
 const roundDeadlines = 60
@@ -313,13 +315,15 @@ export class LocalNetwork {
 
   /** Waits until every living and restarted member is connected to all the others, caught up and subscribed. */
   async #assembled(): Promise<void> {
-    const deadline = Date.now() + assemblyMs
+    const began = Date.now()
+    let changed = began
     for (;;) {
       const lacking = await this.#unlessFailed(this.#lacking())
       if (lacking === undefined) return
+      if (lacking !== this.#waitingFor) changed = Date.now()
       this.#waitingFor = lacking
-      if (Date.now() > deadline) {
-        const seconds = assemblyMs / 1000
+      if (Date.now() > Math.min(changed + standstillMs, began + assemblyMs)) {
+        const seconds = Math.round((Date.now() - began) / 1000)
         throw new SecureAggregationError(
           'NOT_CONNECTED',
           `after ${seconds} s ${lacking}; run again with --data DIR and read the members’ log.jsonl`

@@ -26,7 +26,7 @@ const MTU = 1_500
 /** Why namespaces are not to be had here. */
 export class NoNamespaces extends Error {}
 
-function run(program: string, ...args: string[]): string {
+export function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
@@ -68,46 +68,23 @@ function isAlive(pid: number): boolean {
   }
 }
 
-export class Namespaces {
+/** Namespaces of this process, each with a name within it: gone when the process ends, short of SIGKILL. */
+export class OwnNamespaces {
   readonly #names: string[] = []
-  /** What could not be had of the links' shape, a sentence each. */
-  readonly lacking: string[] = []
 
-  /** Sets everything up. Throws NoNamespaces where this machine or user may not. */
-  constructor(members: number, shape: LinkShape) {
+  /** Throws NoNamespaces where this machine or user may not have any. */
+  constructor() {
     if (process.platform !== 'linux') throw new NoNamespaces('network namespaces are a thing of Linux')
     if (process.getuid?.() !== 0)
       throw new NoNamespaces('only root may make network namespaces; run it again with sudo')
     removeLeftovers()
     // However this process ends, short of SIGKILL; after that the next laboratory cleans up.
     process.on('exit', this.#onExit)
-    try {
-      const hub = this.#add('hub')
-      run('ip', '-n', hub, 'link', 'add', 'bridge', 'type', 'bridge')
-      run('ip', '-n', hub, 'link', 'set', 'bridge', 'up')
-      for (let member = 0; member < members; member++) this.#join(hub, member)
-    } catch (error) {
-      this.remove()
-      throw new NoNamespaces(`network namespaces cannot be made here: ${lastLine(error)}`)
-    }
-    this.#shape(members, shape)
   }
 
-  /** What starts a program inside of a member's namespace. */
-  within(member: number): string[] {
-    return ['ip', 'netns', 'exec', this.#name(member)]
-  }
-
-  address(member: number): string {
-    return `10.0.${member >> 8}.${(member & 255) + 1}`
-  }
-
-  /** Bytes that went over a member's link so far, all headers included. */
-  carried(member: number): { sent: number; received: number } {
-    const [link] = JSON.parse(run('ip', '-n', this.#name(member), '-s', '-j', 'link', 'show', 'wire')) as [
-      { stats64: { tx: { bytes: number }; rx: { bytes: number } } }
-    ]
-    return { sent: link.stats64.tx.bytes, received: link.stats64.rx.bytes }
+  /** What starts a program inside of a namespace. */
+  within(place: string | number): string[] {
+    return ['ip', 'netns', 'exec', this.name(place)]
   }
 
   /** The links go with the namespaces that they are in. */
@@ -116,34 +93,75 @@ export class Namespaces {
     for (const name of this.#names.splice(0)) succeeds('ip', 'netns', 'del', name)
   }
 
-  readonly #onExit = (): void => this.remove()
-
-  #name(place: string | number): string {
+  protected name(place: string | number): string {
     return `${PREFIX}${process.pid}-${place}`
   }
 
-  #add(place: string | number): string {
-    const name = this.#name(place)
+  protected add(place: string | number): string {
+    const name = this.name(place)
     this.#names.push(name)
     run('ip', 'netns', 'add', name)
     run('ip', '-n', name, 'link', 'set', 'lo', 'up')
     return name
   }
 
-  #join(hub: string, member: number): void {
-    const name = this.#add(member)
-    const port = `port-${member}`
-    run('ip', '-n', name, 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', port, 'netns', hub)
+  /** A namespace with a bridge in it, to which links of others are joined. */
+  protected addBridge(place: string): string {
+    const name = this.add(place)
+    run('ip', '-n', name, 'link', 'add', 'bridge', 'type', 'bridge')
+    run('ip', '-n', name, 'link', 'set', 'bridge', 'up')
+    return name
+  }
+
+  /** A link from a namespace to a bridge, under these names at either end. */
+  protected plug(name: string, device: string, address: string, hub: string, port: string): void {
+    run('ip', '-n', name, 'link', 'add', device, 'type', 'veth', 'peer', 'name', port, 'netns', hub)
     run('ip', '-n', hub, 'link', 'set', port, 'master', 'bridge', 'up')
-    run('ip', '-n', name, 'addr', 'add', `${this.address(member)}/16`, 'dev', 'wire')
-    run('ip', '-n', name, 'link', 'set', 'wire', 'up')
+    run('ip', '-n', name, 'addr', 'add', address, 'dev', device)
+    run('ip', '-n', name, 'link', 'set', device, 'up')
+  }
+
+  readonly #onExit = (): void => this.remove()
+}
+
+export class Namespaces extends OwnNamespaces {
+  /** What could not be had of the links' shape, a sentence each. */
+  readonly lacking: string[] = []
+
+  /** Sets everything up. Throws NoNamespaces where this machine or user may not. */
+  constructor(members: number, shape: LinkShape) {
+    super()
+    try {
+      const hub = this.addBridge('hub')
+      for (let member = 0; member < members; member++) this.#join(hub, member)
+    } catch (error) {
+      this.remove()
+      throw new NoNamespaces(`network namespaces cannot be made here: ${lastLine(error)}`)
+    }
+    this.#shape(members, shape)
+  }
+
+  address(member: number): string {
+    return `10.0.${member >> 8}.${(member & 255) + 1}`
+  }
+
+  /** Bytes that went over a member's link so far, all headers included. */
+  carried(member: number): { sent: number; received: number } {
+    const [link] = JSON.parse(run('ip', '-n', this.name(member), '-s', '-j', 'link', 'show', 'wire')) as [
+      { stats64: { tx: { bytes: number }; rx: { bytes: number } } }
+    ]
+    return { sent: link.stats64.tx.bytes, received: link.stats64.rx.bytes }
+  }
+
+  #join(hub: string, member: number): void {
+    this.plug(this.add(member), 'wire', `${this.address(member)}/16`, hub, `port-${member}`)
   }
 
   /** Both ends of each link send at its rate: a member's own end what it sends, the bridge's end what it receives. */
   #shape(members: number, { rate, delay, loss }: LinkShape): void {
     const ends = Array.from({ length: members }, (_, member) => [
-      { namespace: this.#name(member), device: 'wire' },
-      { namespace: this.#name('hub'), device: `port-${member}` }
+      { namespace: this.name(member), device: 'wire' },
+      { namespace: this.name('hub'), device: `port-${member}` }
     ]).flat()
     const burst = Math.max(2 * LONGEST_PACKET, Math.ceil((rate * 1e6) / 8 / 250))
     for (const { namespace, device } of ends) {
@@ -183,8 +201,8 @@ export class Namespaces {
     for (let member = 0; member < members; member++) {
       // What is lost is to be a packet as a wire carries it, not forty of them in one piece.
       for (const [namespace, device] of [
-        [this.#name(member), 'wire'],
-        [this.#name('hub'), `port-${member}`]
+        [this.name(member), 'wire'],
+        [this.name('hub'), `port-${member}`]
       ])
         succeeds('ip', '-n', namespace, 'link', 'set', device, 'gso_max_segs', '1')
       if (byNft(member) || byIptables(member)) continue
@@ -196,7 +214,7 @@ export class Namespaces {
   }
 }
 
-function lastLine(error: unknown): string {
+export function lastLine(error: unknown): string {
   const { stderr, message } = error as { stderr?: string; message: string }
   return (stderr ?? '').trim().split('\n').at(-1) || message.split('\n')[0]
 }

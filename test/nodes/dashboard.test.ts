@@ -203,12 +203,13 @@ describe('the dashboard of secagg network', function () {
 
 /** For the README: a round that is over, in light colours. */
 async function photograph(page: Page, path: string): Promise<void> {
-  await page.setViewport({ width: 1280, height: 1290 })
+  await page.setViewport({ width: 1280, height: 1400 })
   await page.emulateMediaFeatures([
     { name: 'prefers-color-scheme', value: 'light' },
     { name: 'prefers-reduced-motion', value: 'reduce' }
   ])
   await page.evaluate(`document.activeElement.blur(); document.querySelector('details').open = false; scrollTo(0, 0)`)
   await shows(page, `document.querySelectorAll('tbody tr').length >= 9 && document.querySelector('.values polyline')`)
-  await page.screenshot({ path: path })
+  const end = await read<number>(page, `document.querySelector('.rounds-card').getBoundingClientRect().bottom`)
+  await page.screenshot({ path, clip: { x: 0, y: 0, width: 1280, height: Math.ceil(end) + 16 } })
 }

@@ -103,6 +103,17 @@ describe('a network that knows one address', () => {
   }
 })
 
+describe('a connection', () => {
+  const network = new Network()
+  afterEach(() => network.stop())
+
+  it('bears several pings at once, as when the other side has not answered for a while', async () => {
+    const [alice, bob] = [await network.add({ memory: true }), await network.add({ memory: true })]
+    await alice.dial(bob.getMultiaddrs())
+    await Promise.all(Array.from({ length: 7 }, () => alice.services.ping.ping(bob.peerId)))
+  })
+})
+
 describe('a node', () => {
   const network = new Network()
   afterEach(() => network.stop())

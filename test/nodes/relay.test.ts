@@ -63,6 +63,16 @@ describe('members behind routers', () => {
     assert.equal(await received.promise, 1 << 20)
   })
 
+  it('are found by their place at it as soon as they have one', async () => {
+    const relay = await network.add({ relay: { serve: true } })
+    let known: string[] = []
+    relay.addEventListener('peer:update', ({ detail: { peer } }) => {
+      known = peer.addresses.map(({ multiaddr }) => multiaddr.toString())
+    })
+    await network.add({ listen: [], relay: { use: relay.getMultiaddrs().map(String) } })
+    await until(() => known.some((address) => address.includes('/p2p-circuit')), 'the relay tells others of it')
+  })
+
   it('relay for members only', async () => {
     const members = new Set<string>()
     const connectionGater = rosterGater((id) => members.has(id))

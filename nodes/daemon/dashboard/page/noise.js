@@ -39,7 +39,8 @@ export function Noise({ state }) {
 
 function unseen({ round, members, me }) {
   if (round === undefined) return 'Masked vectors show here as noise, and beside them their sum.'
-  if (me !== undefined && round.leader !== me) {
+  // A page of no single member (-1) is told what every leader receives.
+  if (me >= 0 && round.leader !== me) {
     const who = nameOf(members, round.leader)
     return `${who} leads this round, and it alone receives the masked vectors. They show here when this member leads.`
   }

@@ -100,7 +100,9 @@ function options({ parts, told, height, width, shown }) {
 
 function extent(low, high) {
   if (low === null || low === undefined) return [0.4, leastRounds + 0.6]
-  return [low - 0.6, Math.max(high, low + leastRounds - 1) + 0.6]
+  // When it is drawn again it is asked with its own last answer.
+  const [first, last] = [Math.ceil(low), Math.floor(high)]
+  return [first - 0.6, Math.max(last, first + leastRounds - 1) + 0.6]
 }
 
 /** A cross above every burned round, and a line under the one that is described. */
