@@ -33,6 +33,11 @@ export function sha256(...parts: Uint8Array[]): Uint8Array {
   return new Uint8Array(hash.digest())
 }
 
+/** The same of one part, in hex, as OpenSSL writes it: what is remembered is found by it. */
+export function sha256Hex(bytes: Uint8Array): string {
+  return hashOnce('sha256', bytes, 'hex')
+}
+
 // As a string, a digest comes out of OpenSSL in a third of the time that a Buffer takes.
 function bytesOf(binary: string): Uint8Array {
   const bytes = new Uint8Array(binary.length)
