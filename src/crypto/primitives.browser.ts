@@ -7,7 +7,7 @@ import { sha256 as sha256Noble, sha512 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { isSmallOrderEncoding } from './ed25519-keys.ts'
 import { checkLength, LowOrderKeyError } from './low-order.ts'
-import type { Keystream, Sha256 } from './primitives.ts'
+import type { Keystream, Sha256, X25519KeyPair } from './primitives.ts'
 
 // The portable twin of primitives.ts, which documents each function: same names, same bytes, held equal by tests.
 export { isCanonicalEd25519Key } from './ed25519-keys.ts'
@@ -56,6 +56,10 @@ export function x25519Agreement(secret: Uint8Array): (publicKey: Uint8Array) => 
       throw new LowOrderKeyError({ cause })
     }
   }
+}
+
+export function x25519KeyPair(secret: Uint8Array): X25519KeyPair {
+  return { publicKey: x25519PublicKey(secret), agree: x25519Agreement(secret) }
 }
 
 export function x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {

@@ -25,6 +25,11 @@ describe('the canonical form', () => {
     )
   })
 
+  it('tells no field from a field without a name', () => {
+    for (const one of [{}, { '': null }, {}])
+      assert.deepEqual(encodeCanonical(one), new Uint8Array(dagCbor.encode(one)))
+  })
+
   it('has every whole number in as few bytes as it needs', () => {
     for (const power of [5, 8, 16, 32, 53])
       for (const number of [2 ** power - 1, 2 ** power - 24, 24 - 2 ** power, 1 - 2 ** power, -(2 ** power)].filter(

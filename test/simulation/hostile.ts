@@ -168,7 +168,7 @@ async function checkSum(
   assert.deepEqual(outcome.included, included, `members disagree on who is in the sum of round ${outcome.round}`)
   const { values } = await simulation.sum(index, outcome)
   assert.deepEqual(
-    [...values].map(Number),
+    Array.from(values, Number),
     simulation.expected(included),
     `the sum of round ${outcome.round} is not exact`
   )

@@ -10,6 +10,8 @@ interface Entry {
   context: string
   epoch?: number
   body: Uint8Array
+  /** Looked at by several checks, and decoded for the first. */
+  decoded?: { encoded: string; body: unknown }
 }
 
 const decoder = new TextDecoder('latin1')
@@ -89,12 +91,11 @@ export class Ledger {
   #bodies<T extends MessageType>(type: T) {
     return this.#entries
       .filter((entry) => entry.type === type)
-      .map(({ member, context, body }) => ({
-        member,
-        context,
-        encoded: bytesToHex(body),
-        body: dagCbor.decode<Body<T>>(body)
-      }))
+      .map((entry) => {
+        const { member, context, body } = entry
+        entry.decoded ??= { encoded: bytesToHex(body), body: dagCbor.decode(body) }
+        return { member, context, encoded: entry.decoded.encoded, body: entry.decoded.body as Body<T> }
+      })
   }
 
   /** S1, S2: one advert, one share root, one masked header an attempt. */
