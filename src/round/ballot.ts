@@ -5,7 +5,6 @@ import type { Journal } from '../journal/journal.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import * as agreement from './agreement.ts'
 import type { AgreementState, Step } from './agreement.ts'
-import { encodeCanonical } from './canonical.ts'
 import { checkDecision, checkLock, choiceOf } from './certificates.ts'
 import type { Electorate } from './certificates.ts'
 import { cutHash, encodeMessage, inclusionOf, signedBytes, valueHash } from './messages.ts'
@@ -131,7 +130,7 @@ export class Ballot {
       throw new BallotError(`a ${type} is for an attempt that this member has not entered`)
     }
     const key = `${type}/${attempt}`
-    const encoded = bytesToHex(encodeCanonical(body))
+    const encoded = bytesToHex(dagCbor.encode(body))
     const before = this.#said.get(key)
     if (before !== undefined) {
       if (before.body !== encoded) throw new BallotError(`another ${type} was signed in attempt ${attempt}`)
@@ -235,7 +234,7 @@ export class Ballot {
   /** S3. The state counts from now on; whoever asked goes on only when it is on disk. Writes keep their order. */
   #journal(state: BallotState): Promise<void> {
     this.#state = state
-    this.#written = this.#written.then(() => this.#options.journal.put(this.#options.key, encodeCanonical(state)))
+    this.#written = this.#written.then(() => this.#options.journal.put(this.#options.key, dagCbor.encode(state)))
     return this.#written
   }
 

@@ -5,7 +5,6 @@ import { compareBytes } from '../crypto/key-agreement.ts'
 import { H, lengthPrefixed } from '../crypto/hash.ts'
 import { sha256Hex } from '../crypto/primitives.ts'
 import { MessageError } from '../errors.ts'
-import { encodeCanonical } from './canonical.ts'
 import { Documents } from './documents.ts'
 
 /**
@@ -332,45 +331,22 @@ const encodedBodies = new WeakMap<object, Uint8Array>()
 export function bodyBytes(body: Body<MessageType>): Uint8Array {
   const before = encodedBodies.get(body)
   if (before !== undefined) return before
-  const encoded = encodeCanonical(body)
+  const encoded = dagCbor.encode(body)
   encodedBodies.set(body, encoded)
   return encoded
 }
 
-const text = new TextEncoder()
 /** A map of seven entries; its first key, a text of four letters. */
-const beforeBody = Uint8Array.of(0xa7, 0x64, ...text.encode('body'))
-/** Its last key, a text of nine. */
-const beforeSignature = Uint8Array.of(0x69, ...text.encode('signature'))
-
-/** As many as the members of a large roster have types to say in a round. */
-const REMEMBERED_HEADS = 4096
-
-/** What stands between body and signature: the same for all that a member says of one type in a round. */
-const heads = new Map<string, { task: Uint8Array; encoded: Uint8Array }>()
-
-function headBytes({ type, task, epoch, round, from }: Omit<z.infer<typeof frame>, 'body' | 'signature'>): Uint8Array {
-  const key = `${type}/${from}/${epoch}/${round}`
-  const before = heads.get(key)
-  if (before !== undefined && compareBytes(before.task, task) === 0) return before.encoded
-  const encoded = encodeCanonical({ type, task, epoch, round, from }).slice(1)
-  if (heads.size >= REMEMBERED_HEADS) heads.clear()
-  heads.set(key, { task: task.slice(), encoded })
-  return encoded
-}
+const beforeBody = Uint8Array.of(0xa7, 0x64, ...new TextEncoder().encode('body'))
 
 /** Canonical: keys are sorted by length, then by letter, so that `body` comes first and the rest is as it is without it. */
 function framed(rest: Omit<z.infer<typeof frame>, 'body'>, body: Uint8Array): Uint8Array {
-  const { signature } = rest
-  // A byte string of none, or of a length that takes a byte of its own.
-  const length = signature.length === 0 ? [0x40] : [0x58, signature.length]
-  const parts = [beforeBody, body, headBytes(rest), beforeSignature, length, signature]
-  const encoded = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    encoded.set(part, at)
-    at += part.length
-  }
+  const { type, task, epoch, round, from, signature } = rest
+  const others = dagCbor.encode({ type, task, epoch, round, from, signature }).subarray(1)
+  const encoded = new Uint8Array(beforeBody.length + body.length + others.length)
+  encoded.set(beforeBody)
+  encoded.set(body, beforeBody.length)
+  encoded.set(others, beforeBody.length + body.length)
   return encoded
 }
 
@@ -442,7 +418,7 @@ function parse(encoded: Uint8Array): AnyMessage {
   if (signature.length !== (isSigned(type) ? 64 : 0))
     throw new MessageError('MALFORMED', `a ${type} has a signature of ${signature.length} bytes`)
   // The decoder accepts unsorted keys; only the encoder's own bytes are canonical.
-  const body = encodeCanonical(inner.data)
+  const body = dagCbor.encode(inner.data)
   if (compareBytes(framed(outer.data, body), encoded) !== 0) {
     throw new MessageError('MALFORMED', `a ${type} is not in its canonical form`)
   }
@@ -460,7 +436,7 @@ const hashes = new WeakMap<Value | Cut, Uint8Array>()
 
 /** Computed once for each object: every vote for a value is compared with it. */
 function hashOnce(domain: string, of: Value | Cut): Uint8Array {
-  const hash = hashes.get(of) ?? H(domain, encodeCanonical(of))
+  const hash = hashes.get(of) ?? H(domain, dagCbor.encode(of))
   hashes.set(of, hash)
   return hash
 }
@@ -475,7 +451,7 @@ export function cutHash(cut: Cut): Uint8Array {
 
 /** What a SumHeader says, to compare two of them. */
 export function sumBytes(body: Body<'SumHeader'>): Uint8Array {
-  return encodeCanonical(body)
+  return dagCbor.encode(body)
 }
 
 export function inclusionOf(attempt: number): AgreementName {
