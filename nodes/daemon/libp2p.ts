@@ -35,6 +35,9 @@ import type { TypedEventTarget } from 'main-event'
 /** Twice the members of the largest roster. */
 const MOST_RELAYED = 256
 
+/** Without routing, a peer of unknown address comes by itself: each dial before only takes time from the others. */
+const unsought = { maxDelay: 60_000 }
+
 /** What a further service is built from: libp2p's own components and the services that every node has. */
 export type ServiceComponents = Parameters<ServiceFactoryMap<NodeServices>['pubsub']>[0]
 
@@ -108,7 +111,8 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
     pubsub: gossip(options.local === true || gated),
     ...(options.routing !== false && { dht: peerRouting({ clientMode: false }) }),
     ...(options.memory === true ? {} : behindRouters(options, relays, punching)),
-    links: (components: ConstructorParameters<typeof Links>[0]) => new Links(components, { bootstrap: known })
+    links: (components: ConstructorParameters<typeof Links>[0]) =>
+      new Links(components, { bootstrap: known, ...(options.routing === false && unsought) })
   }
   const settings = {
     privateKey: options.privateKey,
@@ -123,8 +127,7 @@ export async function createNode<T extends ServiceMap = Record<never, never>>(
     streamMuxers: [multiplexer()],
     peerDiscovery: await discovery(known, options.mdns === true),
     connectionManager: connectionLimits(options.local === true),
-    // Event loops of a busy machine may stand still for seconds; a peer that died closes its socket anyway.
-    connectionMonitor: { pingTimeout: { minTimeout: 20_000, maxTimeout: 60_000 } },
+    connectionMonitor: connectionChecks(options.memory === true),
     connectionGater: options.connectionGater,
     services: { ...own, ...options.services },
     logger: options.logger,
@@ -181,6 +184,14 @@ function announceListening({ addressManager, events }: ListeningComponents): obj
 function connectionLimits(local: boolean): NonNullable<Libp2pOptions['connectionManager']> {
   const limits = { maxConnections: 2_048, maxIncomingPendingConnections: 256 }
   return local ? { ...limits, inboundConnectionThreshold: Infinity } : limits
+}
+
+/**
+ * Event loops of a busy machine may stand still for seconds; a peer that died closes its socket anyway. In one process
+ * nothing dies by itself, and a ping every ten seconds over each of thousands of connections takes more than all the rest.
+ */
+function connectionChecks(memory: boolean): NonNullable<Libp2pOptions['connectionMonitor']> {
+  return memory ? { enabled: false } : { pingTimeout: { minTimeout: 20_000, maxTimeout: 60_000 } }
 }
 
 async function discovery(known: Multiaddr[], mdns: boolean): Promise<Discovery[]> {

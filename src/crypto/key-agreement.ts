@@ -1,5 +1,5 @@
 import { H, lengthPrefixed } from './hash.ts'
-import { hkdfSha256, randomBytes, x25519, x25519Agreement, x25519PublicKey } from './primitives.ts'
+import { hkdfSha256, randomBytes, x25519, x25519Agreement, x25519KeyPair } from './primitives.ts'
 import { Secret } from './secret.ts'
 
 const encoder = new TextEncoder()
@@ -10,12 +10,27 @@ export interface KeyPair {
   secret: Secret
   /** 32 bytes, X25519 (RFC 7748). */
   publicKey: Uint8Array
+  /** See `x25519Agreement`: the secret is not imported again. */
+  agree: (publicKey: Uint8Array) => Uint8Array
+  /** Overwrites the secret, and lets go of what was imported of it. */
+  wipe: () => void
 }
 
 /** A fresh X25519 key pair, used for one attempt only (protocol, rule S1). */
 export function generateKeyPair(random: (length: number) => Uint8Array = randomBytes): KeyPair {
   const bytes = random(seedLength)
-  return { secret: new Secret(bytes), publicKey: x25519PublicKey(bytes) }
+  const secret = new Secret(bytes)
+  const { publicKey, agree } = x25519KeyPair(bytes)
+  let imported: KeyPair['agree'] | undefined = agree
+  return {
+    secret,
+    publicKey,
+    agree: (partnerKey) => (imported ?? x25519Agreement(bytes))(partnerKey),
+    wipe: () => {
+      secret.wipe()
+      imported = undefined
+    }
+  }
 }
 
 /**
@@ -62,10 +77,13 @@ export type Agreements = MaskContext & { partners: Partner[] }
 
 /**
  * `k_uv` of the protocol, §4, with each partner, in their order: 32-byte seeds that both ends compute alike.
- * Throws `LowOrderKeyError` on a low-order key. For many partners: the own secret is imported once.
+ * Throws `LowOrderKeyError` on a low-order key. For many partners: the own secret is imported once, or not again where
+ * there is a key pair of it.
  */
-export function pairwiseMaskSeeds({ secret, self, attemptId, maskingSetHash, partners }: Agreements) {
-  const agree = x25519Agreement(secret.expose())
+export function pairwiseMaskSeeds(
+  { secret, self, attemptId, maskingSetHash, partners }: Agreements,
+  agree: KeyPair['agree'] = x25519Agreement(secret.expose())
+) {
   const salt = H('mask-salt', attemptId, maskingSetHash)
   return partners.map(({ id, key }): Secret => {
     const [lower, higher] = maskSign(self, id) === 1 ? [self, id] : [id, self]

@@ -7,6 +7,9 @@ const prefixBytes = 1 + hashLength + 12
 /** Bytes under one sub-leaf of a vector (protocol, §10). */
 export const subLeafBytes = 16_384
 
+/** Room for the few hundred elements of a small vector. */
+const smallSubLeafBytes = 1_024
+
 /** 0x01 ‖ left ‖ right: hashed in one call, which costs half of three pieces. */
 const pair = new Uint8Array(1 + 2 * hashLength)
 pair[0] = 1
@@ -180,8 +183,9 @@ export class VectorHasher {
   readonly #chunkBytes: number
   readonly #firstChunk: number
   readonly #leaves: Uint8Array[] = []
-  readonly #subLeaf = new Uint8Array(prefixBytes + subLeafBytes)
-  readonly #prefix = new DataView(this.#subLeaf.buffer)
+  /** As large as a sub-leaf from the first piece on that does not fit: most short vectors need no 16 KiB. */
+  #subLeaf = new Uint8Array(prefixBytes + smallSubLeafBytes)
+  #prefix = new DataView(this.#subLeaf.buffer)
   #subLeaves: Uint8Array[] = []
   #filled = prefixBytes
   #inChunk = 0
@@ -202,13 +206,14 @@ export class VectorHasher {
 
   update(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
-      const room = Math.min(this.#subLeaf.length - this.#filled, this.#chunkBytes - this.#inChunk)
+      const room = Math.min(prefixBytes + subLeafBytes - this.#filled, this.#chunkBytes - this.#inChunk)
       const piece = bytes.subarray(at, at + room)
+      if (this.#filled + piece.length > this.#subLeaf.length) this.#grow()
       this.#subLeaf.set(piece, this.#filled)
       this.#filled += piece.length
       this.#inChunk += piece.length
       at += piece.length
-      if (this.#filled === this.#subLeaf.length) this.#closeSubLeaf()
+      if (this.#filled === prefixBytes + subLeafBytes) this.#closeSubLeaf()
       if (this.#inChunk === this.#chunkBytes) this.#closeChunk()
     }
   }
@@ -217,6 +222,13 @@ export class VectorHasher {
   finish(): { root: Uint8Array; leaves: Uint8Array[] } {
     if (this.#inChunk > 0) this.#closeChunk()
     return { root: MerkleTree.from(this.#leaves).root, leaves: this.#leaves }
+  }
+
+  #grow(): void {
+    const before = this.#subLeaf.subarray(0, this.#filled)
+    this.#subLeaf = new Uint8Array(prefixBytes + subLeafBytes)
+    this.#subLeaf.set(before)
+    this.#prefix = new DataView(this.#subLeaf.buffer)
   }
 
   #closeSubLeaf(): void {

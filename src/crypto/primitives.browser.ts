@@ -4,9 +4,10 @@ import { chacha20poly1305 } from '@noble/ciphers/chacha.js'
 import { ed25519, x25519 as x25519Noble } from '@noble/curves/ed25519.js'
 import { hkdf } from '@noble/hashes/hkdf.js'
 import { sha256 as sha256Noble, sha512 } from '@noble/hashes/sha2.js'
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { isSmallOrderEncoding } from './ed25519-keys.ts'
 import { checkLength, LowOrderKeyError } from './low-order.ts'
-import type { Keystream, Sha256 } from './primitives.ts'
+import type { Keystream, Sha256, X25519KeyPair } from './primitives.ts'
 
 // The portable twin of primitives.ts, which documents each function: same names, same bytes, held equal by tests.
 export { isCanonicalEd25519Key } from './ed25519-keys.ts'
@@ -20,6 +21,10 @@ export function sha256(...parts: Uint8Array[]): Uint8Array {
   const hash = sha256Noble.create()
   for (const part of parts) hash.update(part)
   return hash.digest()
+}
+
+export function sha256Hex(bytes: Uint8Array): string {
+  return bytesToHex(sha256Noble(bytes))
 }
 
 export function createSha256(): Sha256 {
@@ -51,6 +56,10 @@ export function x25519Agreement(secret: Uint8Array): (publicKey: Uint8Array) => 
       throw new LowOrderKeyError({ cause })
     }
   }
+}
+
+export function x25519KeyPair(secret: Uint8Array): X25519KeyPair {
+  return { publicKey: x25519PublicKey(secret), agree: x25519Agreement(secret) }
 }
 
 export function x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {

@@ -36,6 +36,11 @@ export function sha256(...parts: Uint8Array[]): Uint8Array {
   return new Uint8Array(hash.digest())
 }
 
+/** The same of one part, in hex, as OpenSSL writes it: what is remembered is found by it. */
+export function sha256Hex(bytes: Uint8Array): string {
+  return hashOnce('sha256', bytes, 'hex')
+}
+
 // As a string, a digest comes out of OpenSSL in a third of the time that a Buffer takes.
 function bytesOf(binary: string): Uint8Array {
   const bytes = new Uint8Array(binary.length)
@@ -122,13 +127,32 @@ const ed25519Key = publicKeys('Ed25519')
 
 /** The public key of a 32-byte X25519 secret (RFC 7748 §6.1). */
 export function x25519PublicKey(secret: Uint8Array): Uint8Array {
-  const { x } = createPublicKey(importSecret(x25519SecretPrefix, secret)).export({ format: 'jwk' })
+  return publicKeyOf(importSecret(x25519SecretPrefix, secret))
+}
+
+function publicKeyOf(privateKey: KeyObject): Uint8Array {
+  const { x } = createPublicKey(privateKey).export({ format: 'jwk' })
   return new Uint8Array(Buffer.from(x!, 'base64url'))
+}
+
+/** The public key and the agreement of one secret, which is imported once: that costs more than all the rest. */
+export function x25519KeyPair(secret: Uint8Array): X25519KeyPair {
+  const privateKey = importSecret(x25519SecretPrefix, secret)
+  return { publicKey: publicKeyOf(privateKey), agree: agreementOf(privateKey) }
+}
+
+export interface X25519KeyPair {
+  publicKey: Uint8Array
+  /** See {@link x25519Agreement}. */
+  agree: (publicKey: Uint8Array) => Uint8Array
 }
 
 /** X25519 of one secret with many public keys: importing the secret costs more than an agreement. */
 export function x25519Agreement(secret: Uint8Array): (publicKey: Uint8Array) => Uint8Array {
-  const privateKey = importSecret(x25519SecretPrefix, secret)
+  return agreementOf(importSecret(x25519SecretPrefix, secret))
+}
+
+function agreementOf(privateKey: KeyObject): X25519KeyPair['agree'] {
   return (publicKey) => {
     checkLength(publicKey, 32, 'an X25519 public key')
     const known = x25519Key(publicKey)

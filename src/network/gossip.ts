@@ -129,7 +129,11 @@ export class Announcements {
   readonly #repair = (): void => {
     const { pubsub, connectionManager } = this.#components
     const { streamsInbound, streamsOutbound } = pubsub as unknown as GossipStreams
-    const isOpen = ({ protocol, status }: Stream): boolean => status === 'open' && pubsub.protocols.includes(protocol)
+    // A stream that was closed in the one direction it is used in counts as open until the other one is, too.
+    const isOpen = ({ protocol, status, direction, writeStatus, readStatus }: Stream): boolean =>
+      status === 'open' &&
+      (direction === 'outbound' ? writeStatus === 'writable' : readStatus === 'readable') &&
+      pubsub.protocols.includes(protocol)
     const members = Map.groupBy(connectionManager.getConnections(), ({ remotePeer }) => remotePeer.toString())
     for (const [peer, connections] of members) {
       if (!this.#handlers.isMember(peer)) continue

@@ -198,8 +198,12 @@ export class Session {
 
   /** Whether this peer has a reason to be connected: it is a member, now or soon, or may ask to become one. */
   expects(peer: string): boolean {
-    const connected = this.#connections().map(({ remotePeer }) => remotePeer.toString())
-    return mayConnect(peer, this.participant, connected)
+    return mayConnect(peer, this.participant, this.#connected())
+  }
+
+  /** Put together only when it is read: members are asked about again and again, and their standing does not need it. */
+  *#connected(): Iterable<string> {
+    for (const { remotePeer } of this.#connections()) yield remotePeer.toString()
   }
 
   get traffic(): { sent: number; received: number } {

@@ -7,7 +7,7 @@ import {
   seedCommitment
 } from '../crypto/key-agreement.ts'
 import type { Mask } from '../crypto/mask-stream.ts'
-import { x25519Agreement, x25519PublicKey } from '../crypto/primitives.ts'
+import { x25519PublicKey } from '../crypto/primitives.ts'
 import { Secret } from '../crypto/secret.ts'
 import { MessageError } from '../errors.ts'
 import { completeGraph } from '../membership/graphs.ts'
@@ -82,7 +82,7 @@ export class Attempt {
     this.#rules = rules
     this.#me = me
     this.#keys = { mask: generateKeyPair(random), seal: generateKeyPair(random) }
-    const agree = x25519Agreement(this.#keys.seal.secret.expose())
+    const { agree } = this.#keys.seal
     // Sealing to a member and opening what it sealed start from one shared secret.
     this.#agree = (publicKey) => {
       const key = bytesToHex(publicKey)
@@ -211,13 +211,16 @@ export class Attempt {
       id: roster.members[member].bytes,
       key: adverts.get(member)!.body.maskKey
     }))
-    const seeds = pairwiseMaskSeeds({
-      secret: this.#keys.mask.secret,
-      self,
-      attemptId: this.id,
-      maskingSetHash: set.hash,
-      partners
-    })
+    const seeds = pairwiseMaskSeeds(
+      {
+        secret: this.#keys.mask.secret,
+        self,
+        attemptId: this.id,
+        maskingSetHash: set.hash,
+        partners
+      },
+      this.#keys.mask.agree
+    )
     return [
       { seed: this.#seed, sign: 1 },
       ...seeds.map((seed, place): Mask => ({ seed, sign: maskSign(self, partners[place].id) }))
@@ -265,8 +268,8 @@ export class Attempt {
   /** S7: what was never opened is erased when the round is closed. Input lanes and vectors are erased by whoever holds them. */
   wipe(): void {
     this.#seed.wipe()
-    this.#keys.mask.secret.wipe()
-    this.#keys.seal.secret.wipe()
+    this.#keys.mask.wipe()
+    this.#keys.seal.wipe()
     for (const shared of this.#agreed.values()) shared.wipe()
     this.#agreed.clear()
     this.#dealing?.wipe()

@@ -173,6 +173,9 @@ function readChunkMessage(
   return reply.body
 }
 
+/** One for all: an error made for each answer costs more than the wait for it. */
+const answered = new Error('it has been answered')
+
 /** The result, if it comes within so many milliseconds; whoever is slower is given up. */
 async function within<T>(
   { ports: { clock } }: Round,
@@ -193,6 +196,6 @@ async function within<T>(
     ends.removeEventListener('abort', stop)
     ended.promise.catch(() => {})
     work.catch(() => {})
-    done.abort()
+    done.abort(answered)
   }
 }

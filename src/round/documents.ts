@@ -1,5 +1,4 @@
-import { bytesToHex } from '@noble/hashes/utils.js'
-import { sha256 } from '../crypto/primitives.ts'
+import { sha256Hex } from '../crypto/primitives.ts'
 
 /** A few key books of the largest roster, and all that a small one says in many rounds. */
 const REMEMBERED_BYTES = 4 * 1024 * 1024
@@ -12,19 +11,22 @@ export class Documents<T extends { encoded: Uint8Array }> {
   readonly #hashes = new WeakMap<T, string>()
   #bytes = 0
 
-  find(encoded: Uint8Array): T | undefined {
-    return this.#byHash.get(hashOf(encoded))
+  /** @param hash hex of the hash of these bytes */
+  find(encoded: Uint8Array, hash = sha256Hex(encoded)): T | undefined {
+    return this.#byHash.get(hash)
   }
 
   /** Hex of the hash of its bytes, computed once. */
   hashOf(document: T): string {
-    const hash = this.#hashes.get(document) ?? hashOf(document.encoded)
+    const hash = this.#hashes.get(document) ?? sha256Hex(document.encoded)
     this.#hashes.set(document, hash)
     return hash
   }
 
-  keep(document: T): void {
-    this.#byHash.set(this.hashOf(document), document)
+  /** @param hash hex of the hash of its bytes */
+  keep(document: T, hash = this.hashOf(document)): void {
+    this.#hashes.set(document, hash)
+    this.#byHash.set(hash, document)
     this.#bytes += costOf(document)
     for (const [hash, oldest] of this.#byHash) {
       if (this.#bytes <= REMEMBERED_BYTES) return
@@ -33,8 +35,6 @@ export class Documents<T extends { encoded: Uint8Array }> {
     }
   }
 }
-
-const hashOf = (encoded: Uint8Array): string => bytesToHex(sha256(encoded))
 
 /** All the memory that its bytes keep, and something for what was parsed. */
 const costOf = ({ encoded }: { encoded: Uint8Array }): number => LEAST_COUNTED + encoded.buffer.byteLength

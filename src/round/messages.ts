@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { envelopeBytes } from '../crypto/envelope.ts'
 import { compareBytes } from '../crypto/key-agreement.ts'
 import { H, lengthPrefixed } from '../crypto/hash.ts'
+import { sha256Hex } from '../crypto/primitives.ts'
 import { MessageError } from '../errors.ts'
 import { Documents } from './documents.ts'
 
@@ -401,9 +402,10 @@ const isDocument = ({ type }: AnyMessage): boolean => type !== 'ShareDelivery' &
 export function decodeMessage(encoded: Uint8Array): AnyMessage {
   const before = parsed.get(encoded)
   if (before !== undefined) return before
-  const known = documents.find(encoded)
+  const hash = sha256Hex(encoded)
+  const known = documents.find(encoded, hash)
   const message = known ?? parse(encoded)
-  if (known === undefined && isDocument(message)) documents.keep(message)
+  if (known === undefined && isDocument(message)) documents.keep(message, hash)
   parsed.set(encoded, message)
   return message
 }

@@ -1,5 +1,4 @@
-import { bytesToHex } from '@noble/hashes/utils.js'
-import { sha256, verifyEd25519 } from '../crypto/primitives.ts'
+import { sha256Hex, verifyEd25519 } from '../crypto/primitives.ts'
 import type { Sign } from './ports.ts'
 
 /** Some rounds of a large roster. */
@@ -36,7 +35,7 @@ function keyOf(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array):
   all.set(publicKey)
   all.set(signature, 32)
   all.set(bytes, 96)
-  return bytesToHex(sha256(all))
+  return sha256Hex(all)
 }
 
 function remember(key: string): void {

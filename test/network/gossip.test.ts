@@ -106,6 +106,8 @@ describe('announcements', () => {
     const [alice, heard] = await line(() => 'accept')
     const { streamsOutbound } = nodes[0].services.pubsub as unknown as { streamsOutbound: Map<string, Stream> }
     const bob = nodes[1].peerId.toString()
+    const connections = () => nodes[0].getConnections(nodes[1].peerId).map(({ id }) => id)
+    const connected = connections()
     const before = streamsOutbound.get(bob)!
     await before.close()
     // Repaired at once, where it happens to be looked after at that moment.
@@ -113,6 +115,7 @@ describe('announcements', () => {
     await until(() => alice.subscribers().includes(bob), 'bob has said over it what he listens to')
     await alice.publish(new Uint8Array([4]))
     await until(() => heard[1].length === 1, 'bob has heard')
+    assert.deepEqual(connections(), connected)
   })
 
   it('go to nobody, without an error, while nobody listens', async () => {

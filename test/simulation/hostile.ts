@@ -33,9 +33,9 @@ const terms: Array<[members: number, corrupt: number, dropout: number]> = [
   [7, 0.3, 0]
 ]
 const large: typeof terms = [
-  [8, 0.125, 0.25],
-  [10, 0.2, 0.1],
-  [13, 0.16, 0.23],
+  ...Array<[number, number, number]>(5).fill([8, 0.125, 0.25]),
+  ...Array<[number, number, number]>(3).fill([10, 0.2, 0.1]),
+  ...Array<[number, number, number]>(2).fill([13, 0.16, 0.23]),
   [16, 0.125, 0.25],
   [20, 0.125, 0.25]
 ]
@@ -168,7 +168,7 @@ async function checkSum(
   assert.deepEqual(outcome.included, included, `members disagree on who is in the sum of round ${outcome.round}`)
   const { values } = await simulation.sum(index, outcome)
   assert.deepEqual(
-    [...values].map(Number),
+    Array.from(values, Number),
     simulation.expected(included),
     `the sum of round ${outcome.round} is not exact`
   )

@@ -10,9 +10,11 @@ interface Entry {
   context: string
   epoch?: number
   body: Uint8Array
+  /** Looked at by several checks, and decoded for the first. */
+  decoded?: { encoded: string; body: unknown }
 }
 
-const decoder = new TextDecoder()
+const decoder = new TextDecoder('latin1')
 
 /** The four fields of an envelope: domain, type, context, body, each behind its length. */
 function fieldsOf(envelope: Uint8Array): Uint8Array[] {
@@ -32,6 +34,7 @@ function fieldsOf(envelope: Uint8Array): Uint8Array[] {
  */
 export class Ledger {
   readonly #entries: Entry[]
+  readonly #contexts = new Map<string, Pick<Entry, 'context' | 'epoch'>>()
 
   constructor(entries: Entry[] = []) {
     this.#entries = entries
@@ -39,13 +42,23 @@ export class Ledger {
 
   /** @param indexIn the signer's place in the roster of an epoch, which messages name it by; its number if left out */
   record(member: number, envelope: Uint8Array, indexIn: (epoch: number) => number = () => member): void {
-    const [, type, context, body] = fieldsOf(envelope)
-    const fields = fieldsOf(context)
+    const [, type, bytes, body] = fieldsOf(envelope)
+    const { context, epoch } = this.#contextOf(bytes)
+    const signer = epoch === undefined ? member : indexIn(epoch)
+    this.#entries.push({ member: signer, type: decoder.decode(type) as MessageType, context, epoch, body })
+  }
+
+  /** One for each round, and thousands of entries under it. */
+  #contextOf(bytes: Uint8Array): Pick<Entry, 'context' | 'epoch'> {
+    const key = decoder.decode(bytes)
+    const before = this.#contexts.get(key)
+    if (before !== undefined) return before
+    const fields = fieldsOf(bytes)
     // What peers ask about the roster has another context.
     const epoch = fields.length === 3 ? Number(`0x${bytesToHex(fields[1])}`) : undefined
-    const signer = epoch === undefined ? member : indexIn(epoch)
-    const entry = { member: signer, type: decoder.decode(type) as MessageType, context: bytesToHex(context), body }
-    this.#entries.push({ ...entry, epoch })
+    const made = { context: bytesToHex(bytes), epoch }
+    this.#contexts.set(key, made)
+    return made
   }
 
   /** What was signed in one epoch. */
@@ -78,12 +91,11 @@ export class Ledger {
   #bodies<T extends MessageType>(type: T) {
     return this.#entries
       .filter((entry) => entry.type === type)
-      .map(({ member, context, body }) => ({
-        member,
-        context,
-        encoded: bytesToHex(body),
-        body: dagCbor.decode<Body<T>>(body)
-      }))
+      .map((entry) => {
+        const { member, context, body } = entry
+        entry.decoded ??= { encoded: bytesToHex(body), body: dagCbor.decode(body) }
+        return { member, context, encoded: entry.decoded.encoded, body: entry.decoded.body as Body<T> }
+      })
   }
 
   /** S1, S2: one advert, one share root, one masked header an attempt. */
