@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { stringify } from 'yaml'
@@ -20,7 +20,9 @@ export interface Members {
 
 /** Integers of 0 to 1000, two elements; some of `size` members may be missing, none corrupt. */
 export async function makeMembers(folder: string, size: number, terms: Partial<TaskInput> = {}): Promise<Members> {
-  const folders = Array.from({ length: size }, (_, number) => join(folder, `peer-${number}`))
+  // A folder of its own: a test that is tried again makes members again.
+  const home = await mkdtemp(join(folder, 'members-'))
+  const folders = Array.from({ length: size }, (_, number) => join(home, `peer-${number}`))
   const ids = await Promise.all(folders.map(createIdentity))
   const written: TaskInput = {
     name: 'test',
@@ -30,7 +32,7 @@ export async function makeMembers(folder: string, size: number, terms: Partial<T
     threat: { corrupt: 0, dropout: 0.25 },
     ...terms
   }
-  const taskFile = join(folder, 'task.yaml')
+  const taskFile = join(home, 'task.yaml')
   await writeFile(taskFile, stringify(written))
   const inputs = folders.map((own) => join(own, 'input.npy'))
   await Promise.all(inputs.map((file, number) => writeNpy(file, Int32Array.of(number + 1, 10))))
