@@ -30,7 +30,9 @@ export function leaderOrder(deck: Deck, roster: Roster, beacon: Uint8Array, roun
   const ranked = roster.members.map(({ index, bytes }) => ({ index, rank: H('rank', beacon, round, bytes) }))
   ranked.sort((a, b) => Number(dealt.has(a.index)) - Number(dealt.has(b.index)) || compareBytes(a.rank, b.rank))
   const order = ranked.map(({ index }) => index)
-  if (order.length > 1 && order[0] === deck.last) [order[0], order[1]] = [order[1], order[0]]
+  // With all others dealt, as newcomers are, there is nobody to trade with.
+  const due = order.length - dealt.size
+  if (due > 1 && order[0] === deck.last) [order[0], order[1]] = [order[1], order[0]]
   return order
 }
 
@@ -85,7 +87,8 @@ function parseDeck(value: unknown, n: number): Deck | undefined {
   const { dealt, last } = value as { dealt?: unknown; last?: unknown }
   if (!Array.isArray(dealt) || dealt.length >= n) return undefined
   if (!dealt.every((index, at) => isIndex(index, n) && (at === 0 || index > dealt[at - 1]))) return undefined
-  if (last !== undefined && (!isIndex(last, n) || (dealt.length > 0 && !dealt.includes(last)))) return undefined
+  // Newcomers count as dealt: with them the last one of the cycle before need not be among those of this one.
+  if (last !== undefined && !isIndex(last, n)) return undefined
   return freeze(dealt as number[], last)
 }
 

@@ -195,7 +195,7 @@ describe('the encoding of a deck', () => {
       { dealt: [0.5] },
       { dealt: ['0'] },
       { dealt: [0, 1, 2, 3, 4] },
-      { dealt: [0], last: 1 },
+      { dealt: [0], last: 5 },
       { dealt: [], last: 5 },
       { dealt: [], last: null },
       { dealt: [], more: 1 },

@@ -84,23 +84,24 @@ describe('the deck of the next roster', () => {
         members,
         members,
         fc.uint8Array({ minLength: 32, maxLength: 32 }),
-        fc.nat(19),
+        fc.nat(39),
         (old, later, seed, played) => {
           const roster = createRoster({ epoch: 0, members: old.map(idOf) })
           const next = createRoster({ epoch: 1, members: later.map(idOf), previousHash: roster.hash })
-          const before = play(initialDeck(), roster, seed, 0, played % old.length)
+          const before = play(initialDeck(), roster, seed, 0, played % (2 * old.length))
           const deck = carryOver(before.deck, roster, next)
           assert.deepEqual(decodeDeck(encodeDeck(deck), later.length), deck)
-          const due = next.members.filter(({ id }) => roster.indexOf(id) >= 0 && !before.led.includes(id))
+          const led = before.led.slice(played % (2 * old.length) < old.length ? 0 : old.length)
+          const due = next.members.filter(({ id }) => roster.indexOf(id) >= 0 && !led.includes(id))
           const after = play(deck, next, seed, 50, due.length)
           assert.deepEqual(after.led.toSorted(), due.map(({ id }) => id).sort())
           const cycle = play(after.deck, next, seed, 100, later.length)
           assert.equal(new Set(cycle.led).size, later.length)
           const all = [...before.led, ...after.led, ...cycle.led]
-          all.forEach((id, at) => assert.notEqual(id, all[at + 1], 'nobody is first twice running'))
+          if (due.length > 1) all.forEach((id, at) => assert.notEqual(id, all[at + 1], 'nobody is first twice running'))
         }
       ),
-      { numRuns: 20 }
+      { numRuns: 100 }
     )
   })
 
