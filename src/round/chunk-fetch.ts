@@ -4,7 +4,7 @@ import { checkChunk } from './chunks.ts'
 import type { ProvenChunk } from './chunks.ts'
 import { decodeMessage, MOST_CHUNKS } from './messages.ts'
 import type { Message } from './messages.ts'
-import type { Frame } from './ports.ts'
+import type { Clock, Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import type { VectorShape } from './vectors.ts'
 
@@ -124,7 +124,7 @@ export async function askForChunks(
   const late = new AbortController()
   const ends = AbortSignal.any([signal, late.signal])
   const tooLate = () => late.abort(new Error(`member ${holder} took too long to answer`))
-  const soon = <T>(work: Promise<T>): Promise<T> => within(round, patience, work, tooLate, ends)
+  const { soon, done } = whileAnswering(ports.clock, { ms: patience, tooLate, ends })
   try {
     const request = await round.state('ChunkRequest', { attemptId, member, root, chunks })
     const answer = await soon(ports.links.ask(culprit, request.encoded, ends))
@@ -137,6 +137,8 @@ export async function askForChunks(
       const chunk = { index, bytes: data.value.payload, path }
       checkChunk(chunk, { attemptId, member, root }, shape)
       took(chunk)
+      // What has come in already would be taken in one turn.
+      await ports.clock.pause()
     }
     void frames.return?.()?.catch(() => {})
     return undefined
@@ -150,6 +152,8 @@ export async function askForChunks(
         : (error as Error)
     ports.observer.refused?.(blamed)
     return blamed
+  } finally {
+    done()
   }
 }
 
@@ -173,29 +177,33 @@ function readChunkMessage(
   return reply.body
 }
 
-/** One for all: an error made for each answer costs more than the wait for it. */
-const answered = new Error('it has been answered')
-
-/** The result, if it comes within so many milliseconds; whoever is slower is given up. */
-async function within<T>(
-  { ports: { clock } }: Round,
-  ms: number,
-  work: Promise<T>,
-  tooLate: () => void,
-  ends: AbortSignal
-): Promise<T> {
-  const done = new AbortController()
-  void clock.sleep(ms, done.signal).then(tooLate, () => {})
+/** Waits for one thing after the other, for none longer than `ms`. One timer for all of them: chunks are many. */
+function whileAnswering(clock: Clock, { ms, tooLate, ends }: { ms: number; tooLate: () => void; ends: AbortSignal }) {
+  const over = new AbortController()
   const ended = Promise.withResolvers<never>()
+  ended.promise.catch(() => {})
   const stop = () => ended.reject(ends.reason as Error)
   if (ends.aborted) stop()
   ends.addEventListener('abort', stop, { once: true })
-  try {
-    return await Promise.race([work, ended.promise])
-  } finally {
-    ends.removeEventListener('abort', stop)
-    ended.promise.catch(() => {})
-    work.catch(() => {})
-    done.abort(answered)
+  let last = clock.now()
+  const watch = async (): Promise<void> => {
+    for (let left = ms; left > 0; left = last + ms - clock.now()) await clock.sleep(left, over.signal)
+    tooLate()
+  }
+  watch().catch(() => {})
+  return {
+    soon: async <T>(work: Promise<T>): Promise<T> => {
+      work.catch(() => {})
+      const result = await Promise.race([work, ended.promise])
+      last = clock.now()
+      return result
+    },
+    done: (): void => {
+      ends.removeEventListener('abort', stop)
+      over.abort(answered)
+    }
   }
 }
+
+/** One for all: to make an error costs more than the wait for an answer. */
+const answered = new Error('it has been answered')
