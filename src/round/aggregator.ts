@@ -377,7 +377,7 @@ async function publishSum(
     ...opened,
     again: null
   })
-  if (round.sums.areSpread) await round.sums.of(root).putAll(ports.vectors.read(name), leaves)
+  if (round.sums.areSpread) round.sums.putAway(root, name, leaves)
   table.broadcast(header)
   if (!round.sums.areSpread) table.broadcastVector(name)
   return header

@@ -506,6 +506,7 @@ export class Round {
     const owner = { attemptId: cut.attemptId, member: this.rules.roster.members.length, root }
     const sync = name === this.sumName
     await receiveVector(frames, this.ports.vectors, name, owner, this.sumShape, { sync })
+    if (this.sums.areSpread) this.sums.putAway(root, name)
     if (sync) await this.keepSum(header)
   }
 
