@@ -19,6 +19,7 @@ const options = {
   loss: { type: 'string', default: '0' },
   elements: { type: 'string', default: '1000000' },
   shards: { type: 'string' },
+  audit: { type: 'string', default: '0' },
   rounds: { type: 'string', default: '3' },
   timeout: { type: 'string', default: '60' },
   json: { type: 'boolean', default: false },
@@ -36,6 +37,7 @@ Runs rounds of members in network namespaces of their own, joined by shaped link
   --loss PART    part of the packets that get lost, as 0.01, where nft or iptables are to be had (0)
   --elements L   length of a vector (1000000)
   --shards S     aggregators that share a round (1)
+  --audit A      how often each chunk of a sum is audited, or full (0)
   --rounds R     rounds that are measured, after one that warms up (3)
   --timeout S    the task's phase deadline in seconds (60)
   --json         one JSON object a line
@@ -85,6 +87,8 @@ function planOf(args: string[]): Plan | 'help' | 'clean' {
       kills: [],
       restart: true,
       inProcess: false,
+      // Links are measured: in a full audit of many members on few processors they wait for the processors.
+      audit: typed.audit === 'full' ? typed.audit : number('audit', typed.audit, 0, 128),
       ...(shards !== undefined && { shards })
     }
   }

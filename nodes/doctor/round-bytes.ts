@@ -3,6 +3,7 @@ import { HEADER_LENGTH, MAX_DATA } from '../../src/network/frames.ts'
 import { encodeMessage } from '../../src/round/messages.ts'
 import type { Body, Certificate, MessageType } from '../../src/round/messages.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
+import { auditOf } from '../../src/task/task.ts'
 import type { Task } from '../../src/task/task.ts'
 
 /** What an undisturbed round costs a member in frame bytes: real messages with empty content, encoded and counted. */
@@ -17,8 +18,8 @@ export interface RoundBytes {
   vector: number
   /** What the leader says beside vectors. */
   control: number
-  /** In vectors, of the member whose link carries most: while they are gathered, and while the sum goes out. */
-  busiest: { uploads: Traffic; sums: Traffic }
+  /** In vectors, of the member whose link carries most: while they are gathered, while the sum goes out, and while it is audited. */
+  busiest: { uploads: Traffic; sums: Traffic; audits: Traffic }
 }
 
 /** What one member sends and receives. */
@@ -42,14 +43,35 @@ export function roundBytes(task: Task & { shards?: number }): RoundBytes {
   const passedOn = isSpread ? stream * ((others - 1) / others) : 0
   const sent = stream * (uploads.sent + sums.sent)
   const received = stream * (uploads.received + sums.received)
+  const audits = auditVectors(task, shards)
+  const audited = { sent: stream * audits.sent, received: stream * audits.received }
+  // A lone aggregator has all that it would ask for, and gives only what is its own.
+  const leads = shards > 1 ? audited : { sent: audited.received, received: 0 }
   return {
     vector,
     control: others * down,
-    busiest: { uploads, sums },
-    member: { sent: up + shares + stream + passedOn, received: down + shares + stream },
-    leader: { sent: others * down + shares + sent, received: others * up + shares + received },
-    ...(shards > 1 && { owner: { sent: up + shares + sent, received: down + shares + received } })
+    busiest: { uploads, sums, audits },
+    member: {
+      sent: up + shares + stream + passedOn + audited.sent,
+      received: down + shares + stream + audited.received
+    },
+    leader: {
+      sent: others * down + shares + sent + leads.sent,
+      received: others * up + shares + received + leads.received
+    },
+    ...(shards > 1 && {
+      owner: { sent: up + shares + sent + audited.sent, received: down + shares + received + audited.received }
+    })
   }
+}
+
+/** In vectors, of a member that audits (§10): the part it draws of everyone else's, each from its owner. */
+function auditVectors(task: Task, shards: number): Traffic {
+  const members = task.members.length
+  const audit = auditOf(task)
+  const part = audit === 'full' ? 1 : Math.min(1, audit / members)
+  // A lone aggregator asks for nothing.
+  return { sent: part * (members - (shards > 1 ? 1 : 2)), received: part * (members - 1) }
 }
 
 /**

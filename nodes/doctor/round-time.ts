@@ -33,9 +33,10 @@ const FIXED_SECONDS = 0.4
 /** Seconds from the first word of a round to its end. */
 export function roundSeconds(bytes: RoundBytes, { mbit, delayMs }: Link, work: Work): number {
   const stream = bytes.vector + HEADER_LENGTH * Math.ceil(bytes.vector / MAX_DATA)
-  const { uploads, sums } = bytes.busiest
-  // A link carries both ways at once, but no sum leaves before the last vector is in.
-  const vectors = stream * (Math.max(uploads.sent, uploads.received) + Math.max(sums.sent, sums.received))
+  // A link carries both ways at once, but no sum leaves before the last vector is in, and none is audited before it is.
+  const { uploads, sums, audits } = bytes.busiest
+  const busiest = [uploads, sums, audits].map(({ sent, received }) => Math.max(sent, received))
+  const vectors = stream * busiest.reduce((all, most) => all + most)
   const seconds = (8 * HEADERS * (vectors + bytes.control)) / (mbit * 1e6)
   const processing = (work.maskMs * (work.sharing ?? 1) + work.unmaskMs) / 1000
   return seconds + (IN_TURN * delayMs) / 1000 + processing + FIXED_SECONDS

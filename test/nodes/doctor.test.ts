@@ -169,13 +169,22 @@ describe('secagg doctor --task', () => {
   })
 
   it('has the leader’s link carry all vectors and one sum, and where a sum is shared by all nobody’s more than two', async () => {
-    const task = await withMembers({ ...written, length: 1_000_000 }, 16)
+    const task = await withMembers({ ...written, length: 1_000_000, audit: 0 }, 16)
     const { leader, member, owner, vector, busiest } = roundBytes(task)
     assert.equal(owner, undefined)
-    assert.deepEqual(busiest, { uploads: { sent: 1, received: 15 }, sums: { sent: 1, received: 0 } })
+    assert.deepEqual(busiest, {
+      uploads: { sent: 1, received: 15 },
+      sums: { sent: 1, received: 0 },
+      audits: { sent: 0, received: 0 }
+    })
     assert.ok(leader.sent > 2 * vector && leader.sent < 2.3 * vector)
     assert.ok(member.sent > 1.9 * vector && member.sent < 2.1 * vector)
     assert.ok(leader.received > 15 * vector && leader.received < 15.1 * vector)
+    // Twice on average, each of 16 members has an eighth of the 15 other vectors, and in full all of them.
+    const sampled = roundBytes({ ...task, audit: 2 })
+    assert.deepEqual(sampled.busiest.audits, { sent: 14 / 8, received: 15 / 8 })
+    const full = roundBytes({ ...task, audit: 'full' })
+    assert.ok(full.member.received - member.received > 15 * vector && full.leader.received === leader.received)
     const shared = roundBytes({ ...task, shards: 16 })
     for (const bytes of [shared.owner!.sent, shared.owner!.received, shared.leader.sent, shared.leader.received])
       assert.ok(bytes > 1.8 * vector && bytes < 2.3 * vector, `${bytes / vector} vectors`)
