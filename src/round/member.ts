@@ -109,7 +109,8 @@ export class Member {
   #heardClosing = 0
   /** What asked for a later round while an earlier one was still running here. */
   #ahead?: AnyMessage
-  #opening: Promise<unknown> = Promise.resolve()
+  /** A round is opened and closed step by step: none of it is open while a closing is written, and none is opened after. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: MemberOptions) {
     const { task, chronicle, id, ports } = options
@@ -338,9 +339,12 @@ export class Member {
       authenticate(decision, this.#context(round), this.roster)
       return this.#hearDecision(decision, undefined)
     }
-    const behind = this.#running
-    const ahead = await shownByPeer(peer, () => this.#chronicle.follow(body))
-    if (!ahead) return
+    const behind = await this.#inTurn(async () => {
+      if (!(await shownByPeer(peer, () => this.#chronicle.follow(body)))) return undefined
+      const running = this.#running
+      this.#running = undefined
+      return running
+    })
     if (behind !== undefined) await this.#abandon(behind, decision)
     await this.#turnIfOver()
   }
@@ -360,13 +364,14 @@ export class Member {
     if (message.body.commits.agreement === 'closing') this.#heardClosing = Math.max(this.#heardClosing, message.round)
     if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
-    const running = this.#running
-    if (running !== undefined) return running.round.learn(message)
+    if (this.#running !== undefined) return this.#running.round.learn(message)
     if (message.body.commits.agreement !== 'closing') return
     checkDecision(message.body, message, this.#electorate)
     const { deck, beacon } = this.#closed
     const order = leaderOrder(deck, this.roster, beacon, message.round)
-    await this.#close(message, deal(deck, order, this.roster.members.length))
+    const isClosed = await this.#close(message, deal(deck, order, this.roster.members.length), undefined)
+    // Opened here meanwhile: that round ends.
+    if (!isClosed) return this.#hearDecision(message, from)
     // A peer outside has no part in the round, and nobody gives it the sum.
     if (this.me >= 0) this.#options.closed?.(await this.#outcome(message, (view) => leaderOfView(order, view)))
     await this.#turnIfOver()
@@ -379,9 +384,15 @@ export class Member {
       await this.#options.links.deliver(member, decision.encoded, this.#stop.signal).catch(() => {})
   }
 
+  async #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(step)
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
   /** Opens the next round once, whoever asked for it first. */
   #open(why: AnyMessage): Promise<void> {
-    const opened = this.#opening.then(async () => {
+    return this.#inTurn(async () => {
       if (this.#running !== undefined || this.me < 0 || this.#isOver || this.#stop.signal.aborted) return
       if (why.round !== this.#closed.round + 1) return
       const { task, me } = this
@@ -425,8 +436,6 @@ export class Member {
       this.#ended = this.#running.done
       this.#options.opened?.(why.round)
     })
-    this.#opening = opened.catch(() => {})
-    return opened
   }
 
   async #run(round: Round): Promise<void> {
@@ -442,9 +451,7 @@ export class Member {
   }
 
   async #finish(round: Round, decision: Message<'Decision'>, deck: Deck, began: number): Promise<void> {
-    if (decision.round <= this.#closed.round) return
-    await this.#close(decision, deck)
-    this.#running = undefined
+    if (!(await this.#close(decision, deck, round))) return
     round.wipe()
     this.#options.closed?.(await this.#outcome(decision, (view) => round.leader(view), { round, began }))
     const ahead = this.#ahead
@@ -459,7 +466,6 @@ export class Member {
 
   /** A round that was closed while this member was away: what became of it is not known here. */
   async #abandon({ round, began }: { round: Round; began: number }, later: Message<'Decision'>): Promise<void> {
-    this.#running = undefined
     round.views.end(new Error(`round ${later.round} is closed`))
     round.wipe()
     const { task, roster, me } = this
@@ -480,17 +486,28 @@ export class Member {
     })
   }
 
-  /** On disk first: from here on the round is over for this member, whatever happens. */
-  async #close(decision: Message<'Decision'>, deck: Deck): Promise<void> {
-    const roster = await this.#rosterNamed(closingValue(decision).value.rosterHash)
-    const ballot = ballotKey(this.task.id, decision.round)
-    const transcript = await closeTranscript(this.#ports.journal, this.task.id, decision)
-    await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }, ...transcript])
+  /**
+   * On disk first: from here on the round is over for this member, whatever happens.
+   *
+   * @param round as it runs here; undefined where it does not
+   * @returns false where that is so no more
+   */
+  async #close(decision: Message<'Decision'>, deck: Deck, round: Round | undefined): Promise<boolean> {
+    const roster = await this.#rosterAfter(decision)
+    return this.#inTurn(async () => {
+      if (roster === undefined || this.#running?.round !== round || decision.round <= this.#closed.round) return false
+      const ballot = ballotKey(this.task.id, decision.round)
+      const transcript = await closeTranscript(this.#ports.journal, this.task.id, decision)
+      await this.#chronicle.close(decision, deck, roster, [{ type: 'del', key: ballot }, ...transcript])
+      this.#running = undefined
+      return true
+    })
   }
 
-  /** Whoever was not shown the proposal that changed the roster has it from those that were. */
-  async #rosterNamed(hash: Uint8Array): Promise<Roster> {
-    for (;;) {
+  /** Whoever was not shown the proposal that changed the roster has it from those that were; undefined once the round is over. */
+  async #rosterAfter(decision: Message<'Decision'>): Promise<Roster | undefined> {
+    const hash = closingValue(decision).value.rosterHash
+    while (decision.round > this.#closed.round) {
       for (const { id, index } of this.roster.members) {
         const roster = await this.#chronicle.named(hash)
         if (roster !== undefined) return roster
@@ -499,6 +516,7 @@ export class Member {
       }
       await this.#ports.clock.sleep(this.task.deadlineMs / 10, this.#stop.signal)
     }
+    return undefined
   }
 
   /** Another roster is in effect than this member's. */

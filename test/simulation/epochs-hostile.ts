@@ -11,7 +11,7 @@ import { below, chance, pick, sample } from './chance.ts'
 import type { Chance } from './chance.ts'
 import { Simulation } from './network.ts'
 import type { Peer, SimulationOptions } from './network.ts'
-import { checkNobodyBlamed, closingOf } from './schedule.ts'
+import { checkNobodyBlamed, closingOf, drawDisk } from './schedule.ts'
 
 /** Rounds in which members come and go, while others crash and up to f are corrupt. */
 export interface EpochSchedule extends SimulationOptions {
@@ -87,7 +87,8 @@ function drawNetwork(seed: number, everyone: number[], draw: Chance) {
     delay: pick([1, 20, 60], draw),
     loss: pick([0, 0, 0.3], draw),
     direct: pick([1, 1, 0.5], draw),
-    duplicates: pick([0, 0.3], draw)
+    duplicates: pick([0, 0.3], draw),
+    ...drawDisk(seed)
   }
 }
 
@@ -124,7 +125,7 @@ export interface EpochRun {
 
 export async function runEpochs(schedule: EpochSchedule): Promise<EpochRun> {
   const simulation = await Simulation.create(schedule)
-  for (const peer of simulation.peers) await peer.participant.start()
+  await simulation.start()
   for (let number = 1; number <= schedule.rounds; number++) {
     for (const coming of schedule.comings) {
       if (coming.round === number) befall(simulation, coming)

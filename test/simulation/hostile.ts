@@ -11,7 +11,7 @@ import type { Chance } from './chance.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import type { Peer, SimulationOptions } from './network.ts'
-import { checkLeaders, checkNobodyBlamed, closingOf, drawShards, firstOrder } from './schedule.ts'
+import { checkLeaders, checkNobodyBlamed, closingOf, drawDisk, drawShards, firstOrder } from './schedule.ts'
 
 /** A run with up to f corrupt members and D that crash, on a network that delays, loses, repeats and falls apart. */
 export interface HostileSchedule extends SimulationOptions {
@@ -69,6 +69,7 @@ export async function drawHostile(seed: number): Promise<HostileSchedule> {
     direct: pick([1, 1, 0.5, 0], draw),
     lostDirect: pick([0, 0, 0, 0.1], draw),
     duplicates: pick([0, 0.3], draw),
+    ...drawDisk(seed),
     rounds: pick([1, 1, 1, 1, 1, 2], draw),
     adversaries: liars.map((who) => ({ who, as: pick(names, draw) })),
     crashes: crashing.map((who) => ({ who, step: below(150, draw) })),

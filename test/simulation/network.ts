@@ -58,7 +58,9 @@ export interface SimulationOptions {
   tamperDelivery?: ReadonlyMap<number, (message: Uint8Array) => Uint8Array>
   /** Whether a member has an input in a round. */
   contributes?: (index: number, round: number) => boolean
-  contextHash?: (index: number) => Uint8Array
+  contextHash?: (index: number) => Uint8Array | Promise<Uint8Array>
+  /** Milliseconds that a read or write of a journal takes, at most. */
+  disk?: number
   /** A killed process is started again after so many milliseconds. */
   restart?: { afterMs: number; vectors: boolean }
   /** Corrupt members and how they behave; they know of each other. */
@@ -158,6 +160,7 @@ export class Simulation {
       tamperDelivery: new Map(),
       contributes: () => true,
       contextHash: () => new Uint8Array(32),
+      disk: 0,
       adversaries: [],
       duplicates: 0,
       lostDirect: 0,
@@ -183,6 +186,13 @@ export class Simulation {
   /** Those that live and keep to the protocol. */
   get honest(): Peer[] {
     return this.living.filter((peer) => !this.adversaries.has(this.peers.indexOf(peer)))
+  }
+
+  /** Each member takes up where its journal left it. */
+  async start(): Promise<void> {
+    let started = false
+    void Promise.all(this.peers.map(({ participant }) => participant.start())).then(() => (started = true))
+    await this.clock.run(() => started, Infinity)
   }
 
   /** Runs one round from a want of some member until every honest living member has seen it closed. */
@@ -384,13 +394,20 @@ export class Simulation {
   }
 
   #crashing(index: number, peer: Peer, memory: MemoryJournal): Journal {
+    const { disk } = this.#settings
+    const turns = disk === 0 ? async () => {} : () => this.clock.sleep(disk * this.#chance())
     const write = async (change: () => Promise<void>) => {
       await this.#step(index, peer)
+      await turns()
+      if (!peer.alive) await never()
       await change()
       await this.#step(index, peer)
     }
     return {
-      get: (key) => memory.get(key),
+      get: async (key) => {
+        await turns()
+        return memory.get(key)
+      },
       put: (key, value) => write(() => memory.put(key, value)),
       batch: (operations) => write(() => memory.batch(operations)),
       delete: (key) => write(() => memory.delete(key)),

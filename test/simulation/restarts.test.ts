@@ -43,6 +43,28 @@ describe('a member that crashes and comes back with its journal', function () {
     })
   }
 
+  it('ends a round with the others that is over before it has taken it up again', async () => {
+    const who = await lastInOrder(5)
+    let taken = 0
+    const simulation: Simulation = await Simulation.create({
+      members: 5,
+      seed: 3,
+      threat,
+      kills: [{ who, phase: 'mask', round: 1 }],
+      restart: { afterMs: 150, vectors: true },
+      contextHash: async (index) => {
+        if (index === who && simulation.peers[who].restarts > 0 && taken++ === 0) await simulation.clock.sleep(5000)
+        return new Uint8Array(32)
+      }
+    })
+    await simulation.round(1)
+    await simulation.round(2)
+    assert.equal(taken, 2)
+    assert.deepEqual(simulation.living[0].outcomes[1].included, [0, 1, 2, 3, 4])
+    assert.deepEqual(simulation.peers[who].viewsLeft, [])
+    checkNobodyBlamed(simulation)
+  })
+
   it('nor one in a sum that nobody can give it any more', async () => {
     const { task } = await simulatedTask({ members: 5, length: 7, threat })
     const who = firstOrder(task).at(-1)!

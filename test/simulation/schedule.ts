@@ -69,6 +69,12 @@ export function drawShards(seed: number, members: number): { shards?: number; le
   return { shards: 2 + below(members - 1, draw), ...(draw() < 0.25 && { length: longEnough }) }
 }
 
+/** Mostly a journal answers at once; else other things happen between a read and what follows from it. */
+export function drawDisk(seed: number): { disk?: number } {
+  const draw = chance(seed * 97531 + 55)
+  return draw() < 0.2 ? { disk: pick([2, 50], draw) } : {}
+}
+
 export async function drawSchedule(seed: number, deadly: Deadly): Promise<Schedule> {
   const draw = chance(seed * 2654435761 + 12345)
   const members = pick(sizes, draw)
@@ -90,6 +96,7 @@ export async function drawSchedule(seed: number, deadly: Deadly): Promise<Schedu
     delay: pick([1, 20, 60], draw),
     loss: pick([0, 0, 0.3], draw),
     direct: pick([1, 1, 0.5, 0], draw),
+    ...drawDisk(seed),
     rounds: leaderDies ? 2 : pick([1, 1, 1, 2], draw),
     deaths: who.map((who) => ({ who, at: momentOfDeath(draw) })),
     leaderDies,
