@@ -136,11 +136,12 @@ interface Footprint {
 /** Open files and sockets, resident memory, and the folder of a process. */
 async function footprint(id: string, folder: string): Promise<Footprint> {
   const resident = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${id}/status`, 'utf8'))
-  const { stdout } = await promisify(execFile)('du', ['-sk', folder])
+  // What the round left behind may be erased while it is counted, which `du` then says by its exit code alone.
+  const { stdout } = await promisify(execFile)('du', ['-sk', folder]).catch((error: { stdout: string }) => error)
   return {
     handles: (await readdir(`/proc/${id}/fd`)).length,
     mebibytes: Math.round(Number(resident![1]) / 1024),
-    diskKibibytes: parseInt(stdout, 10)
+    diskKibibytes: parseInt(/^\d+/.exec(stdout)![0], 10)
   }
 }
 
@@ -170,6 +171,7 @@ async function runUnder(chaos: Chaos, rounds: number, data: string): Promise<Foo
       const [id] = await processesOf(folder)
       footprints.push(await footprint(id, folder))
       strikes.push(chaos.closed())
+      if (report.round % 25 === 0) console.log(`      ${report.round} of ${rounds} rounds`)
     },
     warn: (text) => assert.fail(text),
     progress: false
