@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { RunningApi } from '../../nodes/daemon/api/server.ts'
 import { readNpy, writeNpy } from '../../nodes/npy.ts'
 import { until } from '../network/nodes.ts'
-import { startFirstApi, startMembers } from './members.ts'
+import { startApiOf, startMembers } from './members.ts'
 import type { Members } from './members.ts'
 import { secagg, startSecagg, temporaryFolder } from './secagg.ts'
 
@@ -25,7 +25,7 @@ describe('the commands that ask a node', function () {
 
   before(async () => {
     members = await startMembers(3, terms)
-    const started = await startFirstApi(members)
+    const started = await startApiOf(members)
     api = started.api
     node = ['--node', api.url, '--token-file', started.tokenFile]
   })

@@ -63,11 +63,14 @@ export async function startMembers(
   }
 }
 
-/** The control API of the first member, on any free port, with its token in that member's folder. */
-export async function startFirstApi({ daemons, folders }: Members): Promise<{ api: RunningApi; tokenFile: string }> {
-  const tokenFile = join(folders[0], 'api.token')
+/** The control API of a member, the first if left out, on any free port, with its token in that member's folder. */
+export async function startApiOf(
+  { daemons, folders }: Members,
+  place = 0
+): Promise<{ api: RunningApi; tokenFile: string }> {
+  const tokenFile = join(folders[place], 'api.token')
   const settings = { ...defaultApiSettings, listen: '127.0.0.1:0', tokenFile }
-  return { api: await startApi(daemons[0], settings, pino({ level: 'silent' })), tokenFile }
+  return { api: await startApi(daemons[place], settings, pino({ level: 'silent' })), tokenFile }
 }
 
 async function allConnected(daemons: Daemon[]): Promise<void> {

@@ -6,7 +6,7 @@ import type { RunningApi } from '../../nodes/daemon/api/server.ts'
 import type { FeedEvent } from '../../nodes/daemon/feed.ts'
 import { packageFile } from '../../nodes/package-root.ts'
 import { until } from '../network/nodes.ts'
-import { startFirstApi, startMembers } from './members.ts'
+import { startApiOf, startMembers } from './members.ts'
 import type { Members } from './members.ts'
 
 const terms = {
@@ -24,7 +24,7 @@ describe('what a node tells its operator', function () {
 
   before(async () => {
     members = await startMembers(3, terms)
-    ;({ api } = await startFirstApi(members))
+    ;({ api } = await startApiOf(members))
     await Promise.all(
       members.daemons.map(async (daemon) => {
         const { ended } = await daemon.contribute({ vector: new Int32Array(10).fill(1) })

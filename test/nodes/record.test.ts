@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { exportRound, openExport } from '../../nodes/record/export.ts'
 import { reportOf } from '../../nodes/record/report.ts'
 import type { AuditReport } from '../../nodes/record/report.ts'
 import type { Daemon } from '../../nodes/daemon/daemon.ts'
-import { startMembers } from './members.ts'
+import { startApiOf, startMembers } from './members.ts'
 import type { Members } from './members.ts'
-import { temporaryFolder } from './secagg.ts'
+import { secagg, temporaryFolder } from './secagg.ts'
 
 async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
   const end = Date.now() + 30_000
@@ -33,7 +31,7 @@ describe('the record of a node', function () {
         length: 20_000,
         encoding: { type: 'integer', max: 9 },
         threat: { corrupt: 0, dropout: 0.25 },
-        deadline: 4
+        deadline: 30
       },
       {
         phase: async (phase, round, leading) => {
@@ -60,17 +58,22 @@ describe('the record of a node', function () {
     return report
   }
 
-  it('is exported by the leader of a running round with all masked vectors, and every chunk of the sum is recomputed of them', async () => {
+  it('is exported by the leader between sum and closing with all masked vectors, and audited from the file alone, every chunk recomputed', async () => {
     const summed = contribute(members.daemons)
     await atClosing.promise
     const order = members.daemons[0].feed.history().find(({ name }) => name === 'round:open') as {
       data: { order: number[] }
     }
-    const leader = members.daemons.find(({ id }) => id === members.task.members[order.data.order[0]])!
+    const isLeader = ({ id }: Daemon) => id === members.task.members[order.data.order[0]]
+    const place = members.daemons.findIndex(isLeader)
+    const leader = members.daemons[place]
+    const { api, tokenFile } = await startApiOf(members, place)
     const file = join(folder(), 'running.tar')
     // It stores its own sum like any other member while it goes on to the closing.
     await until(async () => (await leader.held(1).catch(() => undefined)) !== undefined, 'the sum is stored')
-    await writeFile(file, exportRound(await leader.held(1)))
+    const exported = await secagg('export', '1', '--out', file, '--node', api.url, '--token-file', tokenFile)
+    assert.equal(exported.code, 0, exported.stderr)
+    await api.close()
     const other = members.daemons.find(({ id }) => id !== leader.id)!
     await until(async () => (await other.held(1).catch(() => undefined)) !== undefined, 'another has the sum')
     const part = await passed(reportOf(await other.held(1)))
@@ -79,15 +82,15 @@ describe('the record of a node', function () {
     assert.ok(part.masked.includes(other.id))
     assert.ok(part.masked.every((id) => id === other.id || id === leader.id))
     assert.deepEqual(part.chunks, { checked: 0, of: 2 })
-    const exported = await openExport(file)
-    const { closed, masked, chunks, aggregator } = await passed(reportOf(exported.held))
-    await exported.close()
+    await summed
+    const audited = await secagg('audit', '--file', file, '--task-id', members.task.id, '--json')
+    assert.equal(audited.code, 0, audited.stderr)
+    const { closed, masked, chunks, aggregator } = JSON.parse(audited.stdout) as AuditReport & { passed: true }
     assert.deepEqual(
       { closed, chunks, aggregator },
       { closed: false, chunks: { checked: 2, of: 2 }, aggregator: leader.id }
     )
     assert.deepEqual([...masked].sort(), [...members.task.members].sort())
-    await summed
   })
 
   it('has the sum of a round that was closed while the node was away, and its transcript', async () => {
