@@ -62,8 +62,8 @@ export async function checkSum(
   try {
     const store = async (name?: string) => {
       if (sharding !== undefined) return sharding.storeSum(message, name)
-      const whole = round.sums.areSpread ? (await fetchSum(round, message)).frames() : frames
-      return round.storeSum(message, whole, name)
+      if (!round.sums.areSpread) return round.storeSum(message, frames, name)
+      return storeOwn(round, message, (await fetchSum(round, message)).frames(), name)
     }
     if (held === undefined) await store()
     else {
@@ -71,7 +71,7 @@ export async function checkSum(
       await store(name)
       // The rival is wrong then, and its audit ends with evidence.
       if (await isStillRight(round, held)) return void (await auditSum({ ...audited, name }, true))
-      await round.storeSum(message, vectorFrames(round.ports.vectors, name))
+      await storeOwn(round, message, vectorFrames(round.ports.vectors, name))
     }
     const chunks = chunkCount(round.sumShape)
     const done = isOwn ? { chunks, of: chunks } : await auditSum({ ...audited, name: round.sumName })
@@ -82,6 +82,20 @@ export async function checkSum(
     if (error instanceof WrongSum) round.accuse(error.evidence)
     else if (!(error instanceof ChunkMissing)) throw error
     round.ports.observer.refused?.(error)
+  }
+}
+
+/** From here: whoever reads exactly as much as it needs leaves a file open. */
+async function storeOwn(
+  round: Round,
+  message: Message<'SumHeader'>,
+  frames: AsyncGenerator<Frame>,
+  name?: string
+): Promise<void> {
+  try {
+    await round.storeSum(message, frames, name)
+  } finally {
+    await frames.return(undefined)
   }
 }
 

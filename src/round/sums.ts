@@ -5,7 +5,7 @@ import { authenticate } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, decodeMessage } from './messages.ts'
 import type { Message } from './messages.ts'
-import type { Network } from './ports.ts'
+import type { Frame, Network } from './ports.ts'
 import { sumKey, sumName } from './round.ts'
 import type { Ports } from './round.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
@@ -62,6 +62,24 @@ async function fetchSum(
   const culprit = roster.members[member].id
   const answer = await links.ask(culprit, (await request(round)).encoded, signal)
   const frames = answer[Symbol.asyncIterator]()
+  try {
+    return await readSum({ task, roster, ports, member, frames }, { round, root, hashOfCut })
+  } finally {
+    await frames.return?.()
+  }
+}
+
+async function readSum(
+  {
+    task,
+    roster,
+    ports,
+    member,
+    frames
+  }: Pick<Sums, 'task' | 'roster' | 'ports'> & { member: number; frames: AsyncIterator<Frame> },
+  { round, root, hashOfCut }: DecidedSum
+): Promise<Message<'SumHeader'>> {
+  const culprit = roster.members[member].id
   const first = await frames.next()
   if (first.done === true)
     throw new MessageError('TRUNCATED', `member ${member} was asked for a sum and hung up`, { culprit })

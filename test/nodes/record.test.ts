@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { reportOf } from '../../nodes/record/report.ts'
@@ -16,6 +17,13 @@ async function until(condition: () => Promise<boolean>, what: string): Promise<v
   }
 }
 
+/** The files of vectors that this process has open. */
+async function openVectors(): Promise<string[]> {
+  const open = await readdir('/proc/self/fd')
+  const paths = await Promise.all(open.map((fd) => readlink(join('/proc/self/fd', fd)).catch(() => '')))
+  return paths.filter((path) => path.includes('.vector'))
+}
+
 describe('the record of a node', function () {
   this.timeout(60_000)
   const folder = temporaryFolder()
@@ -23,7 +31,12 @@ describe('the record of a node', function () {
   const held = Promise.withResolvers<void>()
   const atClosing = Promise.withResolvers<void>()
 
+  // Garbage collection closes a file as well that nobody has closed, and warns.
+  const warnings: string[] = []
+  const note = ({ message }: Error): void => void (/on garbage collection/.test(message) && warnings.push(message))
+
   before(async () => {
+    process.on('warning', note)
     members = await startMembers(
       4,
       {
@@ -45,6 +58,7 @@ describe('the record of a node', function () {
   after(async () => {
     held.resolve()
     await members.stop()
+    process.off('warning', note)
   })
 
   const contribute = (daemons: Daemon[]): Promise<number[]> =>
@@ -91,6 +105,12 @@ describe('the record of a node', function () {
       { closed: false, chunks: { checked: 2, of: 2 }, aggregator: leader.id }
     )
     assert.deepEqual([...masked].sort(), [...members.task.members].sort())
+  })
+
+  it('leaves no file of a round open that is over', async function () {
+    if (process.platform !== 'linux') this.skip()
+    await until(async () => (await openVectors()).length === 0, 'all are closed')
+    assert.deepEqual(warnings, [])
   })
 
   it('has the sum of a round that was closed while the node was away, and its transcript', async () => {
