@@ -31,7 +31,7 @@ import { changeRules } from './removals.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round } from './round.ts'
-import type { Ports, RoundInput } from './round.ts'
+import type { Ports, RoundInput, RoundOptions } from './round.ts'
 import { rulesIn, rulesOf } from './transcript.ts'
 import type { RoundRules } from './transcript.ts'
 import { Slots } from './slots.ts'
@@ -109,7 +109,8 @@ export class Member {
   #heardClosing = 0
   /** What asked for a later round while an earlier one was still running here. */
   #ahead?: AnyMessage
-  /** A round is opened and closed step by step: none of it is open while a closing is written, and none is opened after. */
+  #opening: Promise<unknown> = Promise.resolve()
+  /** Rounds begin and end one after the other: none begins while a closing is written. */
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: MemberOptions) {
@@ -392,50 +393,57 @@ export class Member {
 
   /** Opens the next round once, whoever asked for it first. */
   #open(why: AnyMessage): Promise<void> {
-    return this.#inTurn(async () => {
-      if (this.#running !== undefined || this.me < 0 || this.#isOver || this.#stop.signal.aborted) return
-      if (why.round !== this.#closed.round + 1) return
-      const { task, me } = this
+    const opened = this.#opening.then(async () => {
+      if (!this.#mayOpen(why.round)) return
+      const { me } = this
       const rules = this.#rules(why.round)
-      const { context } = rules
-      const { journal, sign, clock } = this.#ports
-      const ballot = await Ballot.open({
-        journal,
-        key: ballotKey(task.id, why.round),
-        context,
-        electorate: this.#electorate,
-        me,
-        sign
-      })
+      const { journal, sign } = this.#ports
+      const key = ballotKey(this.task.id, why.round)
+      const ballot = await Ballot.open({ journal, key, context: rules.context, electorate: this.#electorate, me, sign })
       const contextHash = (await this.#options.contextHash?.(why.round)) ?? new Uint8Array(32)
-      const input = (signal: AbortSignal) => this.#options.input(why.round, signal, task)
-      const { beacon, deck, decision } = this.#closed
-      const round = new Round({
-        task,
-        rules,
-        me,
-        beacon,
-        deck,
-        succession: this.#chronicle.succession,
-        changes: {
-          rules: changeRules(this.#options.task, this.#chronicle),
-          keep: (next) => this.#chronicle.keep(next),
-          wanted: (isHere) => this.#options.wanted(isHere)
-        },
-        contextHash,
-        previous: decision?.encoded ?? null,
-        ballot,
-        convictions: this.#convictions,
-        ports: this.#ports,
-        input,
-        why: why.encoded,
-        locked: this.#options.locked
-      })
-      this.#running = { round, began: clock.now(), done: Promise.resolve() }
-      this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
-      this.#ended = this.#running.done
-      this.#options.opened?.(why.round)
+      // The others may have closed it meanwhile.
+      await this.#inTurn(async () => this.#mayOpen(why.round) && this.#begin(why, { rules, ballot, contextHash }))
     })
+    this.#opening = opened.catch(() => {})
+    return opened
+  }
+
+  #mayOpen(round: number): boolean {
+    const isFree = this.#running === undefined && this.me >= 0 && !this.#isOver && !this.#stop.signal.aborted
+    return isFree && round === this.#closed.round + 1
+  }
+
+  #begin(
+    why: AnyMessage,
+    { rules, ballot, contextHash }: Pick<RoundOptions, 'rules' | 'ballot' | 'contextHash'>
+  ): void {
+    const { task, me } = this
+    const { beacon, deck, decision } = this.#closed
+    const round = new Round({
+      task,
+      rules,
+      me,
+      beacon,
+      deck,
+      succession: this.#chronicle.succession,
+      changes: {
+        rules: changeRules(this.#options.task, this.#chronicle),
+        keep: (next) => this.#chronicle.keep(next),
+        wanted: (isHere) => this.#options.wanted(isHere)
+      },
+      contextHash,
+      previous: decision?.encoded ?? null,
+      ballot,
+      convictions: this.#convictions,
+      ports: this.#ports,
+      input: (signal) => this.#options.input(why.round, signal, task),
+      why: why.encoded,
+      locked: this.#options.locked
+    })
+    this.#running = { round, began: this.#ports.clock.now(), done: Promise.resolve() }
+    this.#running.done = this.#run(round).catch((error: Error) => this.#ports.observer.refused?.(error))
+    this.#ended = this.#running.done
+    this.#options.opened?.(why.round)
   }
 
   async #run(round: Round): Promise<void> {
