@@ -140,6 +140,7 @@ export async function runEpochs(schedule: EpochSchedule): Promise<EpochRun> {
   checkEpochs(simulation, rosters)
   checkNobodyBlamed(simulation)
   checkConvictions(simulation)
+  simulation.stop()
   return { simulation, endings: [...endings, ...changesOf(rosters)] }
 }
 

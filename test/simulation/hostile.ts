@@ -110,6 +110,7 @@ export async function runHostile(schedule: HostileSchedule): Promise<HostileRun>
   }
   checkInvariants(simulation, schedule)
   digests.push(String(simulation.clock.now()))
+  simulation.stop()
   return { simulation, endings, digest: bytesToHex(H('digest', ...digests)) }
 }
 

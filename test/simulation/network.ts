@@ -322,6 +322,11 @@ export class Simulation {
     return total(await decodeGroups(task, round, lanes, included, groups))
   }
 
+  /** Whatever still waits for a time that never comes ends: a signal that somebody listens to is never collected. */
+  stop(): void {
+    for (const { participant } of this.peers) void participant.stop()
+  }
+
   /** Signs what a corrupt member makes up; not in the ledger. */
   signAs(index: number, bytes: Uint8Array): Uint8Array {
     return this.#identities[index].sign(bytes)

@@ -129,6 +129,7 @@ export async function runSchedule(schedule: Schedule): Promise<{ simulation: Sim
   checkNobodyBlamed(simulation)
   checkNobodyConvicted(simulation)
   checkLeaders(simulation, rounds)
+  simulation.stop()
   return { simulation, digest: bytesToHex(H('digest', ...digests)) }
 }
 
