@@ -53,6 +53,8 @@ export class Ballot {
   /** Attempts entered before a restart: nothing in them is advertised, shared, masked or revealed again (S5). */
   readonly #restored: number
   readonly #resumed: boolean
+  /** `signedView` as a restart found it; what is signed since then bars from nothing. */
+  readonly #signedBefore: number
   readonly #said = new Map<string, { body: string; message: Promise<Message> }>()
   readonly #sides = new Map<string, Side>()
   #written: Promise<void> = Promise.resolve()
@@ -62,6 +64,7 @@ export class Ballot {
     this.#state = journaled ?? { change: null, attempts: [], agreements: {}, locks: {}, decisions: {} }
     this.#resumed = journaled !== undefined
     this.#restored = this.#state.attempts.length
+    this.#signedBefore = this.signedView
   }
 
   /** Takes up the round where the journal left it, or begins it. */
@@ -70,7 +73,7 @@ export class Ballot {
     return new Ballot(options, journaled && dagCbor.decode<BallotState>(journaled))
   }
 
-  /** The highest view that this member has signed in, in any agreement or by a ViewChange; it leads no view up to it after a restart (S5). */
+  /** The highest view that this member has signed in, in any agreement or by a ViewChange. */
   get signedView(): number {
     return Math.max(this.changedTo, ...Object.values(this.#state.agreements).map(({ signedView }) => signedView))
   }
@@ -119,9 +122,9 @@ export class Ballot {
     await this.#journal({ ...this.#state, attempts: [...attempts, ...missed, id] })
   }
 
-  /** Whether a restart found this round begun: then it leads no view up to `signedView` (S5). */
+  /** Where a restart found this round begun, it leads no view up to the one that it had signed in before (S5). */
   mayLead(view: number): boolean {
-    return !this.#resumed || view > Math.max(0, this.signedView)
+    return !this.#resumed || view > this.#signedBefore
   }
 
   /** S1, S2: one advert, one dealing and one masked vector an attempt; asked again, the same bytes; asked for others, a refusal. */

@@ -335,6 +335,8 @@ describe('the ballot: attempts (S5, S6)', () => {
       [0, 1, 2, 3].map((view) => again.mayLead(view)),
       [false, false, false, true]
     )
+    await again.changeView(3)
+    assert.ok(again.mayLead(3), 'it has signed in the view since the restart only')
   })
 })
 

@@ -68,6 +68,19 @@ describe('a member that crashes and comes back with its journal', function () {
     checkNobodyBlamed(simulation)
   })
 
+  for (const phase of ['keys', 'mask', 'unmask', 'close'] as Phase[])
+    it(`ends the round with the others where all of them have crashed before ${phase}`, async () => {
+      const kills = Array.from({ length: 4 }, (_, who) => ({ who, phase, round: 1 }))
+      const restart = { afterMs: 2000, vectors: true }
+      const simulation = await Simulation.create({ members: 4, seed: 3, threat, kills, restart })
+      await simulation.round(1, 1_200_000)
+      assert.ok(simulation.peers.every(({ restarts }) => restarts > 0))
+      await simulation.round(2)
+      assert.deepEqual(simulation.living[0].outcomes.at(-1)!.included, [0, 1, 2, 3])
+      simulation.ledger.check(simulation.task.thresholds.quorum)
+      checkNobodyBlamed(simulation)
+    })
+
   it('nor one in a sum that nobody can give it any more', async () => {
     const { task } = await simulatedTask({ members: 5, length: 7, threat })
     const who = firstOrder(task).at(-1)!
