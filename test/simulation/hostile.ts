@@ -21,6 +21,8 @@ export interface HostileSchedule extends SimulationOptions {
   crashes: Array<{ who: number; step: number }>
   /** Milliseconds after which one conversation breaks. */
   breaks: number[]
+  /** Milliseconds after which all members lose power, to be started again. */
+  outage?: number
 }
 
 /** Roster sizes with threats: small ones more often, since they cost less and go wrong in the same ways. */
@@ -74,9 +76,16 @@ export async function drawHostile(seed: number): Promise<HostileSchedule> {
     adversaries: liars.map((who) => ({ who, as: pick(names, draw) })),
     crashes: crashing.map((who) => ({ who, step: below(150, draw) })),
     restart: draw() < 0.6 ? { afterMs: pick([1, 100, 1000, 8000], draw), vectors: draw() < 0.5 } : undefined,
+    ...drawOutage(seed),
     breaks: Array.from({ length: pick([0, 0, 1, 3], draw) }, () => draw() * 400),
     partitions: draw() < 0.2 ? [drawPartition(everyone, draw)] : []
   }
+}
+
+function drawOutage(seed: number): Pick<HostileSchedule, 'outage' | 'restart'> {
+  const draw = chance(seed * 69069 + 5)
+  if (draw() >= 0.04) return {}
+  return { outage: draw() * 600, restart: { afterMs: pick([1, 1000, 8000], draw), vectors: draw() < 0.7 } }
 }
 
 function drawPartition(members: number[], draw: Chance) {
@@ -99,6 +108,7 @@ export async function runHostile(schedule: HostileSchedule): Promise<HostileRun>
   const simulation = await Simulation.create(schedule)
   for (const { who, step } of schedule.crashes) simulation.killAtStep(who, step)
   for (const ms of schedule.breaks) void simulation.clock.sleep(ms).then(() => simulation.breakConversation())
+  void losePower(simulation, schedule)
   const endings: Ending[] = []
   const digests: string[] = []
   for (let round = 1; round <= schedule.rounds; round++) {
@@ -112,6 +122,16 @@ export async function runHostile(schedule: HostileSchedule): Promise<HostileRun>
   digests.push(String(simulation.clock.now()))
   simulation.stop()
   return { simulation, endings, digest: bytesToHex(H('digest', ...digests)) }
+}
+
+async function losePower(simulation: Simulation, { outage, restart }: HostileSchedule): Promise<void> {
+  if (outage === undefined) return
+  const { clock, peers } = simulation
+  await clock.sleep(outage)
+  for (const member of peers.keys()) simulation.kill(member)
+  await clock.sleep(restart!.afterMs + 1)
+  // Of what was asked for before, nothing may have come to any disk.
+  void peers.find((_, member) => !simulation.adversaries.has(member))!.member.want()
 }
 
 function endingOf({ status, views, round }: RoundOutcome, { ledger }: Simulation): Ending {
@@ -186,7 +206,8 @@ function checkTold({ restarts }: Peer, index: number, { input, round }: RoundOut
 }
 
 /** §1: all but these reach honest leaders in time, no more are missing or refuse than may, and nobody deals badly. */
-export function mustBeSummed({ adversaries, crashes, partitions, lostDirect }: HostileSchedule, task: Task): boolean {
+export function mustBeSummed(schedule: HostileSchedule, task: Task): boolean {
+  const { adversaries, crashes, partitions, lostDirect, outage } = schedule
   const { D, nMin } = task.thresholds
   const first = firstOrder(task)[0]
   const amiss = [...adversaries, ...crashes].map(({ who }) => who)
@@ -195,6 +216,7 @@ export function mustBeSummed({ adversaries, crashes, partitions, lostDirect }: H
     !amiss.includes(first) &&
     adversaries.every(({ as }) => as !== 'BadShares') &&
     partitions?.length === 0 &&
+    outage === undefined &&
     lostDirect === 0
   )
 }

@@ -213,7 +213,8 @@ export class Simulation {
     // Asked after each event: of many members mostly one is looked at.
     const done = (): boolean => {
       if (waiting?.alive !== true || isOver(waiting)) waiting = this.honest.find((peer) => !isOver(peer))
-      return waiting === undefined
+      const somebodyComesBack = this.#settings.restart !== undefined && this.honest.length === 0
+      return waiting === undefined && !somebodyComesBack
     }
     await this.clock.run(done, this.clock.now() + limitMs)
   }
