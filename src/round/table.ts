@@ -39,12 +39,25 @@ const severalTimes: ReadonlySet<MessageType> = new Set<MessageType>([
   'SliceHeader'
 ])
 
+/** What members answer to what, also where a leader that carries the round on shows it again and waits for nothing. */
+const answers: Partial<Record<MessageType, MessageType>> = {
+  KeyAdvert: 'RoundPlan',
+  Ready: 'KeyBook',
+  MaskedHeader: 'MaskingSet',
+  Custody: 'MaskingSet',
+  Prepare: 'Proposal',
+  Commit: 'Lock',
+  Reveal: 'Decision'
+}
+
 /** The leader's side of all its conversations: one seat a member, one phase at a time. */
 export class Table {
   readonly #round: Round
   readonly #seats: Seat[]
   #hearers: Hearers = {}
   #standing: Hearers = {}
+  /** The types of all that anybody was ever asked for here, or shown. */
+  readonly #asked = new Set<string>()
   #changed: Array<() => void> = []
   readonly #answered = new Map<string, Uint8Array>()
   readonly #relayed = new Set<string>()
@@ -94,6 +107,7 @@ export class Table {
   }
 
   broadcast(message: Message): void {
+    this.#asked.add(message.type)
     for (const seat of this.#seats) seat.say(message)
   }
 
@@ -102,6 +116,7 @@ export class Table {
   }
 
   say(member: number, message: Message): void {
+    this.#asked.add(message.type)
     this.#seats[member].say(message)
   }
 
@@ -112,12 +127,18 @@ export class Table {
   /** Says something to everyone; from now on the answers to it are taken, others come out of their phase and are dropped. */
   ask(question: Message, hearers: Hearers): void {
     this.#hearers = hearers
+    this.#expect(hearers)
     this.broadcast(question)
   }
 
   /** What is taken in every phase from now on. */
   listen(hearers: Hearers): void {
     this.#standing = hearers
+    this.#expect(hearers)
+  }
+
+  #expect(hearers: Hearers): void {
+    for (const type of Object.keys(hearers)) this.#asked.add(type)
   }
 
   /**
@@ -179,6 +200,8 @@ export class Table {
     const once = !severalTimes.has(message.type)
     if (once && before !== undefined && !sameMessage(before, message.encoded))
       throw this.#fault(member, 'REPEATED', `member ${member} sent a second, different ${message.type}`)
+    if (!this.#asked.has(message.type) && !this.#asked.has(answers[message.type] ?? ''))
+      throw this.#fault(member, 'OUT_OF_PHASE', `member ${member} sent a ${message.type} that nobody has asked it for`)
     if (hear === undefined) {
       // Late, or a re-send after a new conversation; a vector behind it is dropped by whoever expects vectors.
       if (message.type === 'Vector') await this.#round.drainVector(frames)

@@ -3,6 +3,7 @@ import type { MessageError, MessageFault } from '../../src/errors.ts'
 import { decodeMessage, encodeMessage, isSigned, MAX_MESSAGE_BYTES, signedBytes } from '../../src/round/messages.ts'
 import type { Body, Message, MessageType } from '../../src/round/messages.ts'
 import type { Frame, Phase } from '../../src/round/ports.ts'
+import { encodeSet } from '../../src/membership/member-set.ts'
 import { control, insteadOf } from './adversaries/adversary.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
@@ -16,6 +17,17 @@ const [leader] = firstOrder(task)
 const culprit = firstOrder(task)[3]
 const bystander = firstOrder(task)[2]
 const peerId = task.members[culprit]
+
+/** Another message, of the culprit's own. */
+function signed<T extends 'Ready' | 'Commit' | 'KeyBook'>(
+  { task: id, epoch, round }: Message,
+  type: T,
+  body: Body<T>
+): Frame {
+  const context = { task: id, epoch, round }
+  const signature = isSigned(type) ? identities[culprit].sign(signedBytes(type, context, body)) : undefined
+  return control(encodeMessage(type, context, culprit, body, signature).encoded)
+}
 
 /** A message as the culprit would sign it: another body, another context, or another name. */
 function forge<T extends MessageType>(
@@ -62,6 +74,31 @@ describe('a bad message costs its sender its place, never the round', () => {
       'a piece of a vector in the place of a message',
       'OUT_OF_PHASE',
       insteadOf('KeyAdvert', (_, { payload }) => [{ kind: 'data', payload }])
+    ],
+    [
+      'an acknowledgement in place of a key advert',
+      'OUT_OF_PHASE',
+      insteadOf('KeyAdvert', (advert) => {
+        const { attemptId } = advert.body
+        const body = { attemptId, keyBookHash: new Uint8Array(32), dealers: encodeSet([0, 1, 2], members) }
+        return [signed(advert, 'Ready', body)]
+      })
+    ],
+    [
+      'a vote before there is a proposal',
+      'OUT_OF_PHASE',
+      insteadOf('Ready', (ready, frame) => {
+        const body = { agreement: 'attempt-0' as const, view: 0, value: new Uint8Array(32), root: null }
+        return [signed(ready, 'Commit', body), frame]
+      })
+    ],
+    [
+      'what only a leader says',
+      'OUT_OF_PHASE',
+      insteadOf('KeyAdvert', (advert, frame) => {
+        const { attemptId } = advert.body
+        return [signed(advert, 'KeyBook', { view: 0, attemptId, adverts: [] }), frame]
+      })
     ],
     [
       'a second, different key advert',
