@@ -10,6 +10,7 @@ import type { Session } from '../../src/network/session.ts'
 import { WrongSum } from '../../src/round/auditor.ts'
 import { ChunkMissing } from '../../src/round/chunk-fetch.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
+import type { PrivacySpent } from '../../src/round/privacy-ledger.ts'
 import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
 import { writeNpy } from '../npy.ts'
@@ -180,6 +181,11 @@ export class Daemon {
   /** Frame bytes of this node's protocol streams since it was started. */
   get traffic(): { sent: number; received: number } {
     return this.#session.traffic
+  }
+
+  /** Where the task has privacy: what this node's vectors may have given away so far. */
+  privacySpent(): Promise<PrivacySpent | undefined> {
+    return this.#session.privacySpent()
   }
 
   async want(): Promise<void> {

@@ -22,7 +22,13 @@ export async function learn({ run, out, json }: LearnOptions): Promise<number> {
   people.write(`  starting ${run.peers} processes …\n\n`)
   const learned = await runLearning(run, {
     started: (first) => {
-      view = new LiveView(people, { rounds: run.rounds, members: run.peers, alone: run.alone, first })
+      view = new LiveView(people, {
+        rounds: run.rounds,
+        members: run.peers,
+        alone: run.alone,
+        isPrivate: run.privacy !== undefined,
+        first
+      })
       view.begin()
     },
     opening: (round) => view?.doing(`round ${round}: members train on their own data`),

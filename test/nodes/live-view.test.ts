@@ -15,9 +15,9 @@ const report = (round: number, more: Partial<LearningReport> = {}): LearningRepo
   ...more
 })
 
-function viewOf(stream: NodeJS.WriteStream): LiveView {
+function viewOf(stream: NodeJS.WriteStream, isPrivate = false): LiveView {
   const first = { together: 0, alone: 0 }
-  const view = new LiveView(stream, { rounds: ROUNDS, members: 24, alone: 10, first })
+  const view = new LiveView(stream, { rounds: ROUNDS, members: 24, alone: 10, isPrivate, first })
   view.begin()
   return view
 }
@@ -91,6 +91,18 @@ describe('the live view of members that learn', () => {
     view.running(all)
     assert.match(marked(), / 2 {2}3 /)
     view.end()
+  })
+
+  it('shows the ε reached, of burned rounds as well, where sums with noise cannot be exact', () => {
+    const terminal = new Terminal(80, 24)
+    const view = viewOf(terminal.stream, true)
+    view.round(report(1, { epsilon: 12.345, exact: false }))
+    view.round(report(2, { epsilon: 14_296, exact: false, status: 'burned' }))
+    view.end()
+    const [head, , first, second] = terminal.lines
+    assert.match(head, / seconds {2}ε +together/)
+    assert.match(first, / 12\.3 {2}12\.3 +100/)
+    assert.match(second, / 12\.3 {2}1e\+4 +100/)
   })
 
   it('is lines and a curve alone where nobody sits at a terminal', () => {

@@ -17,6 +17,10 @@ const terms = {
   deadline: 4
 } as const
 
+interface Documented {
+  responses: Record<string, { headers: Record<string, { description: string }> }>
+}
+
 describe('what a node tells its operator', function () {
   this.timeout(60_000)
   let members: Members
@@ -146,6 +150,21 @@ describe('what a node tells its operator', function () {
       'application/x-npy',
       'application/json'
     ])
+  })
+
+  it('documents the headers of a sum, the ε reached among them', async () => {
+    const token = (await readFile(join(members.folders[0], 'api.token'), 'utf8')).trim()
+    const response = await fetch(`${api.url}/openapi.json`, { headers: { authorization: `Bearer ${token}` } })
+    const { paths } = (await response.json()) as { paths: Record<string, Record<string, Documented>> }
+    const answers = [
+      paths['/v1/tasks/{task}/rounds/{round}/sum'].get.responses['200'],
+      paths['/v1/tasks/{task}/contributions'].post.responses['200']
+    ]
+    for (const { headers } of answers) {
+      assert.match(headers['x-secagg-epsilon'].description, /ε/)
+      for (const name of ['round', 'included', 'total-weight', 'groups', 'delta', 'dtype'])
+        assert.ok(`x-secagg-${name}` in headers, name)
+    }
   })
 
   it('is healthy, and ready only while a quorum is connected', async () => {

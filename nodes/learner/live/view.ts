@@ -28,6 +28,9 @@ function line(cells: string[]): string {
   return `  ${padded.join('  ')}`.trimEnd()
 }
 
+/** In five letters. */
+const epsilonText = (epsilon: number): string => (epsilon < 1000 ? epsilon.toPrecision(3) : epsilon.toExponential(0))
+
 const percent = (part: number): string => `${(100 * part).toFixed(1)}%`
 
 export interface ViewOptions {
@@ -35,6 +38,8 @@ export interface ViewOptions {
   members: number
   /** Whose own model is shown beside the joint one. */
   alone: number
+  /** With privacy the sums are not exact: the ε reached stands there instead. */
+  isPrivate: boolean
   /** Of the model that all begin with. */
   first: { together: number; alone: number }
 }
@@ -66,7 +71,7 @@ export class LiveView {
 
   begin(): void {
     this.#print(
-      `${line(columns.map(([title]) => title))}\n${line(columns.map(([, width]) => '─'.repeat(Math.abs(width))))}`
+      `${line(columns.map(([title]) => (title === 'exact' && this.#options.isPrivate ? 'ε' : title)))}\n${line(columns.map(([, width]) => '─'.repeat(Math.abs(width))))}`
     )
   }
 
@@ -108,15 +113,27 @@ export class LiveView {
   }
 
   #row(report: LearningReport): string {
-    const { round, aggregatorIndex, included, members, dropped, missing, durationMs, status, exact, together, alone } =
-      report
+    const {
+      round,
+      aggregatorIndex,
+      included,
+      members,
+      dropped,
+      missing,
+      durationMs,
+      status,
+      exact,
+      together,
+      alone,
+      epsilon
+    } = report
     return line([
       String(round),
       aggregatorIndex === null ? '-' : `peer-${aggregatorIndex}`,
       status === 'burned' ? 'burned' : `${included.length}/${members}`,
       [...dropped, ...missing].join(', ') || '-',
       (durationMs / 1000).toFixed(1),
-      status === 'burned' || report.epsilon !== undefined ? '-' : exact ? 'yes' : 'NO',
+      epsilon !== undefined ? epsilonText(epsilon) : status === 'burned' ? '-' : exact ? 'yes' : 'NO',
       percent(together),
       percent(alone),
       report.model.slice(0, 6)
