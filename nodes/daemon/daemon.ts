@@ -290,6 +290,14 @@ export class Daemon {
     const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
     aggregation.addEventListener('sum', closed)
     aggregation.addEventListener('round:burned', closed)
+    aggregation.addEventListener('sum:provisional', ({ detail: { round, included, audit } }) => {
+      this.feed.emit('sum:provisional', { round, included, audit: { ...audit } })
+      this.#options.logger.info({ round, included: included.length, ...audit }, 'provisional sum')
+    })
+    aggregation.addEventListener('sum:withdrawn', ({ detail: { round } }) => {
+      this.feed.emit('sum:withdrawn', { round })
+      this.#options.logger.warn({ round }, 'provisional sum withdrawn')
+    })
     aggregation.addEventListener('round:missed', ({ detail }) => this.#missed(detail))
     aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) => {
       this.feed.emit('evidence', { round, kind, culprit })

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unready } from '../../nodes/daemon/api/health.ts'
 import type { RunningApi } from '../../nodes/daemon/api/server.ts'
-import type { FeedEvent } from '../../nodes/daemon/feed.ts'
+import type { FeedEvent, FeedEvents } from '../../nodes/daemon/feed.ts'
 import { packageFile } from '../../nodes/package-root.ts'
 import { until } from '../network/nodes.ts'
 import { startApiOf, startMembers } from './members.ts'
@@ -100,6 +100,19 @@ describe('what a node tells its operator', function () {
       of('audit').map(({ data }) => data),
       members.daemons.map(() => ({ round: 1, passed: true, ...audit }))
     )
+  })
+
+  it('tells in its feed of a sum before the round is closed with it, and takes none back', () => {
+    const feeds = members.daemons.map(({ feed }) => feed.history())
+    const told = feeds.filter((feed) => feed.some(({ name }) => name === 'sum:provisional'))
+    assert.ok(told.length > 0)
+    for (const feed of told) {
+      const at = feed.findIndex(({ name }) => name === 'sum:provisional')
+      assert.ok(at < feed.findIndex(({ name }) => name === 'round:closed'))
+      const { round, included, audit } = feed[at].data as FeedEvents['sum:provisional']
+      assert.deepEqual([round, included, audit], [1, [0, 1, 2], { chunks: 1, of: 1 }])
+    }
+    assert.ok(feeds.flat().every(({ name }) => name !== 'sum:withdrawn'))
   })
 
   it('streams the feed as server-sent events, from where a client left off', async () => {
