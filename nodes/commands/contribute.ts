@@ -1,4 +1,5 @@
 import { NodeClient, nodeOptions } from '../client/node-client.ts'
+import { privacyText, toldInHeaders } from '../client/told-sum.ts'
 import { readVectorFile } from '../client/vector-file.ts'
 import { printJson } from './command.ts'
 import type { Command } from './command.ts'
@@ -33,14 +34,11 @@ export const contributeCommand: Command = {
       headers: { 'content-type': type, accept: 'application/octet-stream, application/json;q=0.5' }
     })
     if (wait === true) {
-      const summed = {
-        round: Number(response.headers.get('x-secagg-round')),
-        included: Number(response.headers.get('x-secagg-included')),
-        totalWeight: Number(response.headers.get('x-secagg-total-weight'))
-      }
+      const summed = toldInHeaders(response.headers)
       await response.arrayBuffer()
       if (json === true) printJson({ type: 'contribution', status: 'summed', ...summed })
-      else process.stdout.write(`summed in round ${summed.round}, with ${summed.included} members\n`)
+      else
+        process.stdout.write(`summed in round ${summed.round}, with ${summed.included} members${privacyText(summed)}\n`)
       return 0
     }
     const told = (await response.json()) as { id: string; round: number; status: string }

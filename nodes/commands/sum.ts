@@ -1,6 +1,9 @@
 import { extname } from 'node:path'
+import type { ArchivedSum } from '../daemon/archive.ts'
 import { decodeNpy } from '../npy.ts'
 import { NodeClient, nodeOptions } from '../client/node-client.ts'
+import { privacyText, toldInHeaders } from '../client/told-sum.ts'
+import type { ToldSum } from '../client/told-sum.ts'
 import { sumFormats, writeSumFile } from '../client/vector-file.ts'
 import { UsageError } from '../usage-error.ts'
 import { printJson } from './command.ts'
@@ -9,8 +12,14 @@ import { wholeNumber } from './usage.ts'
 
 interface Fetched {
   values: Float64Array | BigInt64Array
-  totalWeight: number
-  included: number
+  told: ToldSum
+  /** Where the task has groups, and this is asked for. */
+  byGroup?: ByGroup
+}
+
+interface ByGroup {
+  groups?: { included: string[]; totalWeight: number; clippedFraction?: number; values: number[] }[]
+  trimmedMean?: number[]
 }
 
 export const sumCommand: Command = {
@@ -28,31 +37,46 @@ export const sumCommand: Command = {
     if (!(sumFormats as readonly string[]).includes(extname(file)))
       throw new UsageError(`--out must end in ${sumFormats.join(', ')}, unlike "${file}"`)
     if (data !== undefined && typed.node !== undefined) throw new UsageError('give --data or --node, not both')
-    const { values, totalWeight, included } =
-      data === undefined ? await fetched(number, typed) : await stored(number, data as string)
-    await writeSumFile(file, values, { round: number, totalWeight, included })
-    if (json === true) printJson({ type: 'sum', round: number, length: values.length, totalWeight, included, file })
-    else process.stdout.write(`${file}: the sum of round ${number}, ${values.length} elements of ${included} members\n`)
+    const isJson = json === true || extname(file) === '.json'
+    const { values, told, byGroup } =
+      data === undefined ? await fetched(number, isJson, typed) : await stored(number, isJson, data as string)
+    await writeSumFile(file, values, { ...told, ...byGroup })
+    const what = `the sum of round ${number}, ${values.length} elements of ${told.included} members`
+    if (json === true) printJson({ type: 'sum', ...told, length: values.length, ...byGroup, file })
+    else process.stdout.write(`${file}: ${what}${privacyText(told)}\n`)
     return 0
   }
 }
 
-async function fetched(round: number, typed: Typed): Promise<Fetched> {
+async function fetched(round: number, isJson: boolean, typed: Typed): Promise<Fetched> {
   const client = await NodeClient.of(typed)
   const path = await client.taskPath(typed.task as string | undefined)
-  const response = await client.fetch(`${path}/rounds/${round}/sum`, { headers: { accept: 'application/x-npy' } })
+  const as = (accept: string): Promise<Response> => client.fetch(`${path}/rounds/${round}/sum`, { headers: { accept } })
+  const response = await as('application/x-npy')
   const { values } = await decodeNpy(new Uint8Array(await response.arrayBuffer()), 'the node’s answer')
-  return {
-    values: values as Fetched['values'],
-    totalWeight: Number(response.headers.get('x-secagg-total-weight')),
-    included: Number(response.headers.get('x-secagg-included'))
-  }
+  const told = { values: values as Fetched['values'], told: toldInHeaders(response.headers) }
+  if (!isJson || !response.headers.has('x-secagg-groups')) return told
+  const { groups, trimmedMean } = (await (await as('application/json')).json()) as ByGroup
+  return { ...told, byGroup: { groups, trimmedMean } }
 }
 
-async function stored(round: number, dataDir: string): Promise<Fetched> {
+async function stored(round: number, isJson: boolean, dataDir: string): Promise<Fetched> {
   const { withStoppedNode } = await import('../client/stopped-node.ts')
   return withStoppedNode(dataDir, async (archive) => {
-    const { values, totalWeight, included } = await archive.sum(round)
-    return { values, totalWeight, included: included.length }
+    const sum = await archive.sum(round)
+    const { values, totalWeight, included, privacy } = sum
+    const spent = privacy && { epsilon: privacy.epsilon, delta: privacy.delta }
+    const told = { values, told: { round, totalWeight, included: included.length, ...spent } }
+    return isJson ? { ...told, byGroup: byGroup(sum) } : told
   })
+}
+
+function byGroup({ groups, trimmedMean }: ArchivedSum): ByGroup {
+  return {
+    groups: groups?.map(({ included, totalWeight, clippedFraction, values }) => ({
+      ...{ included, totalWeight, clippedFraction },
+      values: Array.from(values, Number)
+    })),
+    trimmedMean: trimmedMean && [...trimmedMean]
+  }
 }

@@ -10,6 +10,7 @@ import type { Session } from '../../src/network/session.ts'
 import { WrongSum } from '../../src/round/auditor.ts'
 import { ChunkMissing } from '../../src/round/chunk-fetch.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
+import type { PrivacySpent } from '../../src/round/privacy-ledger.ts'
 import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
 import { writeNpy } from '../npy.ts'
@@ -182,6 +183,11 @@ export class Daemon {
     return this.#session.traffic
   }
 
+  /** Where the task has privacy: what this node's vectors may have given away so far. */
+  privacySpent(): Promise<PrivacySpent | undefined> {
+    return this.#session.privacySpent()
+  }
+
   async want(): Promise<void> {
     await this.#node.services.aggregation.want(this.#options.task.id)
   }
@@ -284,6 +290,14 @@ export class Daemon {
     const closed = ({ detail }: CustomEvent<RoundOutcome & { task: string }>): void => this.#closed(detail)
     aggregation.addEventListener('sum', closed)
     aggregation.addEventListener('round:burned', closed)
+    aggregation.addEventListener('sum:provisional', ({ detail: { round, included, audit } }) => {
+      this.feed.emit('sum:provisional', { round, included, audit: { ...audit } })
+      this.#options.logger.info({ round, included: included.length, ...audit }, 'provisional sum')
+    })
+    aggregation.addEventListener('sum:withdrawn', ({ detail: { round } }) => {
+      this.feed.emit('sum:withdrawn', { round })
+      this.#options.logger.warn({ round }, 'provisional sum withdrawn')
+    })
     aggregation.addEventListener('round:missed', ({ detail }) => this.#missed(detail))
     aggregation.addEventListener('evidence', ({ detail: { round, kind, culprit } }) => {
       this.feed.emit('evidence', { round, kind, culprit })

@@ -31,6 +31,10 @@ export interface FeedEvents {
   vector: { round: number; member: number; bytes: number; preview: string }
   /** Only from the node that leads: the sum so far, likewise, still masked. */
   progress: { round: number; received: number[]; of: number; preview: string }
+  /** This node has audited a sum and a quorum has prepared it: the round closes with it, unless it is withdrawn. */
+  'sum:provisional': { round: number; included: number[]; audit: { chunks: number; of: number } }
+  /** The round was closed without that sum, or with another. */
+  'sum:withdrawn': { round: number }
   'round:closed': {
     round: number
     status: 'summed' | 'burned'

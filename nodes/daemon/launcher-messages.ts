@@ -124,6 +124,8 @@ export function happenings(feed: Feed, tell: (event: Happening) => void): void {
       case 'audit':
         return tell({ name: event.name, data: event.data } as Happening)
       case 'members':
+      case 'sum:provisional':
+      case 'sum:withdrawn':
       case 'round:closed':
       case 'sum':
       case 'input':

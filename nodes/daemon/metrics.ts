@@ -165,6 +165,16 @@ export class Metrics {
         delay.reset()
       }
     })
+    new Gauge({
+      name: 'secagg_privacy_epsilon',
+      help: 'In a task with privacy: the ε that this node’s vectors have reached in all rounds so far, at the task’s δ',
+      labelNames: ['delta'],
+      registers,
+      async collect() {
+        const spent = await daemon.privacySpent()
+        if (spent !== undefined) this.set({ delta: String(spent.delta) }, spent.epsilon)
+      }
+    })
     const { name: task, id } = daemon.task
     new Gauge({
       name: 'secagg_info',

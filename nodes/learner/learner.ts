@@ -209,7 +209,9 @@ export class Learner implements Application {
       state: applyMean(this.#options.recipe.algorithm, before, update),
       handover: encodeHandover(handover)
     })
-    this.#options.logger.info({ round, model: this.hash, ...metrics }, 'learned')
+    const spent = await this.#host!.session.privacySpent()
+    const privacy = spent && { epsilon: spent.epsilon, delta: spent.delta }
+    this.#options.logger.info({ round, model: this.hash, ...metrics, ...privacy }, 'learned')
     this.#options.learned?.(round, this.hash, metrics)
   }
 

@@ -12,6 +12,8 @@ const beginnings = [
   'the joiner'
 ]
 const TYPED_MS = 9
+/** What one member's own model says is cut where there is no room for more. */
+const LEAST_ALONE = 24
 
 export interface Prediction {
   typed: string
@@ -32,12 +34,13 @@ export async function typePredictions(
   alone: number
 ): Promise<void> {
   const room = (stream.columns ?? 80) - 6
-  const width = Math.max(...rows.map(({ typed, together }) => typed.length + together.length)) + 1
+  const longest = Math.max(...rows.map(({ typed, together }) => typed.length + together.length)) + 1
+  const width = Math.min(longest, room - LEAST_ALONE)
   stream.write(`\n  ${'you type … and all together go on'.padEnd(width)}   … and peer-${alone} alone\n`)
-  stream.write(`  ${'─'.repeat(width)}   ${'─'.repeat(24)}\n`)
+  stream.write(`  ${'─'.repeat(Math.max(0, width))}   ${'─'.repeat(LEAST_ALONE)}\n`)
   for (const { typed, together, alone: single } of rows) {
     stream.write(`  ${bold(stream, typed)}`)
-    for (const letter of ` ${together}`.padEnd(width - typed.length)) {
+    for (const letter of cut(` ${together}`, width - typed.length).padEnd(width - typed.length)) {
       stream.write(letter)
       if (stream.isTTY) await sleep(TYPED_MS)
     }

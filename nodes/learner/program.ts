@@ -22,11 +22,18 @@ export async function learn({ run, out, json }: LearnOptions): Promise<number> {
   people.write(`  starting ${run.peers} processes …\n\n`)
   const learned = await runLearning(run, {
     started: (first) => {
-      view = new LiveView(people, { rounds: run.rounds, members: run.peers, alone: run.alone, first })
+      view = new LiveView(people, {
+        rounds: run.rounds,
+        members: run.peers,
+        alone: run.alone,
+        isPrivate: run.privacy !== undefined,
+        first
+      })
       view.begin()
     },
     opening: (round) => view?.doing(`round ${round}: members train on their own data`),
     phase: (number, { phase, leading }) => view?.phase(number, phase, leading),
+    running: (numbers) => view?.running(numbers),
     round: (report) => {
       view?.round(report)
       for (const number of report.killed)
@@ -83,8 +90,9 @@ function introduction({ recipe, peers, rounds, privacy }: LearningRun): string {
   Private federated learning
   ──────────────────────────
   ${what}
-  trains on it by itself, and contributes only the change of its model, under masks.
-  There is no server: in each of ${rounds} rounds another member adds up what it cannot read.${noise}
+  trains on it by itself, and contributes only the change of its model, under
+  masks. There is no server: in each of ${rounds} rounds another member adds up what it
+  cannot read.${noise}
 `
 }
 
@@ -97,7 +105,8 @@ function conclusion(run: LearningRun, { reports }: Learned): string {
       : `ε reached by each member: ${epsilon.toFixed(1)} at δ = ${run.privacy!.delta}`
   return `
   Together ${percent(together)} of the predictions are right, peer-${run.alone} alone ${percent(alone)}.
-  ${sums}; ${distinctAggregators} different members aggregated.
+  ${sums};
+  ${distinctAggregators} different members aggregated.
 
 `
 }

@@ -1,3 +1,5 @@
+import { unwrapped } from '../terminal.ts'
+
 const patienceMs = 2_000
 
 /** Tells people what is being waited for where it takes longer than two seconds: one line, updated on a terminal. */
@@ -10,7 +12,7 @@ export async function whileWaiting<T>(
   let shown = false
   const show = (): void => {
     const seconds = Math.round((Date.now() - began) / 1000)
-    if (stream.isTTY) stream.write(`\r\x1b[K${text()} (${seconds} s)`)
+    if (stream.isTTY) stream.write(unwrapped(`\r\x1b[K${text()} (${seconds} s)`))
     else if (!shown) stream.write(`${text()}\n`)
     shown = true
   }

@@ -12,6 +12,7 @@ import type { Roster } from '../membership/roster.ts'
 import type { Member } from '../round/member.ts'
 import type { ProvisionalSum, RoundOutcome } from '../round/outcome.ts'
 import { PrivacyLedger, privateTerms } from '../round/privacy-ledger.ts'
+import type { PrivacySpent } from '../round/privacy-ledger.ts'
 import { Participant } from '../round/participant.ts'
 import { onThisThread } from '../round/ports.ts'
 import type { Compute, Observer, Phase, Sign } from '../round/ports.ts'
@@ -81,6 +82,8 @@ export class Session {
   readonly #connections: () => Connection[]
   /** Where the task has privacy: what this member's vectors have given away so far. */
   readonly #ledger?: PrivacyLedger
+  /** Done when the last closed round is in that account. */
+  #accounted: Promise<void> = Promise.resolve()
 
   constructor(components: SessionComponents, options: SessionOptions) {
     const { task } = options
@@ -153,6 +156,7 @@ export class Session {
       locked: (sum) => provisional.take(sum),
       closed: (outcome) => {
         provisional.conclude(outcome)
+        this.#accounted = this.#close(outcome)
         options.closed(outcome)
         void this.#settle(outcome).catch(refused)
       },
@@ -238,6 +242,13 @@ export class Session {
     return readSum(outcome, this.participant.terms(outcome.epoch), this.#options.vectors, this.#ledger)
   }
 
+  /** Where the task has privacy: what this member's vectors may have given away in all rounds so far (§12). */
+  async privacySpent(): Promise<PrivacySpent | undefined> {
+    // One that could not be entered stays as dear as it was before.
+    await this.#accounted.catch(() => {})
+    return this.#ledger?.spent()
+  }
+
   async #input(round: number, late: AbortSignal, terms: Task): Promise<RoundInput | undefined> {
     const handler = this.#options.handler()
     const one =
@@ -314,11 +325,16 @@ export class Session {
     return new TaskError('NOT_A_MEMBER', sentence)
   }
 
+  /** With privacy, what a closed round has cost. */
+  async #close(outcome: RoundOutcome): Promise<void> {
+    const privately = privateTerms(this.participant.terms(outcome.epoch))
+    if (privately !== undefined) await this.#ledger!.settle(outcome, privately, this.participant.member.me)
+  }
+
   /** Tells whoever contributed what became of it; what was never opened stays for the next round. */
   async #settle(outcome: RoundOutcome): Promise<void> {
-    const { round, status, input, epoch } = outcome
-    const privately = privateTerms(this.participant.terms(epoch))
-    if (privately !== undefined) await this.#ledger!.settle(outcome, privately, this.participant.member.me)
+    const { round, status, input } = outcome
+    await this.#accounted
     const one = this.#contributions.of(round)
     if (one !== undefined && input !== 'summed' && input !== 'burned') {
       this.#giveBack(one, round)

@@ -90,15 +90,21 @@ export class PrivacyLedger {
 
   /** Of one round alone, with so many included, at the task's δ. */
   static epsilonOfRound(terms: PrivateTask, included: number): number {
-    const cost = releaseCost(taskSensitivity(terms), noiseDeviation(terms), included - terms.thresholds.f)
-    return epsilonOf(cost, terms.encoding.delta)
+    return PrivacyLedger.epsilonOfRounds(terms, [included])
+  }
+
+  /** The same of several rounds of one roster, with so many included in each. */
+  static epsilonOfRounds(terms: PrivateTask, included: number[]): number {
+    const costs = included.map((count) =>
+      releaseCost(taskSensitivity(terms), noiseDeviation(terms), count - terms.thresholds.f)
+    )
+    return epsilonOf(together(costs), terms.encoding.delta)
   }
 
   #epsilon(releases: Release[]): number {
     if (releases.length === 0) return 0
-    const costs = new Float64Array(renyiOrders.length)
-    for (const release of releases) this.#cost(release).forEach((cost, at) => (costs[at] += cost))
-    return epsilonOf(costs, this.#task.encoding.delta)
+    const costs = releases.map((release) => this.#cost(release))
+    return epsilonOf(together(costs), this.#task.encoding.delta)
   }
 
   #cost({ members, calibrated, contributors }: Release): Float64Array {
@@ -125,4 +131,9 @@ export class PrivacyLedger {
   #key(round?: number): string {
     return `privacy/${this.#task.id}/${round ?? ''}`
   }
+}
+
+/** Costs add up, at each order. */
+function together(costs: Float64Array[]): Float64Array {
+  return Float64Array.from(renyiOrders, (_, at) => costs.reduce((sum, cost) => sum + cost[at], 0))
 }

@@ -155,3 +155,80 @@ describe('the commands that ask a node', function () {
     assert.deepEqual([...(await again.archive.sum(2)).values].map(Number), [7, 8, 9, 10])
   })
 })
+
+describe('the commands that ask a node of a task with privacy and groups', function () {
+  this.timeout(120_000)
+  const folder = temporaryFolder()
+  let members: Members
+  let api: RunningApi
+  let node: string[]
+
+  const groups = { count: 2, trim: 0 }
+  const privacy = { clip: 1, noiseMultiplier: 1, delta: 1e-5 }
+
+  before(async () => {
+    const threat = { corrupt: 0, dropout: 0 }
+    members = await startMembers(6, { name: 'private', length: 4, privacy, groups, threat, deadline: 8 })
+    const started = await startApiOf(members)
+    api = started.api
+    node = ['--node', api.url, '--token-file', started.tokenFile]
+  })
+  after(async () => {
+    await api.close()
+    await members.stop()
+  })
+
+  const path = (name: string): string => join(folder(), name)
+
+  async function contributed(...options: string[]): Promise<string> {
+    await writeFile(path('mine.csv'), '0.1,0.2\n0.3,0.4\n')
+    const ended = secagg('contribute', path('mine.csv'), '--wait', ...options, ...node)
+    const vector = new Float64Array(4).fill(0.1)
+    await Promise.all(members.daemons.slice(1).map(async (daemon) => (await daemon.contribute({ vector })).ended))
+    const { code, stdout, stderr } = await ended
+    assert.equal(code, 0, stderr)
+    return stdout
+  }
+
+  it('tell the ε reached, as text, as JSON and as a metric', async () => {
+    const text = /^summed in round 1, with 6 members; ε reached so far: ([\d.]+) at δ = 0.00001\n$/
+    const [, first] = text.exec(await contributed())!
+    const { round, epsilon, delta } = JSON.parse(await contributed('--json')) as Record<string, number>
+    assert.deepEqual([round, delta], [2, 1e-5])
+    assert.ok(epsilon > Number(first) && Number(first) > 0, `${epsilon} after ${first}`)
+    const spent = await members.daemons[0].privacySpent()
+    assert.deepEqual([spent!.epsilon, spent!.releases], [epsilon, 2])
+    const metrics = await (await fetch(`${api.url}/metrics`)).text()
+    assert.ok(metrics.includes(`secagg_privacy_epsilon{delta="0.00001"} ${epsilon}\n`), metrics)
+    const { stdout } = await secagg('sum', '2', '--out', path('sum.csv'), ...node)
+    assert.match(stdout, /: the sum of round 2, 4 elements of 6 members; ε reached so far: [\d.]+ at δ = 0.00001\n$/)
+  })
+
+  it('write it with the groups and the trimmed mean beside a sum, of a running and of a stopped node', async () => {
+    const { epsilon } = (await members.daemons[0].privacySpent())!
+    const fromNode = await secagg('sum', '1', '--json', '--out', path('sum.json'), ...node)
+    await members.daemons[0].stop()
+    const fromData = await secagg('sum', '1', '--json', '--out', path('kept.json'), '--data', members.folders[0])
+    for (const [{ code, stdout, stderr }, file] of [
+      [fromNode, path('sum.json')],
+      [fromData, path('kept.json')]
+    ] as const) {
+      assert.equal(code, 0, stderr)
+      const { type, length, file: named, ...told } = JSON.parse(stdout) as Record<string, unknown>
+      assert.deepEqual([type, length, named], ['sum', 4, file])
+      const { values, ...written } = JSON.parse(await readFile(file, 'utf8')) as Record<string, number[]>
+      assert.deepEqual(written, told)
+      const { groups, trimmedMean, ...others } = told as { groups: Group[]; trimmedMean: number[] }
+      assert.deepEqual(others, { round: 1, totalWeight: 6, included: 6, epsilon, delta: 1e-5 })
+      assert.deepEqual(groups.flatMap(({ included }) => included).sort(), [...members.task.members].sort())
+      assert.equal(trimmedMean.length, 4)
+      for (const [at, value] of values.entries())
+        assert.ok(Math.abs(groups.reduce((sum, group) => sum + group.values[at], -value)) < 1e-9)
+    }
+  })
+})
+
+interface Group {
+  included: string[]
+  values: number[]
+}

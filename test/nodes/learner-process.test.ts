@@ -22,6 +22,8 @@ interface Line {
   round?: number
   model?: string
   examples?: number
+  epsilon?: number
+  delta?: number
   addresses?: string[]
 }
 
@@ -58,20 +60,17 @@ describe('secagg learner, which nobody launches', () => {
   })
   after(() => learners.forEach(({ child }) => child.kill('SIGKILL')))
 
-  async function configure(number: number, bootstrap: string[], settings: object): Promise<string> {
-    const dataDir = members.folders[number]
+  async function configure(number: number, bootstrap: string[], settings: object, of = members): Promise<string> {
+    const dataDir = of.folders[number]
     await writeFile(settingsFile(dataDir), JSON.stringify(settings))
     const file = join(dataDir, 'node.yaml')
-    await writeFile(
-      file,
-      stringify({ dataDir, task: members.taskFile, bootstrap, local: true, api: { listen: 'off' } })
-    )
+    await writeFile(file, stringify({ dataDir, task: of.taskFile, bootstrap, local: true, api: { listen: 'off' } }))
     return file
   }
 
-  async function started(member: number, bootstrap: string[]): Promise<LearnerProcess> {
+  async function started(member: number, bootstrap: string[], of = members): Promise<LearnerProcess> {
     const settings: LearnerSettings = { recipe, member, rounds: ROUNDS }
-    const learner = new LearnerProcess(await configure(member, bootstrap, settings))
+    const learner = new LearnerProcess(await configure(member, bootstrap, settings, of))
     learners.push(learner)
     await until(() => learner.of('started').length > 0, 'it runs', 30_000)
     return learner
@@ -93,6 +92,21 @@ describe('secagg learner, which nobody launches', () => {
       (await Promise.all(learners.map(({ ended }) => ended))).map(({ code, stderr }) => [code, stderr]),
       Array(3).fill([0, ''])
     )
+  })
+
+  it('tells the ε that its own updates have reached, where the task has privacy', async () => {
+    const privacy = privacyTerms(problemNamed('digits'), 1)
+    const terms = { encoding: undefined, ...taskTerms(problemNamed('digits'), privacy), deadline: 5 }
+    const own = await makeMembers(folder(), 3, terms)
+    const first = await started(0, [], own)
+    const known = first.of('started')[0].addresses!
+    const others = await Promise.all([1, 2].map((number) => started(number, known, own)))
+    await until(() => first.of('learned').length === ROUNDS, 'it has learned', 60_000)
+    const [one, two] = first.of('learned')
+    assert.ok(one.epsilon! > 0 && two.epsilon! > one.epsilon!, JSON.stringify([one, two]))
+    assert.equal(two.delta, privacy.delta)
+    for (const { child } of [first, ...others]) child.kill('SIGTERM')
+    await Promise.all([first, ...others].map(({ ended }) => ended))
   })
 
   it('says in one line what is missing from its folder', async () => {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unready } from '../../nodes/daemon/api/health.ts'
 import type { RunningApi } from '../../nodes/daemon/api/server.ts'
-import type { FeedEvent } from '../../nodes/daemon/feed.ts'
+import type { FeedEvent, FeedEvents } from '../../nodes/daemon/feed.ts'
 import { packageFile } from '../../nodes/package-root.ts'
 import { until } from '../network/nodes.ts'
 import { startApiOf, startMembers } from './members.ts'
@@ -16,6 +16,10 @@ const terms = {
   threat: { corrupt: 0, dropout: 0 },
   deadline: 4
 } as const
+
+interface Documented {
+  responses: Record<string, { headers: Record<string, { description: string }> }>
+}
 
 describe('what a node tells its operator', function () {
   this.timeout(60_000)
@@ -98,6 +102,19 @@ describe('what a node tells its operator', function () {
     )
   })
 
+  it('tells in its feed of a sum before the round is closed with it, and takes none back', () => {
+    const feeds = members.daemons.map(({ feed }) => feed.history())
+    const told = feeds.filter((feed) => feed.some(({ name }) => name === 'sum:provisional'))
+    assert.ok(told.length > 0)
+    for (const feed of told) {
+      const at = feed.findIndex(({ name }) => name === 'sum:provisional')
+      assert.ok(at < feed.findIndex(({ name }) => name === 'round:closed'))
+      const { round, included, audit } = feed[at].data as FeedEvents['sum:provisional']
+      assert.deepEqual([round, included, audit], [1, [0, 1, 2], { chunks: 1, of: 1 }])
+    }
+    assert.ok(feeds.flat().every(({ name }) => name !== 'sum:withdrawn'))
+  })
+
   it('streams the feed as server-sent events, from where a client left off', async () => {
     const token = (await readFile(join(members.folders[0], 'api.token'), 'utf8')).trim()
     const read = async (headers: Record<string, string>, upTo: RegExp): Promise<string> => {
@@ -146,6 +163,21 @@ describe('what a node tells its operator', function () {
       'application/x-npy',
       'application/json'
     ])
+  })
+
+  it('documents the headers of a sum, the ε reached among them', async () => {
+    const token = (await readFile(join(members.folders[0], 'api.token'), 'utf8')).trim()
+    const response = await fetch(`${api.url}/openapi.json`, { headers: { authorization: `Bearer ${token}` } })
+    const { paths } = (await response.json()) as { paths: Record<string, Record<string, Documented>> }
+    const answers = [
+      paths['/v1/tasks/{task}/rounds/{round}/sum'].get.responses['200'],
+      paths['/v1/tasks/{task}/contributions'].post.responses['200']
+    ]
+    for (const { headers } of answers) {
+      assert.match(headers['x-secagg-epsilon'].description, /ε/)
+      for (const name of ['round', 'included', 'total-weight', 'groups', 'delta', 'dtype'])
+        assert.ok(`x-secagg-${name}` in headers, name)
+    }
   })
 
   it('is healthy, and ready only while a quorum is connected', async () => {

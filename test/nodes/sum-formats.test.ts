@@ -19,10 +19,14 @@ const sum = {
   ...{ groups: [group(['a', 'c']), group(['b'])], trimmedMean: Float64Array.of(0.25, 1) }
 } as unknown as ArchivedSum
 
-async function asJson(told: ArchivedSum): Promise<unknown> {
+function answer(told: ArchivedSum, accept = 'application/json') {
   const server = fastify()
   server.get('/', (request, reply) => sendSum(request, reply, told))
-  return (await server.inject('/')).json()
+  return server.inject({ url: '/', headers: { accept } })
+}
+
+async function asJson(told: ArchivedSum): Promise<unknown> {
+  return (await answer(told)).json()
 }
 
 describe('a sum as JSON', () => {
@@ -52,4 +56,24 @@ describe('a sum as JSON', () => {
       ...['clippedFraction', 'included', 'round', 'status', 'totalWeight', 'values']
     ])
   })
+})
+
+describe('a binary sum', () => {
+  const privacy = { epsilon: 1.5, delta: 1e-5, releases: 3, epsilonOfRound: 0.75 }
+  const names = ['groups', 'epsilon', 'delta'].map((name) => `x-secagg-${name}`)
+
+  for (const type of ['application/x-npy', 'application/octet-stream']) {
+    it(`tells in headers of ${type} how many groups there are, and the ε reached`, async () => {
+      const { headers } = await answer({ ...sum, privacy }, type)
+      assert.deepEqual(
+        names.map((name) => headers[name]),
+        ['2', '1.5', '0.00001']
+      )
+    })
+
+    it(`has none of them as ${type} where the task has neither`, async () => {
+      const { headers } = await answer({ ...sum, groups: undefined, trimmedMean: undefined }, type)
+      assert.ok(names.every((name) => !(name in headers)))
+    })
+  }
 })

@@ -70,4 +70,25 @@ describe('whole rounds whose leader dies', function () {
       assert.match(outcomes[0].reason!, /the sum was proposed in 2 views, and no quorum prepared it/)
     }
   })
+
+  it('take back from its application the sum that a leader had locked, where the others have burned the round', async () => {
+    const threat = { corrupt: 0, dropout: 0.25 }
+    const { task } = await simulatedTask({ members: 5, length: 7, threat })
+    const order = firstOrder(task)
+    const leader = order[0]
+    const contextHash = (index: number) => new Uint8Array(32).fill(index === order.at(-1) ? 1 : 0)
+    const settings = { members: 5, seed: 5, threat, contextHash }
+    const undisturbed = await Simulation.create(settings)
+    await undisturbed.round(1)
+    const [{ at }] = undisturbed.peers[leader].provisional
+    // Cut off with the lock in its hands, before any other has seen it.
+    const partitions = [{ from: at + 0.001, until: at + 40 * task.deadlineMs, side: [leader] }]
+    const simulation = await Simulation.create({ ...settings, partitions })
+    await simulation.round(1, 3_600_000)
+    for (const { outcomes } of simulation.peers) assert.equal(outcomes[0].status, 'burned')
+    assert.deepEqual(
+      simulation.peers.map(({ provisional }) => provisional.map(({ round, told }) => `${told} ${round}`)),
+      simulation.peers.map((_, index) => (index === leader ? ['provisional 1', 'withdrawn 1'] : []))
+    )
+  })
 })

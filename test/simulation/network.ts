@@ -4,6 +4,7 @@ import { decodeGroups, total } from '../../src/encoding/groups.ts'
 import type { Decoded } from '../../src/encoding/encoder.ts'
 import { unpack } from '../../src/encoding/packing.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
+import { Provisional } from '../../src/network/provisional.ts'
 import type { Journal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
@@ -88,6 +89,8 @@ export interface Peer {
   restarts: number
   channels: Set<Channel>
   outcomes: RoundOutcome[]
+  /** What its application was told of sums before their rounds were closed, and when. */
+  provisional: Array<{ round: number; told: 'provisional' | 'withdrawn'; at: number }>
   /** Of rounds that it was away from, and has the sums of now. */
   missed: RoundOutcome[]
   refusals: Error[]
@@ -346,11 +349,18 @@ export class Simulation {
       restarts: before === undefined ? 0 : before.restarts + 1,
       channels: new Set(),
       outcomes: before?.outcomes ?? [],
+      provisional: before?.provisional ?? [],
       missed: before?.missed ?? [],
       refusals: before?.refusals ?? [],
       viewsLeft: before?.viewsLeft ?? [],
       stepsLeft: Infinity
     }
+    const tell = (told: 'provisional' | 'withdrawn', round: number): void =>
+      void (peer.alive && peer.provisional.push({ round, told, at: this.clock.now() }))
+    const provisional = new Provisional(
+      ({ round }) => tell('provisional', round),
+      ({ round }) => tell('withdrawn', round)
+    )
     const links = this.#links(index, peer)
     const { id, sign } = this.#identities[index]
     peer.participant = new Participant({
@@ -386,7 +396,11 @@ export class Simulation {
           ? { lanes: async () => (await createEncoder(terms, round).encode(this.inputs[index])).lanes }
           : undefined,
       contextHash: () => this.#settings.contextHash(index),
-      closed: (outcome) => void (peer.alive && peer.outcomes.push(outcome)),
+      locked: (sum) => provisional.take(sum),
+      closed: (outcome) => {
+        provisional.conclude(outcome)
+        if (peer.alive) peer.outcomes.push(outcome)
+      },
       missed: (outcome) => void (peer.alive && peer.missed.push(outcome))
     })
     this.peers[index] = peer

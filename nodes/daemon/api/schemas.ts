@@ -41,37 +41,55 @@ export const taskBody = z.object({
 export const tasksBody = z.object({ tasks: z.array(taskBody) })
 export const roundsBody = z.object({ runningRound: z.int().nullable(), rounds: z.array(toldRoundSchema) })
 export const roundBody = toldRoundSchema
-export const sumBody = z.object({
-  round: z.int(),
-  status: z.literal('summed'),
-  included: z.array(z.string()).describe('peer ids of the members whose vectors are in the sum'),
-  totalWeight: z.number().describe('the sum divided by it is the mean'),
-  clippedFraction: z.number().optional(),
-  groups: z
-    .array(
-      z.object({
-        included: z.array(z.string()),
-        totalWeight: z.number(),
-        clippedFraction: z.number().optional(),
-        values: z.array(z.number())
-      })
-    )
-    .optional()
-    .describe('where the task has groups: who is in each, and its sum'),
-  audit: z
-    .object({ chunks: z.int(), of: z.int() })
-    .optional()
-    .describe('how many chunks of the sum this node recomputed before it voted for it; the aggregator all'),
-  privacy: z
-    .object({ epsilon: z.number(), delta: z.number(), releases: z.int(), epsilonOfRound: z.number() })
-    .optional()
-    .describe('where the task has privacy: what this node’s vectors have given away in all rounds, and in this one'),
-  values: z.array(z.number()),
-  trimmedMean: z
-    .array(z.number())
-    .optional()
-    .describe('where the task has groups: the mean of their means without the largest and smallest, element by element')
-})
+const header = (type: 'integer' | 'number' | 'string', description: string): object => ({ type, description })
+/** What stands beside a sum of any format. */
+const sumHeaders = {
+  'x-secagg-round': header('integer', 'whose sum it is'),
+  'x-secagg-included': header('integer', 'how many vectors are in the sum'),
+  'x-secagg-total-weight': header('number', 'the sum divided by it is the mean'),
+  'x-secagg-groups': header('integer', 'where the task has groups: how many; the sum as JSON tells of each'),
+  'x-secagg-epsilon': header(
+    'number',
+    'where the task has privacy: the ε that this node’s vectors have reached so far'
+  ),
+  'x-secagg-delta': header('number', 'where the task has privacy: the δ of that ε'),
+  'x-secagg-dtype': header('string', 'of application/octet-stream: float32, or int64 in integer tasks')
+}
+export const sumBody = z
+  .object({
+    round: z.int(),
+    status: z.literal('summed'),
+    included: z.array(z.string()).describe('peer ids of the members whose vectors are in the sum'),
+    totalWeight: z.number().describe('the sum divided by it is the mean'),
+    clippedFraction: z.number().optional(),
+    groups: z
+      .array(
+        z.object({
+          included: z.array(z.string()),
+          totalWeight: z.number(),
+          clippedFraction: z.number().optional(),
+          values: z.array(z.number())
+        })
+      )
+      .optional()
+      .describe('where the task has groups: who is in each, and its sum'),
+    audit: z
+      .object({ chunks: z.int(), of: z.int() })
+      .optional()
+      .describe('how many chunks of the sum this node recomputed before it voted for it; the aggregator all'),
+    privacy: z
+      .object({ epsilon: z.number(), delta: z.number(), releases: z.int(), epsilonOfRound: z.number() })
+      .optional()
+      .describe('where the task has privacy: what this node’s vectors have given away in all rounds, and in this one'),
+    values: z.array(z.number()),
+    trimmedMean: z
+      .array(z.number())
+      .optional()
+      .describe(
+        'where the task has groups: the mean of their means without the largest and smallest, element by element'
+      )
+  })
+  .meta({ headers: sumHeaders })
 export const exportBody = z.string().describe('a tar, application/x-tar')
 export const membersBody = z.object({
   task: z.string(),

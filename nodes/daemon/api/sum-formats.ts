@@ -15,11 +15,13 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
  * (float32 as it is contributed, int64 for integer tasks). What is no part of the format stands in headers.
  */
 export function sendSum(request: FastifyRequest, reply: FastifyReply, sum: ArchivedSum): FastifyReply {
-  const { record, values, totalWeight, included } = sum
+  const { record, values, totalWeight, included, groups, privacy } = sum
   void reply.headers({
     'x-secagg-round': String(record.round),
     'x-secagg-total-weight': String(totalWeight),
-    'x-secagg-included': String(included.length)
+    'x-secagg-included': String(included.length),
+    ...(groups && { 'x-secagg-groups': String(groups.length) }),
+    ...(privacy && { 'x-secagg-epsilon': String(privacy.epsilon), 'x-secagg-delta': String(privacy.delta) })
   })
   switch (acceptedType(request.headers.accept)) {
     case 'application/x-npy':

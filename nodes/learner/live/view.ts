@@ -1,23 +1,24 @@
-import { styleText } from 'node:util'
+import { stripVTControlCharacters, styleText } from 'node:util'
 import type { Phase } from '../../../src/round/ports.ts'
+import { unwrapped } from '../../terminal.ts'
 import type { LearningReport } from '../learning-network.ts'
 import { drawCurves } from './curve.ts'
 
 const CURVE = { width: 60, height: 9 }
-/** What there must be room for, so that the lower part can be drawn again in its place. */
-const LEAST_ROWS = 16
-const LEAST_COLUMNS = 72
+/** Members whose marks stand in one line. */
+const MARKS_IN_LINE = 10
 
+/** In all no wider than a terminal of 80 columns. */
 const columns: [title: string, width: number][] = [
   ['round', 5],
   ['aggregator', -10],
   ['included', -8],
-  ['lost', -8],
+  ['lost', -6],
   ['seconds', 7],
   ['exact', -5],
   ['together', 8],
   ['alone', 6],
-  ['model', -8]
+  ['model', -6]
 ]
 
 function line(cells: string[]): string {
@@ -27,6 +28,9 @@ function line(cells: string[]): string {
   return `  ${padded.join('  ')}`.trimEnd()
 }
 
+/** In five letters. */
+const epsilonText = (epsilon: number): string => (epsilon < 1000 ? epsilon.toPrecision(3) : epsilon.toExponential(0))
+
 const percent = (part: number): string => `${(100 * part).toFixed(1)}%`
 
 export interface ViewOptions {
@@ -34,6 +38,8 @@ export interface ViewOptions {
   members: number
   /** Whose own model is shown beside the joint one. */
   alone: number
+  /** With privacy the sums are not exact: the ε reached stands there instead. */
+  isPrivate: boolean
   /** Of the model that all begin with. */
   first: { together: number; alone: number }
 }
@@ -45,47 +51,50 @@ export interface ViewOptions {
 export class LiveView {
   readonly #stream: NodeJS.WriteStream
   readonly #options: ViewOptions
-  readonly #isLive: boolean
   readonly #together: number[]
   readonly #alone: number[]
   readonly #phases = new Map<number, Phase>()
-  readonly #gone = new Set<number>()
+  #running?: ReadonlySet<number>
   #leader?: number
   #doing = 'starting'
-  #drawn = 0
+  /** How wide the lines below the table are. */
+  #drawn: number[] = []
   #tick?: NodeJS.Timeout
 
   constructor(stream: NodeJS.WriteStream, options: ViewOptions) {
     this.#stream = stream
     this.#options = options
-    this.#isLive = stream.isTTY && stream.rows >= LEAST_ROWS && stream.columns >= LEAST_COLUMNS
     this.#together = [options.first.together]
     this.#alone = [options.first.alone]
-    if (this.#isLive) this.#tick = setInterval(() => this.#draw(), 250)
+    if (stream.isTTY) this.#tick = setInterval(() => this.#draw(), 250)
   }
 
   begin(): void {
     this.#print(
-      `${line(columns.map(([title]) => title))}\n${line(columns.map(([, width]) => '─'.repeat(Math.abs(width))))}`
+      `${line(columns.map(([title]) => (title === 'exact' && this.#options.isPrivate ? 'ε' : title)))}\n${line(columns.map(([, width]) => '─'.repeat(Math.abs(width))))}`
     )
   }
 
   doing(text: string): void {
     this.#doing = text
     this.#phases.clear()
-    this.#gone.clear()
     this.#leader = undefined
     this.#draw()
   }
 
   phase(number: number, phase: Phase, leading: boolean): void {
+    // The last words of one that was killed may come after its end.
+    if (this.#isGone(number)) return
     this.#phases.set(number, phase)
-    this.#gone.delete(number)
     if (leading) this.#leader = number
   }
 
-  gone(number: number): void {
-    this.#gone.add(number)
+  /** Who runs has changed: all others are gone until they run again. */
+  running(numbers: readonly number[]): void {
+    this.#running = new Set(numbers)
+    for (const number of this.#phases.keys()) if (this.#isGone(number)) this.#phases.delete(number)
+    if (this.#leader !== undefined && this.#isGone(this.#leader)) this.#leader = undefined
+    this.#draw()
   }
 
   round(report: LearningReport): void {
@@ -100,43 +109,64 @@ export class LiveView {
 
   end(): void {
     clearInterval(this.#tick)
-    this.#erase()
-    this.#stream.write(`\n${this.#curve().join('\n')}\n`)
+    this.#stream.write(`${this.#erased()}\n${this.#curve().join('\n')}\n`)
   }
 
   #row(report: LearningReport): string {
-    const { round, aggregatorIndex, included, members, dropped, missing, durationMs, status, exact, together, alone } =
-      report
+    const {
+      round,
+      aggregatorIndex,
+      included,
+      members,
+      dropped,
+      missing,
+      durationMs,
+      status,
+      exact,
+      together,
+      alone,
+      epsilon
+    } = report
     return line([
       String(round),
       aggregatorIndex === null ? '-' : `peer-${aggregatorIndex}`,
       status === 'burned' ? 'burned' : `${included.length}/${members}`,
-      [...dropped, ...missing].map((number) => `peer-${number}`).join(' ') || '-',
+      [...dropped, ...missing].join(', ') || '-',
       (durationMs / 1000).toFixed(1),
-      status === 'burned' || report.epsilon !== undefined ? '-' : exact ? 'yes' : 'NO',
+      epsilon !== undefined ? epsilonText(epsilon) : status === 'burned' ? '-' : exact ? 'yes' : 'NO',
       percent(together),
       percent(alone),
-      report.model.slice(0, 8)
+      report.model.slice(0, 6)
     ])
   }
 
   #print(text: string): void {
-    this.#erase()
-    this.#stream.write(`${text}\n`)
+    this.#stream.write(`${this.#erased()}${text}\n`)
     this.#draw()
   }
 
   #draw(): void {
-    if (!this.#isLive) return
-    const text = [...this.#curve(), '', ...this.#status()]
-    this.#erase()
-    this.#stream.write(`\n${text.join('\n')}\n`)
-    this.#drawn = text.length + 1
+    const { rows, columns: width } = this.#stream
+    if (!this.#stream.isTTY) return
+    const status = this.#status()
+    const whole = ['', ...this.#curve(), '', ...status]
+    // What is higher than the terminal could not be erased again; the cursor stands below it.
+    const shown = [whole, status, []].find(({ length }) => length < rows) ?? []
+    // In one piece, so that nobody sees it without.
+    this.#stream.write(this.#erased() + unwrapped(shown.map((text) => `${text}\n`).join('')))
+    this.#drawn = shown.map((text) => Math.min(width, stripVTControlCharacters(text).length))
   }
 
-  #erase(): void {
-    if (this.#drawn > 0) this.#stream.write(`\x1b[${this.#drawn}A\x1b[J`)
-    this.#drawn = 0
+  /** What erases the lines below the table. A terminal that was made narrower meanwhile has wrapped them. */
+  #erased(): string {
+    const { columns: most } = this.#stream
+    const lines = this.#drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / most)), 0)
+    this.#drawn = []
+    return lines === 0 ? '' : `\x1b[${lines}A\x1b[J`
+  }
+
+  #isGone(number: number): boolean {
+    return this.#running?.has(number) === false
   }
 
   get #colors(): boolean {
@@ -157,7 +187,7 @@ export class LiveView {
       this.#paint('yellow', `━ peer-${alone} alone ${last(this.#alone)}`)
     ]
     return [
-      `  predictions that are right, over rounds     ${keys.join('   ')}`,
+      `  right predictions over rounds   ${keys.join('   ')}`,
       ...drawCurves([together, single], { rounds, ...CURVE, colors: this.#colors })
     ]
   }
@@ -165,16 +195,18 @@ export class LiveView {
   #status(): string[] {
     const { members } = this.#options
     const marks = Array.from({ length: members }, (_, number) => {
-      if (this.#gone.has(number)) return this.#paint('red', `✖${number}`)
+      if (this.#isGone(number)) return this.#paint('red', `✖${number}`)
       if (number === this.#leader) return this.#paint(['bold', 'green'], `★${number}`)
       return this.#phases.has(number) ? ` ${number}` : this.#paint('dim', ` ${number}`)
     })
     const counts = new Map<Phase, number>()
-    for (const [number, phase] of this.#phases)
-      if (!this.#gone.has(number)) counts.set(phase, (counts.get(phase) ?? 0) + 1)
+    for (const phase of this.#phases.values()) counts.set(phase, (counts.get(phase) ?? 0) + 1)
     const phases = [...counts].map(([phase, count]) => `${count} ${phase}`).join(', ')
+    const legend = this.#paint('dim', '★ aggregates  ✖ killed')
+    const lines: string[] = []
+    while (marks.length > 0) lines.push(marks.splice(0, MARKS_IN_LINE).join(' '))
     return [
-      `  members ${marks.join(' ')}   ${this.#paint('dim', '★ aggregates  ✖ killed')}`,
+      ...lines.map((line, at) => (at === 0 ? `  members ${line}   ${legend}` : `          ${line}`)),
       `  ${this.#doing}${phases === '' ? '' : `: ${phases}`}`
     ]
   }
