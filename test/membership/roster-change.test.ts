@@ -12,6 +12,9 @@ import {
 import type { Absence, RosterChange } from '../../src/membership/roster-change.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import type { Roster } from '../../src/membership/roster.ts'
+import { authenticate } from '../../src/round/certificates.ts'
+import { decodeMessage, encodeMessage } from '../../src/round/messages.ts'
+import { Petitions } from '../../src/round/petitions.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
 import { asks, bytesOf, idOf, vouches } from './identities.ts'
@@ -217,6 +220,31 @@ describe('a change of the roster', () => {
       }),
       { numRuns: 300 }
     )
+  })
+
+  it('is asked for by requests and vouches of which no bit can be flipped', async () => {
+    const { task, roster } = taskWith(5, { admission: { vouches: 1 } })
+    const context = { task: task.idBytes, epoch: 0, round: 0 }
+    const asked = [
+      encodeMessage('RosterRequest', context, 0, await asks(9, 'join', task, roster)),
+      encodeMessage('RosterVouch', context, 0, await vouches(1, 9, task, roster))
+    ]
+    const take = (encoded: Uint8Array): void => {
+      const message = decodeMessage(encoded)
+      authenticate(message, context, roster)
+      const petitions = new Petitions(task, roster)
+      if (message.from !== 0) throw new MessageError('MALFORMED', 'it names a member')
+      if (message.type === 'RosterRequest') assert.ok(petitions.takeRequest(message.body))
+      else assert.ok(message.type === 'RosterVouch' && petitions.takeVouch(message.body))
+    }
+    for (const { encoded } of asked) {
+      take(encoded)
+      for (let bit = 0; bit < 8 * encoded.length; bit++) {
+        const flipped = encoded.slice()
+        flipped[bit >> 3] ^= 1 << (bit & 7)
+        assert.throws(() => take(flipped), MessageError, `bit ${bit}`)
+      }
+    }
   })
 
   it('gives a roster whose bytes give it back, hash and all, and which differs from every other', async () => {

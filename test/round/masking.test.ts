@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import { addMasks, createLanes } from '../../src/crypto/mask-stream.ts'
 import type { Lanes, Mask } from '../../src/crypto/mask-stream.ts'
 import { randomBytes } from '../../src/crypto/primitives.ts'
@@ -126,6 +127,30 @@ describe('masks', () => {
         )
       }
     }
+  })
+
+  it('cancel whoever is gone before the masking set, and whoever after it', async function () {
+    this.timeout(120_000)
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 3, max: 40 }).chain((n) => fc.tuple(fc.constant(n), fc.infiniteStream(fc.nat(3)))),
+        async ([n, fates]) => {
+          const one = group(await rulesFor(n))
+          // Of four, one is gone before the set and one after it; at least one masks, and comes.
+          const fate = one.set.members.map((member) => (member === 0 ? 3 : (fates.next().value as number)))
+          const members = one.set.members.filter((member) => fate[member] > 0)
+          const set = { ...one.set, members }
+          const inputs = inputsFor(n, 5, n)
+          const included = members.filter((member) => fate[member] > 1)
+          const vectors = await Promise.all(
+            included.map((member) => masked(inputs[member], one.attempts[member].masks(one.book, set)))
+          )
+          const sum = await unmask(vectors, { ...one, set }, cutOf(included, members))
+          assert.deepEqual(sum, plainSum(included.map((member) => inputs[member])))
+        }
+      ),
+      { numRuns: 40 }
+    )
   })
 
   it('cancel on a sparse graph, where members lay them for their partners only', async () => {

@@ -209,6 +209,31 @@ describe('messages', () => {
     assert.equal(fault(() => encodeMessage('Custody', context, 1, { header }, new Uint8Array(64))).code, 'OVERSIZED')
   })
 
+  it('any body comes back as it was said, in the same bytes', () => {
+    const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 })
+    const view = fc.nat(0xffff)
+    const any = fc.oneof(
+      fc
+        .record({ attemptId: bytes32, maskingSetHash: bytes32, root: bytes32 })
+        .map((body) => say('MaskedHeader', 1, body)),
+      fc.record({ attemptId: bytes32, member: fc.nat(4), root: bytes32 }).map((body) => say('CustodyReceipt', 1, body)),
+      fc
+        .record({ view, value: bytes32, root: fc.option(bytes32) })
+        .map((body) => say('Prepare', 1, { agreement: 'closing', ...body })),
+      fc
+        .record({ attemptId: bytes32, keyBookHash: bytes32, dealers: fc.subarray([0, 1, 2, 3, 4]).map(setOf) })
+        .map((body) => say('Ready', 1, body)),
+      fc.record({ reason: fc.string({ unit: 'grapheme', maxLength: 40 }) }).map((body) => say('Refusal', 1, body))
+    )
+    fc.assert(
+      fc.property(any, (message) => {
+        const { type, from, body, encoded } = decodeMessage(message.encoded)
+        assert.deepEqual({ type, from, body }, { type: message.type, from: 1, body: message.body })
+        assert.deepEqual(encoded, message.encoded)
+      })
+    )
+  })
+
   it('random bytes are refused', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
