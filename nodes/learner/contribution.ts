@@ -55,19 +55,25 @@ export interface SummedMetrics {
 export interface Summed {
   mean: Float64Array
   totalWeight: number
+  /** How many members are in it. */
+  included: number
   clippedFraction?: number
 }
 
 /**
  * The mean update, and where the task has them the metrics behind it. No mean of updates that keep to the norm is longer
- * than it: where one is, somebody did not, and everybody passes that round by.
+ * than it, and no total of weights is beyond what each member may send: where one is, or is no number at all, somebody did
+ * not, and everybody passes that round by.
  */
 export function readSum(problem: Problem, task: Task, sum: Summed): { update: Float64Array; metrics?: SummedMetrics } {
-  const { mean, totalWeight, clippedFraction } = sum
+  const { mean, totalWeight, included, clippedFraction } = sum
   // With privacy the noise has a length of its own, and members are clipped one by one.
   if (task.encoding.type !== 'fixed') return { update: mean }
-  const { clip } = task.encoding
+  const { clip, weighted = 1 } = task.encoding
   const length = mean.length - METRICS
+  const update = mean.subarray(0, length)
+  const isWeighed = totalWeight >= included && totalWeight <= weighted * included
+  if (!isWeighed || !(normOf(update) <= ROUNDED * problem.norm)) return { update: new Float64Array(length) }
   const [loss, accuracy] = mean.subarray(length)
   const metrics = {
     loss: (loss / clip) * LARGEST_LOSS,
@@ -75,8 +81,7 @@ export function readSum(problem: Problem, task: Task, sum: Summed): { update: Fl
     examples: totalWeight,
     clippedFraction
   }
-  const update = mean.subarray(0, length)
-  return { update: normOf(update) > ROUNDED * problem.norm ? new Float64Array(length) : update, metrics }
+  return { update, metrics }
 }
 
 /** Fixed point may make a vector a little longer. */

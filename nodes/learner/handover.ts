@@ -102,7 +102,8 @@ export async function verifyHandover(
   const included = decodeSet(set, roster.members.length)
   const lanes = createLanes(terms.bits, terms.laneCount)
   unpackAdd(handover.sum, terms.bits, lanes, 0)
-  return { round, included, terms, sum: await createEncoder(terms, round).decode(lanes, included.length) }
+  const sum = await createEncoder(terms, round).decode(lanes, included.length)
+  return { round, included, terms, sum: Object.assign(sum, { included: included.length }) }
 }
 
 function checkRoot(

@@ -213,7 +213,8 @@ class Launcher {
     const isPrivate = task.encoding.type === 'skellam'
     const totalWeight = isPrivate ? closed.included.length : told.reduce((total, { examples }) => total + examples, 0)
     const mean = values.map((value) => value / totalWeight)
-    const { update, metrics } = readSum(problemNamed(this.#run.recipe.problem), task, { mean, totalWeight })
+    const sum = { mean, totalWeight, included: closed.included.length }
+    const { update, metrics } = readSum(problemNamed(this.#run.recipe.problem), task, sum)
     this.#joint = applyMean(this.#run.recipe.algorithm, this.#joint, update)
     if (isPrivate) return { metrics }
     const inputs = closed.included.map((number, at) => ({

@@ -9,7 +9,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { reproducible } from '../../local-network/generated-inputs.ts'
 import { contributionFrom, normOf, readSum } from '../contribution.ts'
-import type { Contribution, OwnData } from '../contribution.ts'
+import type { Contribution, OwnData, Summed } from '../contribution.ts'
 import { evaluate, parameterCount, train } from '../neural-network.ts'
 import type { Examples } from '../neural-network.ts'
 import { applyMean } from '../optimizers.ts'
@@ -109,22 +109,23 @@ function dataOf(problem: Problem, peers: number): OwnData[] {
   }))
 }
 
-function plainMean(contributions: Contribution[]): { mean: Float64Array; totalWeight: number } {
+function plainMean(contributions: Contribution[]): Summed {
   const mean = new Float64Array(contributions[0].vector.length)
   const totalWeight = contributions.reduce((total, { weight = 1 }) => total + weight, 0)
   for (const { vector, weight = 1 } of contributions)
     for (let i = 0; i < mean.length; i++) mean[i] += (vector[i] * weight) / totalWeight
-  return { mean, totalWeight }
+  return { mean, totalWeight, included: contributions.length }
 }
 
-async function encodedMean(task: Task, round: number, contributions: Contribution[]) {
+async function encodedMean(task: Task, round: number, contributions: Contribution[]): Promise<Summed> {
   const encoder = createEncoder(task, round)
   const sum = createLanes(task.bits, task.laneCount)
   for (const { vector, weight } of contributions) {
     const { lanes } = await encoder.encode(vector, { weight })
     for (let i = 0; i < sum.length; i++) sum[i] += lanes[i]
   }
-  return encoder.decode(sum, contributions.length)
+  const included = contributions.length
+  return Object.assign(await encoder.decode(sum, included), { included })
 }
 
 /** As the service does it: the sum of each group, drawn anew each round, and the trimmed mean over the groups' means. */
@@ -144,7 +145,8 @@ async function robustMean(
     means.map((group) => group.mean),
     trim
   )
-  return { mean, totalWeight: means.reduce((sum, { totalWeight }) => sum + totalWeight, 0) }
+  const totalWeight = means.reduce((sum, { totalWeight }) => sum + totalWeight, 0)
+  return { mean, totalWeight, included: contributions.length }
 }
 
 /** The opposite of an update. Nobody sees that a vector is longer than the norm; that an element is beyond the clip cannot be. */

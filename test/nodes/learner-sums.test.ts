@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { createLanes } from '../../src/crypto/mask-stream.ts'
+import type { Lanes } from '../../src/crypto/mask-stream.ts'
+import { createEncoder } from '../../src/encoding/encoder.ts'
+import type { Task } from '../../src/task/task.ts'
+import { contributionFrom, readSum } from '../../nodes/learner/contribution.ts'
+import type { Contribution } from '../../nodes/learner/contribution.ts'
+import { simulatedTask } from '../../nodes/learner/figures/simulation.ts'
+import { applyMean } from '../../nodes/learner/optimizers.ts'
+import type { ModelState } from '../../nodes/learner/optimizers.ts'
+import { problemNamed } from '../../nodes/learner/problems.ts'
+import { baseModel } from '../../nodes/learner/recipe.ts'
+import type { Recipe } from '../../nodes/learner/recipe.ts'
+
+const recipe: Recipe = { problem: 'digits', algorithm: { name: 'fedadam', rate: 0.02 }, seed: 'test' }
+const problem = problemNamed('digits')
+const PEERS = 4
+const ROUND = 1
+
+const isZero = (update: Float64Array): boolean => update.every((value) => value === 0)
+
+async function contributions(task: Task, state: ModelState): Promise<Contribution[]> {
+  const all: Contribution[] = []
+  for (let member = 0; member < PEERS; member++) {
+    const data = { own: problem.own(member), heldOut: problem.heldOut(member) }
+    all.push(await contributionFrom(problem, { task, state, data, seed: ['test', member] }))
+  }
+  return all
+}
+
+/** The sum of what members send, in which one may have put something else. */
+async function sumOf(task: Task, sent: Contribution[], change: (lanes: Lanes, member: number) => void = () => {}) {
+  const encoder = createEncoder(task, ROUND)
+  const sum = createLanes(task.bits, task.laneCount)
+  for (const [member, { vector, weight }] of sent.entries()) {
+    const { lanes } = await encoder.encode(vector, { weight })
+    change(lanes, member)
+    for (let i = 0; i < sum.length; i++) sum[i] += lanes[i]
+  }
+  return Object.assign(await encoder.decode(sum, sent.length), { included: sent.length })
+}
+
+describe('what a learner takes from a sum', () => {
+  let task: Task
+  let state: ModelState
+  let sent: Contribution[]
+
+  before(async () => {
+    task = await simulatedTask({ recipe, peers: PEERS, rounds: 1 })
+    state = baseModel(recipe)
+    sent = await contributions(task, state)
+  })
+
+  it('is the mean of honest updates, and what they measured', async () => {
+    const { update, metrics } = readSum(problem, task, await sumOf(task, sent))
+    assert.ok(!isZero(update))
+    assert.equal(
+      metrics!.examples,
+      sent.reduce((total, { weight }) => total + weight!, 0)
+    )
+  })
+
+  it('is nothing where one member sends a weight that nobody may send, and the model stays one to learn with', async () => {
+    const others = sent.slice(1).reduce((total, { weight }) => total + weight!, 0)
+    const { weighted } = task.encoding as { weighted: number }
+    // The total is then none, one too few, as large as the ring, or one too many.
+    for (const weight of [-others, PEERS - 1 - others, -1 - others, PEERS * weighted + 1 - others]) {
+      const sum = await sumOf(task, sent, (lanes, member) => member === 0 && (lanes[task.length] = weight))
+      const { update, metrics } = readSum(problem, task, sum)
+      assert.ok(isZero(update), `${sum.totalWeight}`)
+      assert.equal(metrics, undefined)
+      const after = applyMean(recipe.algorithm, state, update)
+      assert.ok(after.parameters.every((value, at) => value === state.parameters[at]))
+      const next = readSum(problem, task, await sumOf(task, await contributions(task, after)))
+      const { parameters, slots } = applyMean(recipe.algorithm, after, next.update)
+      assert.ok([parameters, ...slots].every((values) => values.every(Number.isFinite)))
+      assert.notDeepEqual(parameters, state.parameters)
+    }
+  })
+
+  it('is nothing where the mean is longer than updates can be, or no number', () => {
+    for (const value of [1, NaN, Infinity, -Infinity]) {
+      const mean = new Float64Array(task.length).fill(value)
+      assert.ok(isZero(readSum(problem, task, { mean, totalWeight: 100, included: PEERS }).update))
+    }
+  })
+})
