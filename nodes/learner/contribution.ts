@@ -1,8 +1,10 @@
+import { privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
 import { reproducible } from '../local-network/generated-inputs.ts'
 import { evaluate, train } from './neural-network.ts'
 import type { Examples, Score } from './neural-network.ts'
 import type { ModelState } from './optimizers.ts'
+import { longestMean } from './privacy.ts'
 import type { Problem } from './problem.ts'
 import { METRICS } from './recipe.ts'
 
@@ -60,20 +62,14 @@ export interface Summed {
   clippedFraction?: number
 }
 
-/**
- * The mean update, and where the task has them the metrics behind it. No mean of updates that keep to the norm is longer
- * than it, and no total of weights is beyond what each member may send: where one is, or is no number at all, somebody did
- * not, and everybody passes that round by.
- */
+/** The mean update, and where the task has them the metrics behind it. A round whose sum cannot be is passed by. */
 export function readSum(problem: Problem, task: Task, sum: Summed): { update: Float64Array; metrics?: SummedMetrics } {
-  const { mean, totalWeight, included, clippedFraction } = sum
-  // With privacy the noise has a length of its own, and members are clipped one by one.
-  if (task.encoding.type !== 'fixed') return { update: mean }
-  const { clip, weighted = 1 } = task.encoding
-  const length = mean.length - METRICS
+  const { mean, totalWeight, clippedFraction } = sum
+  const length = updateLength(task)
+  if (!isPossible(problem, task, sum)) return { update: new Float64Array(length) }
   const update = mean.subarray(0, length)
-  const isWeighed = totalWeight >= included && totalWeight <= weighted * included
-  if (!isWeighed || !(normOf(update) <= ROUNDED * problem.norm)) return { update: new Float64Array(length) }
+  if (task.encoding.type !== 'fixed') return { update }
+  const { clip } = task.encoding
   const [loss, accuracy] = mean.subarray(length)
   const metrics = {
     loss: (loss / clip) * LARGEST_LOSS,
@@ -82,6 +78,24 @@ export function readSum(problem: Problem, task: Task, sum: Summed): { update: Fl
     clippedFraction
   }
   return { update, metrics }
+}
+
+/**
+ * Whether members that keep to the rules can have given this sum. No mean of updates that keep to the norm is longer than it
+ * (with privacy: than norm and noise make it), and no total of weights is beyond what each may send; nor is either NaN.
+ */
+function isPossible(problem: Problem, task: Task, { mean, totalWeight, included }: Summed): boolean {
+  const { encoding } = task
+  const terms = privateTerms(task)
+  const longest = terms === undefined ? ROUNDED * problem.norm : longestMean(terms, included)
+  const largestWeight = (encoding.type === 'fixed' && encoding.weighted) || 1
+  const isWeighed = totalWeight >= included && totalWeight <= largestWeight * included
+  return isWeighed && normOf(mean.subarray(0, updateLength(task))) <= longest
+}
+
+/** Elements of an update: the parameters, without what stands behind them. */
+function updateLength({ length, encoding }: Task): number {
+  return encoding.type === 'fixed' ? length - METRICS : length
 }
 
 /** Fixed point may make a vector a little longer. */

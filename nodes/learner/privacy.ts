@@ -1,5 +1,6 @@
 import { epsilonOf, releaseCost, renyiOrders } from '../../src/encoding/noise/accounting.ts'
 import { noiseDeviation, taskSensitivity } from '../../src/encoding/noise/private-encoding.ts'
+import type { PrivateTask } from '../../src/encoding/noise/private-encoding.ts'
 import { privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
 
@@ -18,4 +19,19 @@ export function epsilonAfter(
     releaseCost(taskSensitivity(terms), noiseDeviation(terms), honest).forEach((cost, at) => (costs[at] += cost))
   }
   return epsilonOf(costs, terms.encoding.delta)
+}
+
+/** How many standard deviations honest noise may be larger than it is on average: once in some hundred million rounds. */
+const DEVIATIONS = 6
+
+/**
+ * The largest L2 norm of the mean of so many clipped updates with their noise. Of ‖m + N‖², ‖m‖² is c² at most; ‖N‖² is d·v
+ * with a deviation of v·√(2d), and 2⟨m, N⟩ is 0 with one of 2c·√v at most, where v is the variance of an element of N.
+ */
+export function longestMean(task: PrivateTask, included: number): number {
+  const { scale, l2 } = taskSensitivity(task)
+  const clip = l2 / scale
+  const variance = noiseDeviation(task) ** 2 / included
+  const deviation = Math.sqrt(2 * task.length * variance ** 2 + 4 * clip ** 2 * variance)
+  return Math.sqrt(clip ** 2 + task.length * variance + DEVIATIONS * deviation)
 }

@@ -3,13 +3,14 @@ import { createLanes } from '../../src/crypto/mask-stream.ts'
 import type { Lanes } from '../../src/crypto/mask-stream.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import type { Task } from '../../src/task/task.ts'
+import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import { contributionFrom, readSum } from '../../nodes/learner/contribution.ts'
 import type { Contribution } from '../../nodes/learner/contribution.ts'
 import { simulatedTask } from '../../nodes/learner/figures/simulation.ts'
 import { applyMean } from '../../nodes/learner/optimizers.ts'
 import type { ModelState } from '../../nodes/learner/optimizers.ts'
 import { problemNamed } from '../../nodes/learner/problems.ts'
-import { baseModel } from '../../nodes/learner/recipe.ts'
+import { baseModel, privacyTerms } from '../../nodes/learner/recipe.ts'
 import type { Recipe } from '../../nodes/learner/recipe.ts'
 
 const recipe: Recipe = { problem: 'digits', algorithm: { name: 'fedadam', rate: 0.02 }, seed: 'test' }
@@ -82,6 +83,38 @@ describe('what a learner takes from a sum', () => {
     for (const value of [1, NaN, Infinity, -Infinity]) {
       const mean = new Float64Array(task.length).fill(value)
       assert.ok(isZero(readSum(problem, task, { mean, totalWeight: 100, included: PEERS }).update))
+    }
+  })
+})
+
+describe('what a learner takes from a sum with privacy', function () {
+  this.timeout(120_000)
+  const members = 24
+  let task: Task
+
+  before(async () => {
+    task = await simulatedTask({ recipe, peers: members, rounds: 1, privacy: privacyTerms(problem, 0.3) })
+  })
+
+  /** As far from zero as the clip lets all of them get: every member sends the same. */
+  const longest = (): Contribution[] =>
+    Array.from({ length: members }, () => ({
+      vector: new Float32Array(task.length).fill(1),
+      score: { loss: 0, accuracy: 0, examples: 0 }
+    }))
+
+  it('is every sum of honest updates, however long they are', async () => {
+    for (let run = 0; run < 20; run++) assert.ok(!isZero(readSum(problem, task, await sumOf(task, longest())).update))
+  })
+
+  it('is nothing where one member of 24 sends what no update can be', async () => {
+    for (const share of [1, 0.5]) {
+      const poison = (lanes: Lanes, member: number): void => {
+        const uniform = reproducible('poison', share)
+        if (member === 0) lanes.forEach((_, i) => (lanes[i] = (uniform() - 0.5) * share * 2 ** task.bits))
+      }
+      const { update } = readSum(problem, task, await sumOf(task, longest(), poison))
+      assert.ok(isZero(update), `uniform over ${share} of the ring`)
     }
   })
 })
