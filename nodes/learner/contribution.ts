@@ -1,3 +1,4 @@
+import { trimmedMean } from '../../src/encoding/groups.ts'
 import { privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
 import { reproducible } from '../local-network/generated-inputs.ts'
@@ -54,6 +55,7 @@ export interface SummedMetrics {
   clippedFraction?: number
 }
 
+/** A sum of a round: all of it, or where sums are per group that of one group. */
 export interface Summed {
   mean: Float64Array
   totalWeight: number
@@ -62,22 +64,37 @@ export interface Summed {
   clippedFraction?: number
 }
 
-/** The mean update, and where the task has them the metrics behind it. A round whose sum cannot be is passed by. */
-export function readSum(problem: Problem, task: Task, sum: Summed): { update: Float64Array; metrics?: SummedMetrics } {
-  const { mean, totalWeight, clippedFraction } = sum
+/**
+ * The update that all members take over, and where the task has them the metrics behind it: the mean, or the trimmed mean
+ * over the means of groups. A sum that cannot be is left out like one of the largest or smallest; where more of them are out
+ * than the task trims, and where there is but one sum, the round is passed by.
+ */
+export function readSums(
+  problem: Problem,
+  task: Task,
+  sums: Summed[]
+): { update: Float64Array; metrics?: SummedMetrics } {
   const length = updateLength(task)
-  if (!isPossible(problem, task, sum)) return { update: new Float64Array(length) }
-  const update = mean.subarray(0, length)
-  if (task.encoding.type !== 'fixed') return { update }
-  const { clip } = task.encoding
-  const [loss, accuracy] = mean.subarray(length)
-  const metrics = {
-    loss: (loss / clip) * LARGEST_LOSS,
-    accuracy: accuracy / clip,
-    examples: totalWeight,
-    clippedFraction
+  const possible = sums.filter((sum) => isPossible(problem, task, sum))
+  const trim = (task.groups?.trim ?? 0) - (sums.length - possible.length)
+  if (trim < 0) return { update: new Float64Array(length) }
+  const updates = possible.map(({ mean }) => mean.subarray(0, length))
+  const metrics = task.encoding.type === 'fixed' && metricsOf(possible, length, task.encoding.clip)
+  return { update: trimmedMean(updates, trim), ...(metrics && { metrics }) }
+}
+
+/** Over the examples of all members whose sums these are. */
+function metricsOf(sums: Summed[], length: number, clip: number): SummedMetrics {
+  const total = (of: (sum: Summed) => number): number => sums.reduce((added, sum) => added + of(sum), 0)
+  const examples = total(({ totalWeight }) => totalWeight)
+  const mean = (at: number): number => total(({ mean, totalWeight }) => mean[length + at] * totalWeight) / examples
+  const clipped = total(({ clippedFraction = NaN, included }) => clippedFraction * included)
+  return {
+    loss: (mean(0) / clip) * LARGEST_LOSS,
+    accuracy: mean(1) / clip,
+    examples,
+    ...(Number.isNaN(clipped) ? {} : { clippedFraction: clipped / total(({ included }) => included) })
   }
-  return { update, metrics }
 }
 
 /**

@@ -16,7 +16,7 @@ import { reportRound } from '../local-network/report.ts'
 import type { RoundReport } from '../local-network/report.ts'
 import type { ClosedRound } from '../local-network/running-round.ts'
 import { readNpy } from '../npy.ts'
-import { readSum } from './contribution.ts'
+import { readSums } from './contribution.ts'
 import type { SummedMetrics } from './contribution.ts'
 import { evaluate, train } from './neural-network.ts'
 import { applyMean } from './optimizers.ts'
@@ -214,7 +214,7 @@ class Launcher {
     const totalWeight = isPrivate ? closed.included.length : told.reduce((total, { examples }) => total + examples, 0)
     const mean = values.map((value) => value / totalWeight)
     const sum = { mean, totalWeight, included: closed.included.length }
-    const { update, metrics } = readSum(problemNamed(this.#run.recipe.problem), task, sum)
+    const { update, metrics } = readSums(problemNamed(this.#run.recipe.problem), task, [sum])
     this.#joint = applyMean(this.#run.recipe.algorithm, this.#joint, update)
     if (isPrivate) return { metrics }
     const inputs = closed.included.map((number, at) => ({

@@ -4,7 +4,7 @@ import type { Lanes } from '../../src/crypto/mask-stream.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import type { Task } from '../../src/task/task.ts'
 import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
-import { contributionFrom, readSum } from '../../nodes/learner/contribution.ts'
+import { contributionFrom, readSums } from '../../nodes/learner/contribution.ts'
 import type { Contribution } from '../../nodes/learner/contribution.ts'
 import { simulatedTask } from '../../nodes/learner/figures/simulation.ts'
 import { applyMean } from '../../nodes/learner/optimizers.ts'
@@ -53,7 +53,7 @@ describe('what a learner takes from a sum', () => {
   })
 
   it('is the mean of honest updates, and what they measured', async () => {
-    const { update, metrics } = readSum(problem, task, await sumOf(task, sent))
+    const { update, metrics } = readSums(problem, task, [await sumOf(task, sent)])
     assert.ok(!isZero(update))
     assert.equal(
       metrics!.examples,
@@ -67,12 +67,12 @@ describe('what a learner takes from a sum', () => {
     // The total is then none, one too few, as large as the ring, or one too many.
     for (const weight of [-others, PEERS - 1 - others, -1 - others, PEERS * weighted + 1 - others]) {
       const sum = await sumOf(task, sent, (lanes, member) => member === 0 && (lanes[task.length] = weight))
-      const { update, metrics } = readSum(problem, task, sum)
+      const { update, metrics } = readSums(problem, task, [sum])
       assert.ok(isZero(update), `${sum.totalWeight}`)
       assert.equal(metrics, undefined)
       const after = applyMean(recipe.algorithm, state, update)
       assert.ok(after.parameters.every((value, at) => value === state.parameters[at]))
-      const next = readSum(problem, task, await sumOf(task, await contributions(task, after)))
+      const next = readSums(problem, task, [await sumOf(task, await contributions(task, after))])
       const { parameters, slots } = applyMean(recipe.algorithm, after, next.update)
       assert.ok([parameters, ...slots].every((values) => values.every(Number.isFinite)))
       assert.notDeepEqual(parameters, state.parameters)
@@ -82,7 +82,7 @@ describe('what a learner takes from a sum', () => {
   it('is nothing where the mean is longer than updates can be, or no number', () => {
     for (const value of [1, NaN, Infinity, -Infinity]) {
       const mean = new Float64Array(task.length).fill(value)
-      assert.ok(isZero(readSum(problem, task, { mean, totalWeight: 100, included: PEERS }).update))
+      assert.ok(isZero(readSums(problem, task, [{ mean, totalWeight: 100, included: PEERS }]).update))
     }
   })
 })
@@ -104,7 +104,8 @@ describe('what a learner takes from a sum with privacy', function () {
     }))
 
   it('is every sum of honest updates, however long they are', async () => {
-    for (let run = 0; run < 20; run++) assert.ok(!isZero(readSum(problem, task, await sumOf(task, longest())).update))
+    for (let run = 0; run < 20; run++)
+      assert.ok(!isZero(readSums(problem, task, [await sumOf(task, longest())]).update))
   })
 
   it('is nothing where one member of 24 sends what no update can be', async () => {
@@ -113,7 +114,7 @@ describe('what a learner takes from a sum with privacy', function () {
         const uniform = reproducible('poison', share)
         if (member === 0) lanes.forEach((_, i) => (lanes[i] = (uniform() - 0.5) * share * 2 ** task.bits))
       }
-      const { update } = readSum(problem, task, await sumOf(task, longest(), poison))
+      const { update } = readSums(problem, task, [await sumOf(task, longest(), poison)])
       assert.ok(isZero(update), `uniform over ${share} of the ring`)
     }
   })

@@ -8,7 +8,7 @@ import type { Task } from '../../../src/task/task.ts'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { reproducible } from '../../local-network/generated-inputs.ts'
-import { contributionFrom, normOf, readSum } from '../contribution.ts'
+import { contributionFrom, normOf, readSums } from '../contribution.ts'
 import type { Contribution, OwnData, Summed } from '../contribution.ts'
 import { evaluate, parameterCount, train } from '../neural-network.ts'
 import type { Examples } from '../neural-network.ts'
@@ -75,7 +75,7 @@ export async function learnTogether(setting: Setting, how: 'plain' | 'secure'): 
         : groups === undefined
           ? await encodedMean(task, round, contributions)
           : await robustMean(task, round, contributions, groups)
-    state = applyMean(recipe.algorithm, state, readSum(problem, task, mean).update)
+    state = applyMean(recipe.algorithm, state, readSums(problem, task, [mean]).update)
     accuracy.push(evaluate(problem.architecture, state.parameters, test).accuracy)
   }
   const included = Array.from(members.keys())
