@@ -208,12 +208,12 @@ class Launcher {
   async #takeIn(closed: ClosedRound, told: Told[]) {
     const { network, task, folder } = this.#place
     const file = join(folder, `sum-${closed.round}.npy`)
-    await network.export(closed, file)
+    const { clippedFraction } = await network.export(closed, file)
     const values = (await readNpy(file)).values as Float64Array
     const isPrivate = task.encoding.type === 'skellam'
     const totalWeight = isPrivate ? closed.included.length : told.reduce((total, { examples }) => total + examples, 0)
     const mean = values.map((value) => value / totalWeight)
-    const sum = { mean, totalWeight, included: closed.included.length }
+    const sum = { mean, totalWeight, included: closed.included.length, clippedFraction }
     const { update, metrics } = readSums(problemNamed(this.#run.recipe.problem), task, [sum])
     this.#joint = applyMean(this.#run.recipe.algorithm, this.#joint, update)
     if (isPrivate) return { metrics }
