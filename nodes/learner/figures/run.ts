@@ -87,15 +87,25 @@ function markdown(heads: string[], rows: string[][]): string {
   return line(heads) + line(heads.map(() => '---')) + rows.map(line).join('')
 }
 
+const names = Object.keys(figures)
+const usage = `Usage: npm run figures [-- NAME …]
+
+Makes all figures, or those that are named, into ${FOLDER}: ${names.join(', ')}.
+`
+
 const asked = process.argv.slice(2)
-const unknown = asked.find((name) => !(name in figures))
+if (asked.some((name) => name === '--help' || name === '-h')) {
+  process.stdout.write(usage)
+  process.exit(0)
+}
+const unknown = asked.find((name) => !names.includes(name))
 if (unknown !== undefined) {
-  process.stderr.write(`there is no figure "${unknown}"; name some of ${Object.keys(figures).join(', ')}\n`)
+  process.stderr.write(`there is no figure "${unknown}"; name some of ${names.join(', ')}\n`)
   process.exit(2)
 }
 await mkdir(FOLDER, { recursive: true })
 try {
-  for (const name of asked.length > 0 ? asked : Object.keys(figures)) {
+  for (const name of asked.length > 0 ? asked : names) {
     process.stderr.write(`${name}\n`)
     for (const [file, text] of Object.entries(await figures[name]())) {
       await writeFile(join(FOLDER, file), text)
