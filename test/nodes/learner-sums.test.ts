@@ -9,6 +9,7 @@ import type { Contribution } from '../../nodes/learner/contribution.ts'
 import { simulatedTask } from '../../nodes/learner/figures/simulation.ts'
 import { applyMean } from '../../nodes/learner/optimizers.ts'
 import type { ModelState } from '../../nodes/learner/optimizers.ts'
+import { epsilonAfter } from '../../nodes/learner/privacy.ts'
 import { problemNamed } from '../../nodes/learner/problems.ts'
 import { baseModel, privacyTerms } from '../../nodes/learner/recipe.ts'
 import type { Recipe } from '../../nodes/learner/recipe.ts'
@@ -106,6 +107,17 @@ describe('what a learner takes from a sum with privacy', function () {
   it('is every sum of honest updates, however long they are', async () => {
     for (let run = 0; run < 20; run++)
       assert.ok(!isZero(readSums(problem, task, [await sumOf(task, longest())]).update))
+  })
+
+  it('comes with no larger ε than the task promises, whoever of those that may drop out does', () => {
+    const { nMin } = task.thresholds
+    const everybody = Array.from({ length: members }, (_, member) => member)
+    const promised = epsilonAfter(task, [{ status: 'burned', included: [] }])!
+    for (const dropped of everybody) {
+      const included = everybody.filter((member) => member !== dropped)
+      assert.ok(epsilonAfter(task, [{ status: 'summed', included }])! <= promised)
+    }
+    assert.equal(epsilonAfter(task, [{ status: 'summed', included: everybody.slice(0, nMin) }]), promised)
   })
 
   it('is nothing where one member of 24 sends what no update can be', async () => {
