@@ -1,5 +1,5 @@
 import { epsilonOf, releaseCost, renyiOrders } from '../../src/encoding/noise/accounting.ts'
-import { noiseDeviation, taskSensitivity } from '../../src/encoding/noise/private-encoding.ts'
+import { leastContributors, noiseDeviation, taskSensitivity } from '../../src/encoding/noise/private-encoding.ts'
 import type { PrivateTask } from '../../src/encoding/noise/private-encoding.ts'
 import { privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -11,11 +11,11 @@ export function epsilonAfter(
 ): number | undefined {
   const terms = privateTerms(task)
   if (terms === undefined) return undefined
-  const { f, nMin } = terms.thresholds
   const costs = new Float64Array(renyiOrders.length)
   for (const { status, included } of rounds) {
-    // A burned round may have been opened for the fewest.
-    const honest = (status === 'summed' ? included.length : nMin) - f
+    // A burned round may have been opened for the fewest; a group of one that was summed may be as small as they come.
+    const isCounted = status === 'summed' && terms.groups === undefined
+    const honest = isCounted ? included.length - terms.thresholds.f : leastContributors(terms)
     releaseCost(taskSensitivity(terms), noiseDeviation(terms), honest).forEach((cost, at) => (costs[at] += cost))
   }
   return epsilonOf(costs, terms.encoding.delta)

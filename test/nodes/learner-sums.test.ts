@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createLanes } from '../../src/crypto/mask-stream.ts'
 import type { Lanes } from '../../src/crypto/mask-stream.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
+import { PrivacyLedger, privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
 import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import { contributionFrom, readSums } from '../../nodes/learner/contribution.ts'
@@ -118,6 +119,16 @@ describe('what a learner takes from a sum with privacy', function () {
       assert.ok(epsilonAfter(task, [{ status: 'summed', included }])! <= promised)
     }
     assert.equal(epsilonAfter(task, [{ status: 'summed', included: everybody.slice(0, nMin) }]), promised)
+  })
+
+  it('comes with the ε of the smallest group that is summed, where sums are per group', async () => {
+    const groups = { count: 3, trim: 1 }
+    const threat = { corrupt: 0, dropout: 0.125 }
+    const setting = { recipe, peers: members, rounds: 1, privacy: privacyTerms(problem, 0.3), threat, groups }
+    const grouped = privateTerms(await simulatedTask(setting))!
+    const included = Array.from({ length: members }, (_, member) => member)
+    // Of eight members of a group, three may be missing; as few as three are summed.
+    assert.equal(epsilonAfter(grouped, [{ status: 'summed', included }]), PrivacyLedger.epsilonOfRound(grouped, 3))
   })
 
   it('is nothing where one member of 24 sends what no update can be', async () => {
