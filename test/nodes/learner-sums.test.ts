@@ -6,13 +6,13 @@ import { PrivacyLedger, privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
 import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import { contributionFrom, readSums } from '../../nodes/learner/contribution.ts'
-import type { Contribution } from '../../nodes/learner/contribution.ts'
+import type { Contribution, Summed } from '../../nodes/learner/contribution.ts'
 import { simulatedTask } from '../../nodes/learner/figures/simulation.ts'
 import { applyMean } from '../../nodes/learner/optimizers.ts'
 import type { ModelState } from '../../nodes/learner/optimizers.ts'
 import { epsilonAfter } from '../../nodes/learner/privacy.ts'
 import { problemNamed } from '../../nodes/learner/problems.ts'
-import { baseModel, privacyTerms } from '../../nodes/learner/recipe.ts'
+import { baseModel, METRICS, privacyTerms } from '../../nodes/learner/recipe.ts'
 import type { Recipe } from '../../nodes/learner/recipe.ts'
 
 const recipe: Recipe = { problem: 'digits', algorithm: { name: 'fedadam', rate: 0.02 }, seed: 'test' }
@@ -86,6 +86,34 @@ describe('what a learner takes from a sum', () => {
       const mean = new Float64Array(task.length).fill(value)
       assert.ok(isZero(readSums(problem, task, [{ mean, totalWeight: 100, included: PEERS }]).update))
     }
+  })
+})
+
+describe('what a learner takes from sums per group', () => {
+  const MEAN = 0.01
+  let task: Task
+
+  before(async () => {
+    const groups = { count: 5, trim: 2 }
+    task = await simulatedTask({ recipe, peers: 20, rounds: 1, threat: { corrupt: 0, dropout: 0.05 }, groups })
+  })
+
+  /** Of five groups whose means are 0.01, but for some that weigh nothing or are too long. */
+  const sums = (bad: number): Summed[] =>
+    Array.from({ length: 5 }, (_, group) => {
+      const isBad = group < bad
+      const mean = new Float64Array(task.length).fill(isBad && group > 0 ? 1 : MEAN)
+      return { mean, totalWeight: isBad && group === 0 ? 0 : 400, included: 4, clippedFraction: 0.25 }
+    })
+
+  it('is the trimmed mean of those that can be, as long as no more are out than the task trims', () => {
+    for (const bad of [0, 1, 2]) {
+      const { update, metrics } = readSums(problem, task, sums(bad))
+      assert.ok(update.every((value) => Math.abs(value - MEAN) < 1e-12))
+      assert.equal(metrics!.examples, (5 - bad) * 400)
+      assert.equal(metrics!.clippedFraction, 0.25)
+    }
+    assert.deepEqual(readSums(problem, task, sums(3)), { update: new Float64Array(task.length - METRICS) })
   })
 })
 
