@@ -23,6 +23,7 @@ import { Feed } from './feed.ts'
 import type { FeedEvents } from './feed.ts'
 import { Glimpse } from './glimpse.ts'
 import type { Isolation } from './isolation.ts'
+import type { Exported } from './launcher-messages.ts'
 import type { SecaggNode } from './libp2p.ts'
 import { openMemberNode } from './member-node.ts'
 import type { MemberNode } from './member-node.ts'
@@ -212,11 +213,12 @@ export class Daemon {
     return this.archive.held(round, this.id)
   }
 
-  /** Writes the sum of a round as .npy: int64 for integer tasks, else float64. */
-  async export(round: number, file: string): Promise<void> {
+  /** Writes the sum of a round as .npy, int64 for integer tasks, else float64; what no element tells is returned. */
+  async export(round: number, file: string): Promise<Exported> {
     await this.#recorded
-    const { values } = await this.archive.sum(round)
+    const { values, clippedFraction } = await this.archive.sum(round)
     await writeNpy(file, values)
+    return { clippedFraction }
   }
 
   /** As the aggregator of a round: what it received of one member, by roster index, at some places of the vector. */

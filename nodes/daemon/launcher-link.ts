@@ -85,8 +85,11 @@ export class LauncherLink {
       case 'status':
         return this.#send({ type: 'status', status: daemon.status() })
       case 'export':
-        await daemon.export(message.round, message.file)
-        return this.#send({ type: 'exported', round: message.round })
+        return this.#send({
+          type: 'exported',
+          round: message.round,
+          ...(await daemon.export(message.round, message.file))
+        })
       case 'feed':
         return happenings(daemon.feed, (event) => this.#send({ type: 'feed', event }))
       case 'glimpse': {

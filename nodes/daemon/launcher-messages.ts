@@ -99,7 +99,7 @@ export const toLauncherSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('phase'), phase, round, leading: z.boolean() }),
   z.strictObject({ type: z.literal('outcome'), outcome }),
   z.strictObject({ type: z.literal('status'), status }),
-  z.strictObject({ type: z.literal('exported'), round }),
+  z.strictObject({ type: z.literal('exported'), round, clippedFraction: z.number().optional() }),
   z.strictObject({ type: z.literal('glimpse'), round, member, values: z.array(z.number()) }),
   z.strictObject({ type: z.literal('feed'), event: happening }),
   z.strictObject({ type: z.literal('failed'), message: z.string() })
@@ -110,6 +110,8 @@ export type ToLauncher = z.infer<typeof toLauncherSchema>
 export type ReportedOutcome = z.infer<typeof outcome>
 export type ReportedStatus = z.infer<typeof status>
 export type Happening = z.infer<typeof happening>
+/** What a sum tells beside its elements. */
+export type Exported = Pick<Extract<ToLauncher, { type: 'exported' }>, 'clippedFraction'>
 export type Hold = z.infer<typeof hold>
 
 /** Calls back with what of a feed is told to launchers. */

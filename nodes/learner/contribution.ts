@@ -1,8 +1,11 @@
+import { trimmedMean } from '../../src/encoding/groups.ts'
+import { privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
 import { reproducible } from '../local-network/generated-inputs.ts'
 import { evaluate, train } from './neural-network.ts'
 import type { Examples, Score } from './neural-network.ts'
 import type { ModelState } from './optimizers.ts'
+import { longestMean } from './privacy.ts'
 import type { Problem } from './problem.ts'
 import { METRICS } from './recipe.ts'
 
@@ -52,31 +55,64 @@ export interface SummedMetrics {
   clippedFraction?: number
 }
 
+/** A sum of a round: all of it, or where sums are per group that of one group. */
 export interface Summed {
   mean: Float64Array
   totalWeight: number
+  /** How many members are in it. */
+  included: number
   clippedFraction?: number
 }
 
 /**
- * The mean update, and where the task has them the metrics behind it. No mean of updates that keep to the norm is longer
- * than it: where one is, somebody did not, and everybody passes that round by.
+ * The update that all members take over, and where the task has them the metrics behind it: the mean, or the trimmed mean
+ * over the means of groups. A sum that cannot be is left out like one of the largest or smallest; where more of them are out
+ * than the task trims, and where there is but one sum, the round is passed by.
  */
-export function readSum(problem: Problem, task: Task, sum: Summed): { update: Float64Array; metrics?: SummedMetrics } {
-  const { mean, totalWeight, clippedFraction } = sum
-  // With privacy the noise has a length of its own, and members are clipped one by one.
-  if (task.encoding.type !== 'fixed') return { update: mean }
-  const { clip } = task.encoding
-  const length = mean.length - METRICS
-  const [loss, accuracy] = mean.subarray(length)
-  const metrics = {
-    loss: (loss / clip) * LARGEST_LOSS,
-    accuracy: accuracy / clip,
-    examples: totalWeight,
-    clippedFraction
+export function readSums(
+  problem: Problem,
+  task: Task,
+  sums: Summed[]
+): { update: Float64Array; metrics?: SummedMetrics } {
+  const length = updateLength(task)
+  const possible = sums.filter((sum) => isPossible(problem, task, sum))
+  const trim = (task.groups?.trim ?? 0) - (sums.length - possible.length)
+  if (trim < 0) return { update: new Float64Array(length) }
+  const updates = possible.map(({ mean }) => mean.subarray(0, length))
+  const metrics = task.encoding.type === 'fixed' && metricsOf(possible, length, task.encoding.clip)
+  return { update: trimmedMean(updates, trim), ...(metrics && { metrics }) }
+}
+
+/** Over the examples of all members whose sums these are. */
+function metricsOf(sums: Summed[], length: number, clip: number): SummedMetrics {
+  const total = (of: (sum: Summed) => number): number => sums.reduce((added, sum) => added + of(sum), 0)
+  const examples = total(({ totalWeight }) => totalWeight)
+  const mean = (at: number): number => total(({ mean, totalWeight }) => mean[length + at] * totalWeight) / examples
+  const clipped = total(({ clippedFraction = NaN, included }) => clippedFraction * included)
+  return {
+    loss: (mean(0) / clip) * LARGEST_LOSS,
+    accuracy: mean(1) / clip,
+    examples,
+    ...(Number.isNaN(clipped) ? {} : { clippedFraction: clipped / total(({ included }) => included) })
   }
-  const update = mean.subarray(0, length)
-  return { update: normOf(update) > ROUNDED * problem.norm ? new Float64Array(length) : update, metrics }
+}
+
+/**
+ * Whether members that keep to the rules can have given this sum. No mean of updates that keep to the norm is longer than it
+ * (with privacy: than norm and noise make it), and no total of weights is beyond what each may send; nor is either NaN.
+ */
+function isPossible(problem: Problem, task: Task, { mean, totalWeight, included }: Summed): boolean {
+  const { encoding } = task
+  const terms = privateTerms(task)
+  const longest = terms === undefined ? ROUNDED * problem.norm : longestMean(terms, included)
+  const largestWeight = (encoding.type === 'fixed' && encoding.weighted) || 1
+  const isWeighed = totalWeight >= included && totalWeight <= largestWeight * included
+  return isWeighed && normOf(mean.subarray(0, updateLength(task))) <= longest
+}
+
+/** Elements of an update: the parameters, without what stands behind them. */
+function updateLength({ length, encoding }: Task): number {
+  return encoding.type === 'fixed' ? length - METRICS : length
 }
 
 /** Fixed point may make a vector a little longer. */

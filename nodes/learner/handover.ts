@@ -3,15 +3,20 @@ import { z } from 'zod'
 import { VectorHasher } from '../../src/crypto/merkle.ts'
 import { createLanes } from '../../src/crypto/mask-stream.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
+import { decodeGroups } from '../../src/encoding/groups.ts'
 import { CHUNK_ELEMENTS, packedLength, unpackAdd } from '../../src/encoding/packing.ts'
 import { MessageError } from '../../src/errors.ts'
+import { drawGroups } from '../../src/membership/groups.ts'
+import type { Groups } from '../../src/membership/groups.ts'
 import { decodeSet } from '../../src/membership/member-set.ts'
 import type { Roster } from '../../src/membership/roster.ts'
 import { authenticate } from '../../src/round/certificates.ts'
-import { closingValue, readClosing } from '../../src/round/chain.ts'
+import { beaconOf, closingValue, readClosing } from '../../src/round/chain.ts'
 import { sameBytes } from '../../src/round/dealing.ts'
 import { cutHash, decodeMessage } from '../../src/round/messages.ts'
+import { vectorRoot } from '../../src/round/slices.ts'
 import { attemptIdOf, roundIdOf } from '../../src/round/transcript.ts'
+import { sumShapeOf } from '../../src/round/vectors.ts'
 import type { Task } from '../../src/task/task.ts'
 import type { Summed } from './contribution.ts'
 
@@ -25,7 +30,9 @@ const handoverSchema = z.strictObject({
   /** The model that the round started from. */
   before: bytes,
   /** The packed sum. */
-  sum: bytes
+  sum: bytes,
+  /** What closed the round before, where sums are per group: its beacon drew them. None for the first round. */
+  closedBefore: bytes.optional()
 })
 
 /** All it takes to know the model after a round without believing whoever shows it. */
@@ -48,30 +55,33 @@ export function decodeHandover(encoded: Uint8Array): Handover {
 }
 
 /** Bytes that a handover of this task may have at most, for a model of so many bytes. */
-export function handoverLimit({ laneCount, bits }: Task, modelBytes: number): number {
-  return modelBytes + packedLength(laneCount, bits) + 2 ** 20
+export function handoverLimit(task: Task, modelBytes: number): number {
+  const { elements, bits } = sumShapeOf(task)
+  return modelBytes + packedLength(elements, bits) + 2 ** 20
 }
 
 export interface KnownRosters {
   /** The task as it began. */
   task: Task
   /** The task as an epoch runs it, and its roster. */
-  terms(epoch: number): Task
-  rosterOf(epoch: number): Roster | undefined
+  terms: (epoch: number) => Task
+  rosterOf: (epoch: number) => Roster | undefined
 }
 
 export interface VerifiedRound {
   round: number
   included: number[]
   terms: Task
-  sum: Summed
+  /** One, or where sums are per group those of all groups. */
+  sums: Summed[]
 }
 
 const fault = (sentence: string): MessageError => new MessageError('INVALID', `a model's round ${sentence}`)
 
 /**
  * Checks that a quorum closed this round with this sum, and that its members had masked their vectors for this very model:
- * the decision names the cut, the cut the attempt, and the attempt follows from the model's hash (§2).
+ * the decision names the cut, the cut the attempt, and the attempt follows from the model's hash (§2). Where sums are per group,
+ * the groups follow from the beacon that a quorum named when it closed the round before.
  *
  * @param hash of the model before the round
  * @throws MessageError INVALID, or what the messages themselves are refused with
@@ -100,19 +110,46 @@ export async function verifyHandover(
   const terms = known.terms(epoch)
   checkRoot(handover.sum, terms, { attemptId, member: roster.members.length }, root)
   const included = decodeSet(set, roster.members.length)
-  const lanes = createLanes(terms.bits, terms.laneCount)
-  unpackAdd(handover.sum, terms.bits, lanes, 0)
-  return { round, included, terms, sum: await createEncoder(terms, round).decode(lanes, included.length) }
+  const groups = terms.groups && drawnGroups(handover, { round, count: terms.groups.count }, roster, known)
+  return { round, included, terms, sums: await decodeSums(handover.sum, { round, included, groups }, terms) }
+}
+
+/** As the beacon of the round drew them. */
+function drawnGroups(
+  { closedBefore }: Handover,
+  { round, count }: { round: number; count: number },
+  roster: Roster,
+  { task, rosterOf }: KnownRosters
+): Groups {
+  const beacon = beaconOf({ task, round, before: closedBefore ?? null }, rosterOf)
+  return drawGroups(roster, { beacon, round, count })
+}
+
+async function decodeSums(
+  packed: Uint8Array,
+  { round, included, groups }: { round: number; included: number[]; groups?: Groups },
+  terms: Task
+): Promise<Summed[]> {
+  const { elements, bits } = sumShapeOf(terms)
+  const lanes = createLanes(bits, elements)
+  unpackAdd(packed, bits, lanes, 0)
+  if (groups === undefined) {
+    const sum = await createEncoder(terms, round).decode(lanes, included.length)
+    return [Object.assign(sum, { included: included.length })]
+  }
+  const sums = await decodeGroups(terms, round, lanes, included, groups.of)
+  return sums.map((sum) => Object.assign(sum, { included: sum.members.length }))
 }
 
 function checkRoot(
   packed: Uint8Array,
-  { laneCount, bits }: Task,
+  terms: Task,
   owner: { attemptId: Uint8Array; member: number },
   root: Uint8Array
 ): void {
-  if (packed.length !== packedLength(laneCount, bits)) throw fault(`has a sum of ${packed.length} bytes`)
+  const { elements, bits } = sumShapeOf(terms)
+  if (packed.length !== packedLength(elements, bits)) throw fault(`has a sum of ${packed.length} bytes`)
   const hasher = new VectorHasher({ ...owner, chunkBytes: packedLength(CHUNK_ELEMENTS, bits) })
   hasher.update(packed)
-  if (!sameBytes(hasher.finish().root, root)) throw fault('has a sum that does not match its root')
+  if (!sameBytes(vectorRoot(hasher.finish(), terms), root)) throw fault('has a sum that does not match its root')
 }

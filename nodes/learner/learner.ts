@@ -6,7 +6,7 @@ import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
 import type { Task } from '../../src/task/task.ts'
 import type { Application, ApplicationHost } from '../daemon/daemon-options.ts'
-import { contributionFrom, readSum } from './contribution.ts'
+import { contributionFrom, readSums } from './contribution.ts'
 import type { Contribution, OwnData, SummedMetrics } from './contribution.ts'
 import { decodeHandover, encodeHandover, handoverLimit, verifyHandover } from './handover.ts'
 import type { Handover, KnownRosters, VerifiedRound } from './handover.ts'
@@ -156,7 +156,10 @@ export class Learner implements Application {
     const name = sumName(session.task.id, round)
     const packed = await vectors.readRange(name, 0, (await vectors.size(name))!)
     try {
-      await this.#apply({ decision, header, before: stateBytes(this.#held.state), sum: packed }, round)
+      const before = stateBytes(this.#held.state)
+      const closedBefore = session.task.groups && (await session.participant.chronicle.closing(round - 1))?.encoded
+      const drawn = closedBefore === undefined ? {} : { closedBefore }
+      await this.#apply({ decision, header, before, sum: packed, ...drawn }, round)
     } catch (error) {
       this.#options.logger.info({ round, reason: (error as Error).message }, 'the others went on with another model')
       await this.#fetch(round, round)
@@ -200,9 +203,9 @@ export class Learner implements Application {
 
   /** Takes the model after a round, if that is at least `least`. Throws MessageError where it is not proved. */
   async #apply(handover: Handover, least: number): Promise<void> {
-    const { round, before, terms, sum } = await this.verify(handover)
+    const { round, before, terms, sums } = await this.verify(handover)
     if (round < least) return
-    const { update, metrics } = readSum(problemNamed(this.#options.recipe.problem), terms, sum)
+    const { update, metrics } = readSums(problemNamed(this.#options.recipe.problem), terms, sums)
     await this.#hold({
       round,
       settled: Math.max(round, this.#held.settled),

@@ -16,7 +16,7 @@ import { reportRound } from '../local-network/report.ts'
 import type { RoundReport } from '../local-network/report.ts'
 import type { ClosedRound } from '../local-network/running-round.ts'
 import { readNpy } from '../npy.ts'
-import { readSum } from './contribution.ts'
+import { readSums } from './contribution.ts'
 import type { SummedMetrics } from './contribution.ts'
 import { evaluate, train } from './neural-network.ts'
 import { applyMean } from './optimizers.ts'
@@ -208,12 +208,13 @@ class Launcher {
   async #takeIn(closed: ClosedRound, told: Told[]) {
     const { network, task, folder } = this.#place
     const file = join(folder, `sum-${closed.round}.npy`)
-    await network.export(closed, file)
+    const { clippedFraction } = await network.export(closed, file)
     const values = (await readNpy(file)).values as Float64Array
     const isPrivate = task.encoding.type === 'skellam'
     const totalWeight = isPrivate ? closed.included.length : told.reduce((total, { examples }) => total + examples, 0)
     const mean = values.map((value) => value / totalWeight)
-    const { update, metrics } = readSum(problemNamed(this.#run.recipe.problem), task, { mean, totalWeight })
+    const sum = { mean, totalWeight, included: closed.included.length, clippedFraction }
+    const { update, metrics } = readSums(problemNamed(this.#run.recipe.problem), task, [sum])
     this.#joint = applyMean(this.#run.recipe.algorithm, this.#joint, update)
     if (isPrivate) return { metrics }
     const inputs = closed.included.map((number, at) => ({

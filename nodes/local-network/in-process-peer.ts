@@ -3,7 +3,7 @@ import { readTask } from '../daemon/config.ts'
 import { Daemon } from '../daemon/daemon.ts'
 import { happenings } from '../daemon/launcher-messages.ts'
 import { reportedOutcome } from '../daemon/reported-outcome.ts'
-import type { ReportedStatus } from '../daemon/launcher-messages.ts'
+import type { Exported, ReportedStatus } from '../daemon/launcher-messages.ts'
 import type { Peer, PeerEvents, PeerSettings } from './peer.ts'
 
 /** A member in this process, over libp2p's in-memory transport. */
@@ -55,7 +55,7 @@ export class InProcessPeer implements Peer {
     return this.#daemon.status()
   }
 
-  export(round: number, file: string): Promise<void> {
+  export(round: number, file: string): Promise<Exported> {
     return this.#daemon.export(round, file)
   }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SecureAggregationError } from '../../src/errors.ts'
 import type { Task } from '../../src/task/task.ts'
 import { dataDeadlineMs } from '../../src/task/task.ts'
-import type { Happening, Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
+import type { Exported, Happening, Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
 import { lackingForRound } from './assembly.ts'
 import { killText, PendingKills } from './kills.ts'
 import type { Kill, Suspension } from './kills.ts'
@@ -160,11 +160,11 @@ export class LocalNetwork {
   }
 
   /** Lets a member that lived through the round, the aggregator if there is no other, write its sum. */
-  async export({ round, holders, aggregator }: ClosedRound, file: string): Promise<void> {
+  async export({ round, holders, aggregator }: ClosedRound, file: string): Promise<Exported> {
     const holder = holders.find((number) => number !== aggregator) ?? holders[0]
     const peer = this.#peers.get(holder)
     if (peer === undefined) throw new SecureAggregationError('SUM_MISSING', `no member has the sum of round ${round}`)
-    await this.#unlessFailed(peer.export(round, file))
+    return this.#unlessFailed(peer.export(round, file))
   }
 
   /** SIGKILL, at whatever moment; the member is started again where the network restarts the dead. */

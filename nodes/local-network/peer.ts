@@ -1,4 +1,4 @@
-import type { Happening, Hold, ReportedOutcome, ReportedStatus } from '../daemon/launcher-messages.ts'
+import type { Exported, Happening, Hold, ReportedOutcome, ReportedStatus } from '../daemon/launcher-messages.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import type { Suspension } from './kills.ts'
 
@@ -23,7 +23,7 @@ export interface Peer {
   want(): Promise<void>
   status(): Promise<ReportedStatus>
   /** Writes the sum of a round as .npy. */
-  export(round: number, file: string): Promise<void>
+  export(round: number, file: string): Promise<Exported>
   /** From now on it tells what it receives of one member, by roster index, whenever it is the aggregator. */
   glimpse(member: number, indices: number[]): void
   /** From now on it tells what happens in rounds. */

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { InputError, SecureAggregationError } from '../../src/errors.ts'
 import { toLauncherSchema } from '../daemon/launcher-messages.ts'
-import type { Hold, ReportedStatus, ToLauncher, ToNode } from '../daemon/launcher-messages.ts'
+import type { Exported, Hold, ReportedStatus, ToLauncher, ToNode } from '../daemon/launcher-messages.ts'
 import type { NodeConfigInput } from '../daemon/config.ts'
 import { packageFile } from '../package-root.ts'
 import type { Suspension } from './kills.ts'
@@ -116,10 +116,11 @@ export class ProcessPeer implements MortalPeer {
     return ((await answer) as Extract<ToLauncher, { type: 'status' }>).status
   }
 
-  async export(round: number, file: string): Promise<void> {
+  async export(round: number, file: string): Promise<Exported> {
     const answer = this.#expect(`exported:${round}`)
     this.#send({ type: 'export', round, file })
-    await answer
+    const { clippedFraction } = (await answer) as Extract<ToLauncher, { type: 'exported' }>
+    return { clippedFraction }
   }
 
   glimpse(member: number, indices: number[]): void {

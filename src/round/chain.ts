@@ -1,4 +1,6 @@
+import { hexToBytes } from '@noble/hashes/utils.js'
 import { MessageError } from '../errors.ts'
+import { genesisBeacon } from '../membership/beacon.ts'
 import { decodeRoster } from '../membership/roster-bytes.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
@@ -51,6 +53,29 @@ export function readClosing(encoded: Uint8Array, task: Task, roster: Roster): Me
   closingValue(message)
   checkDecision(message.body, context, { roster, quorum: taskOf(task, roster).thresholds.quorum })
   return message
+}
+
+/**
+ * B of a round (§7): of the task, or of the decision that closed the round before, by a quorum of a roster that is known.
+ *
+ * @param round with what closed the one before; null for the first
+ * @throws MessageError INVALID, or what the decision itself is refused with
+ */
+export function beaconOf(
+  { task, round, before }: { task: Task; round: number; before: Uint8Array | null },
+  rosterOf: (epoch: number) => Roster | undefined
+): Uint8Array {
+  const nowhere = (sentence: string) => new MessageError('INVALID', `what closed round ${sentence}`)
+  if (round === 1) {
+    const randomness = task.randomness === undefined ? undefined : hexToBytes(task.randomness)
+    return genesisBeacon(task.idBytes, rosterOf(0)!.hash, randomness)
+  }
+  if (before === null) throw nowhere(`${round - 1} is missing, and with it the beacon of round ${round}`)
+  const roster = rosterOf(decodeMessage(before).epoch)
+  if (roster === undefined) throw nowhere(`${round - 1} is of an epoch that is not shown`)
+  const closing = readClosing(before, task, roster)
+  if (closing.round !== round - 1) throw nowhere(`${closing.round} stands for the round before ${round}`)
+  return closingValue(closing).value.beacon
 }
 
 /** From this roster to where a member is that answered. Throws MessageError at the first step that does not hold. */

@@ -1,18 +1,16 @@
-import { hexToBytes } from '@noble/hashes/utils.js'
 import { VectorHasher } from '../crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import { MessageError } from '../errors.ts'
-import { genesisBeacon, nextBeacon } from '../membership/beacon.ts'
+import { nextBeacon } from '../membership/beacon.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import { createRoster } from '../membership/roster.ts'
-import type { Roster } from '../membership/roster.ts'
 import { checkOpened } from './attempt.ts'
 import { firstDifference, SumAudit } from './audit.ts'
-import { closingValue, followLinks, readClosing } from './chain.ts'
+import { beaconOf, closingValue, followLinks } from './chain.ts'
 import { chunkLength } from './chunks.ts'
 import { sameBytes } from './dealing.ts'
 import { accepted } from './evidence.ts'
-import { cutHash, decodeMessage } from './messages.ts'
+import { cutHash } from './messages.ts'
 import type { Message } from './messages.ts'
 import type { Clock, Compute } from './ports.ts'
 import { readTranscript } from './public-transcript.ts'
@@ -61,7 +59,7 @@ export async function recheckRound(
   const genesis = createRoster({ epoch: 0, members: [...task.members] })
   const { rosters } = followLinks(task, genesis, chain)
   const roster = rosters.at(-1)!
-  const beacon = beaconOf(held, genesis, rosters)
+  const beacon = beaconOf(held, (epoch) => rosters.find((one) => one.epoch === epoch))
   const context = { task: task.idBytes, epoch: roster.epoch, round }
   const terms = taskOf(task, roster)
   const rules = rulesIn(rulesOf(context, roster, terms), terms, beacon)
@@ -84,22 +82,6 @@ export async function recheckRound(
 }
 
 const nowhere = (sentence: string): MessageError => new MessageError('INVALID', sentence)
-
-/** B of the round: of the task, or of the decision that closed the round before, under one of these rosters. */
-function beaconOf({ task, round, before }: HeldRound, genesis: Roster, rosters: Roster[]): Uint8Array {
-  if (round === 1) {
-    const randomness = task.randomness === undefined ? undefined : hexToBytes(task.randomness)
-    return genesisBeacon(task.idBytes, genesis.hash, randomness)
-  }
-  if (before === null)
-    throw nowhere(`what closed round ${round - 1} is missing, and with it the beacon of round ${round}`)
-  const roster = rosters.find(({ epoch }) => epoch === decodeMessage(before).epoch)
-  if (roster === undefined) throw nowhere(`what closed round ${round - 1} is of an epoch that is not shown`)
-  const closing = readClosing(before, task, roster)
-  if (closing.round !== round - 1)
-    throw nowhere(`what closed round ${closing.round} stands for the round before ${round}`)
-  return closingValue(closing).value.beacon
-}
 
 async function recheckVectors(
   held: HeldRound,

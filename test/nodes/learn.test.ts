@@ -30,6 +30,7 @@ describe('secagg learn', () => {
     for (const { status, exact, sameModel, summed } of rounds) {
       assert.deepEqual([status, exact, sameModel], ['summed', true, true])
       assert.ok(summed!.examples > 0 && summed!.loss > 0)
+      assert.ok(summed!.clippedFraction! >= 0 && summed!.clippedFraction! < 0.01)
     }
     const [killed] = rounds[2].killed
     assert.deepEqual(rounds[2].dropped, [killed])

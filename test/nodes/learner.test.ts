@@ -113,6 +113,33 @@ describe('learners in a network', () => {
     assert.equal(new Set(running.map(({ learner }) => learner.hash)).size, 1)
   })
 
+  it('learn from sums per group, from one that is proved to who comes late by what drew the groups', async () => {
+    const terms = { threat: { corrupt: 0, dropout: 0.125 }, groups: { count: 2, trim: 0 } }
+    const { task, dirs } = await makeTask(join(folder(), 'groups'), 8, terms)
+    running = await startAll(task, dirs.slice(0, 7), recipe)
+    await round(running, 1)
+    await round(running, 2)
+    assert.deepEqual(
+      running.map(({ learner }) => learner.round),
+      Array(7).fill(2)
+    )
+    const hashes = new Set(running.map(({ learner }) => learner.hash))
+    assert.equal(hashes.size, 1)
+    const late = await start(task, dirs[7], 7, recipe, running[0].daemon.addresses)
+    running.push(late)
+    await until(() => late.learner.round === 2)
+    assert.equal(late.learner.hash, [...hashes][0])
+    const shown = decodeHandover((await readModel(dirs[7], recipe)).handover!)
+    assert.equal((await running[0].learner.verify(shown)).sums.length, 2)
+    const refused = (closedBefore: Uint8Array | undefined, why: RegExp) =>
+      assert.rejects(running[0].learner.verify({ ...shown, closedBefore }), why)
+    await refused(undefined, /what closed round 1 is missing/)
+    await refused(shown.decision, /what closed round 2 stands for the round before 2/)
+    const outcomes = await round(running, 3)
+    assert.equal(outcomes[0].included.length, 8)
+    assert.equal(new Set(running.map(({ learner }) => learner.hash)).size, 1)
+  })
+
   it('leave out a member that starts from another model, and sum the others', async () => {
     const { task, dirs } = await makeTask(join(folder(), 'other'))
     running = await startAll(task, dirs.slice(0, 3), recipe)
@@ -159,15 +186,20 @@ interface Member {
 
 const rounded = (value: number): number => Math.round(value * 1e5) / 1e5
 
-async function makeTask(folder: string): Promise<{ task: Task; dirs: string[] }> {
-  const dirs = [0, 1, 2, 3].map((number) => join(folder, `peer-${number}`))
+async function makeTask(
+  folder: string,
+  count = 4,
+  { threat = { corrupt: 0, dropout: 0.25 }, ...more }: Partial<TaskInput> = {}
+): Promise<{ task: Task; dirs: string[] }> {
+  const dirs = Array.from({ length: count }, (_, number) => join(folder, `peer-${number}`))
   const members: string[] = []
   for (const dir of dirs) members.push(await createIdentity(dir))
   const terms: TaskInput = {
     name: 'learning',
     members,
     ...taskTerms(problemNamed('digits')),
-    threat: { corrupt: 0, dropout: 0.25 },
+    threat,
+    ...more,
     deadline: 2
   }
   await writeFile(join(folder, 'task.yaml'), stringify(terms))

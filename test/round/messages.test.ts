@@ -228,7 +228,7 @@ describe('messages', () => {
     fc.assert(
       fc.property(any, (message) => {
         const { type, from, body, encoded } = decodeMessage(message.encoded)
-        assert.deepEqual({ type, from, body }, { type: message.type, from: 1, body: message.body })
+        assert.deepEqual({ type, from, body }, { type: message.type, from: 1, body: { ...message.body } })
         assert.deepEqual(encoded, message.encoded)
       })
     )

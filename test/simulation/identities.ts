@@ -57,13 +57,16 @@ export interface SimulatedTerms {
   shards?: number
   /** Expected audits of each chunk of a sum; the task's own default if left out. */
   audit?: number | 'full'
+  /** With it vectors carry noise (§12), and are no integers. */
+  privacy?: { noiseMultiplier: number; delta: number }
 }
 
 const tasks = new Map<string, { task: Task; identities: Identity[] }>()
 
 /** A task of integers up to 1000 with a deadline of ten seconds; its members' identities in roster order. */
-export async function simulatedTask({ members, length, threat, admission, groups, shards, audit }: SimulatedTerms) {
-  const key = JSON.stringify({ members, length, threat, admission, groups, shards, audit })
+export async function simulatedTask(simulated: SimulatedTerms) {
+  const { members, length, threat, admission, groups, shards, audit, privacy } = simulated
+  const key = JSON.stringify({ members, length, threat, admission, groups, shards, audit, privacy })
   const before = tasks.get(key)
   if (before !== undefined) return before
   const all = await Promise.all(Array.from({ length: members }, (_, number) => identity(number)))
@@ -78,7 +81,7 @@ export async function simulatedTask({ members, length, threat, admission, groups
     ...(groups && { groups }),
     ...(shards && { shards }),
     ...(audit !== undefined && { audit }),
-    encoding: { type: 'integer', max: 1000 }
+    ...(privacy === undefined ? { encoding: { type: 'integer', max: 1000 } } : { privacy })
   })
   const made = { task, identities: task.members.map((id) => all.find((one) => one.id === id)!) }
   tasks.set(key, made)

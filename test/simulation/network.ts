@@ -42,6 +42,7 @@ export interface SimulationOptions {
   groups?: SimulatedTerms['groups']
   shards?: number
   audit?: SimulatedTerms['audit']
+  privacy?: SimulatedTerms['privacy']
   /** Which member is killed as it reaches which phase of which round; members by roster index, or the leader. */
   kills?: Array<{ who: number | 'aggregator'; phase: Phase; round: number }>
   /** Which member goes on no more, and stays connected, as it reaches which phase of which round. */
@@ -74,7 +75,9 @@ export interface SimulationOptions {
   partitions?: Array<{ from: number; until: number; side: number[] }>
 }
 
-type Settings = Required<Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'shards' | 'audit'>> &
+type Settings = Required<
+  Omit<SimulationOptions, 'threat' | 'restart' | 'admission' | 'groups' | 'shards' | 'audit' | 'privacy'>
+> &
   Pick<SimulationOptions, 'restart'>
 
 export interface Peer {
@@ -149,6 +152,7 @@ export class Simulation {
     groups,
     shards,
     audit,
+    privacy,
     ...options
   }: SimulationOptions): Promise<Simulation> {
     const settings: Settings = {
@@ -177,7 +181,8 @@ export class Simulation {
       admission,
       groups,
       shards,
-      audit
+      audit,
+      privacy
     })
     return new Simulation(task, identities, { ...settings, kills: [...settings.kills], stalls: [...settings.stalls] })
   }

@@ -1,15 +1,15 @@
 import { createLanes } from '../../../src/crypto/mask-stream.ts'
+import { sha256 } from '../../../src/crypto/primitives.ts'
 import { createEncoder } from '../../../src/encoding/encoder.ts'
-import { trimmedMean } from '../../../src/encoding/groups.ts'
 import { drawGroups } from '../../../src/membership/groups.ts'
 import { createRoster } from '../../../src/membership/roster.ts'
 import { createTask } from '../../../src/task/task.ts'
 import type { Task } from '../../../src/task/task.ts'
-import { generateKeyPair } from '@libp2p/crypto/keys'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { reproducible } from '../../local-network/generated-inputs.ts'
-import { contributionFrom, normOf, readSum } from '../contribution.ts'
-import type { Contribution, OwnData } from '../contribution.ts'
+import { contributionFrom, normOf, readSums } from '../contribution.ts'
+import type { Contribution, OwnData, Summed } from '../contribution.ts'
 import { evaluate, parameterCount, train } from '../neural-network.ts'
 import type { Examples } from '../neural-network.ts'
 import { applyMean } from '../optimizers.ts'
@@ -29,7 +29,9 @@ export interface Setting {
   privacy?: PrivacyTerms
   /** So many members (the first) send the opposite of what they learned, as large as the norm or the encoding lets them. */
   poison?: { members: number; within: 'norm' | 'encoding' }
-  /** Means per group, of which the trimmed mean is taken. */
+  /** What the task allows for; its own default, if left out. */
+  threat?: { corrupt: number; dropout: number }
+  /** Sums per group, of whose means the trimmed mean is taken. */
   groups?: { count: number; trim: number }
 }
 
@@ -41,13 +43,20 @@ export interface Curve {
 }
 
 /** Members of a task in one process: only what the sums say matters here, and masks leave sums as they are. */
-export async function simulatedTask({ recipe, peers, privacy }: Setting): Promise<Task> {
-  const keys = await Promise.all(Array.from({ length: peers }, () => generateKeyPair('Ed25519')))
+export async function simulatedTask({ recipe, peers, privacy, threat, groups }: Setting): Promise<Task> {
   return createTask({
     name: 'learning',
-    members: keys.map((key) => peerIdFromPrivateKey(key).toString()),
-    ...taskTerms(problemNamed(recipe.problem), privacy)
+    members: await Promise.all(Array.from({ length: peers }, (_, number) => memberId(recipe.seed, number))),
+    ...taskTerms(problemNamed(recipe.problem), privacy),
+    ...(threat && { threat }),
+    ...(groups && { groups })
   })
+}
+
+/** The same for the same seed: groups are drawn by it. */
+async function memberId(seed: string, number: number): Promise<string> {
+  const bytes = sha256(new TextEncoder().encode(`member ${number} of ${seed}`))
+  return peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', bytes)).toString()
 }
 
 /**
@@ -55,7 +64,7 @@ export async function simulatedTask({ recipe, peers, privacy }: Setting): Promis
  * The same members, seeds and data in both.
  */
 export async function learnTogether(setting: Setting, how: 'plain' | 'secure'): Promise<Curve> {
-  const { recipe, peers, rounds, poison, groups } = setting
+  const { recipe, peers, rounds, poison } = setting
   const task = await simulatedTask(setting)
   const problem = problemNamed(recipe.problem)
   const members = dataOf(problem, peers)
@@ -69,13 +78,8 @@ export async function learnTogether(setting: Setting, how: 'plain' | 'secure'): 
         await contributionFrom(problem, { task, state, data, seed: [...trainingSeed(recipe.seed, member), round] })
       )
     for (const { vector } of contributions.slice(0, poison?.members ?? 0)) reverse(vector, problem, poison!.within)
-    const mean =
-      how === 'plain'
-        ? plainMean(contributions)
-        : groups === undefined
-          ? await encodedMean(task, round, contributions)
-          : await robustMean(task, round, contributions, groups)
-    state = applyMean(recipe.algorithm, state, readSum(problem, task, mean).update)
+    const sums = how === 'plain' ? [plainMean(contributions)] : await encodedSums(task, round, contributions)
+    state = applyMean(recipe.algorithm, state, readSums(problem, task, sums).update)
     accuracy.push(evaluate(problem.architecture, state.parameters, test).accuracy)
   }
   const included = Array.from(members.keys())
@@ -109,42 +113,35 @@ function dataOf(problem: Problem, peers: number): OwnData[] {
   }))
 }
 
-function plainMean(contributions: Contribution[]): { mean: Float64Array; totalWeight: number } {
+function plainMean(contributions: Contribution[]): Summed {
   const mean = new Float64Array(contributions[0].vector.length)
   const totalWeight = contributions.reduce((total, { weight = 1 }) => total + weight, 0)
   for (const { vector, weight = 1 } of contributions)
     for (let i = 0; i < mean.length; i++) mean[i] += (vector[i] * weight) / totalWeight
-  return { mean, totalWeight }
+  return { mean, totalWeight, included: contributions.length }
 }
 
-async function encodedMean(task: Task, round: number, contributions: Contribution[]) {
+async function encodedMean(task: Task, round: number, contributions: Contribution[]): Promise<Summed> {
   const encoder = createEncoder(task, round)
   const sum = createLanes(task.bits, task.laneCount)
   for (const { vector, weight } of contributions) {
     const { lanes } = await encoder.encode(vector, { weight })
     for (let i = 0; i < sum.length; i++) sum[i] += lanes[i]
   }
-  return encoder.decode(sum, contributions.length)
+  const included = contributions.length
+  return Object.assign(await encoder.decode(sum, included), { included })
 }
 
-/** As the service does it: the sum of each group, drawn anew each round, and the trimmed mean over the groups' means. */
-async function robustMean(
-  task: Task,
-  round: number,
-  contributions: Contribution[],
-  { count, trim }: { count: number; trim: number }
-) {
+/** The sum of all, or where the task has groups that of each, drawn anew each round. */
+async function encodedSums(task: Task, round: number, contributions: Contribution[]): Promise<Summed[]> {
+  if (task.groups === undefined) return [await encodedMean(task, round, contributions)]
+  const { count } = task.groups
   const roster = createRoster({ epoch: 0, members: [...task.members] })
   const { of } = drawGroups(roster, { beacon: new Uint8Array(32), round, count })
   const groups = Array.from({ length: count }, (_, group) =>
     contributions.filter((_one, member) => of[member] === group)
   )
-  const means = await Promise.all(groups.map((members) => encodedMean(task, round, members)))
-  const mean = trimmedMean(
-    means.map((group) => group.mean),
-    trim
-  )
-  return { mean, totalWeight: means.reduce((sum, { totalWeight }) => sum + totalWeight, 0) }
+  return Promise.all(groups.map((members) => encodedMean(task, round, members)))
 }
 
 /** The opposite of an update. Nobody sees that a vector is longer than the norm; that an element is beyond the clip cannot be. */
