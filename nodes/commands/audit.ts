@@ -64,7 +64,7 @@ async function fetched(round: number, typed: Typed): Promise<AuditReport> {
 }
 
 function* linesOf(report: AuditReport & { passed: true }): Generator<string> {
-  const { round, task, taskId, epoch, aggregator, included, dropped, closed, sum, masked, chunks } = report
+  const { round, task, taskId, epoch, aggregator, included, dropped, closed, sum, masked, slices, chunks } = report
   const lost = dropped.length === 0 ? '' : `, ${dropped.length} dropped`
   yield `round ${round} of ${task} (task ${taskId}), epoch ${epoch}: ${closed ? 'summed' : 'still running'}`
   yield `  sum of ${included.length} members${lost}, published by ${aggregator}`
@@ -72,9 +72,10 @@ function* linesOf(report: AuditReport & { passed: true }): Generator<string> {
   yield sum ? '  holds: the sum, under the root that a quorum agreed on' : '  not held: the sum'
   if (chunks.checked === chunks.of)
     yield `  holds: every chunk of the sum (${chunks.of}), recomputed from the masked vectors`
-  else if (masked.length > 0)
-    yield `  recomputed: ${chunks.checked} of ${chunks.of} chunks; of ${masked.length} members masked vectors are held`
-  else yield '  not recomputed: the masked vectors are no longer held; members delete them when a round is closed'
+  else if (masked.length + slices > 0) {
+    const parts = slices === 0 ? '' : `, and ${slices} slices of others`
+    yield `  recomputed: ${chunks.checked} of ${chunks.of} chunks; of ${masked.length} members masked vectors are held${parts}`
+  } else yield '  not recomputed: the masked vectors are no longer held; members delete them when a round is closed'
 }
 
 function failureOf({ round, reason, culprit }: AuditReport & { passed: false }): string {
