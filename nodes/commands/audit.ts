@@ -24,12 +24,13 @@ export const auditCommand: Command = {
       throw new UsageError('give one of --file, --data and --node')
     if ((round === undefined) === (file === undefined)) throw new UsageError('give a round, or a file with --file')
     if (file === undefined && typed['task-id'] !== undefined) throw new UsageError('--task-id goes with --file')
+    if (file !== undefined && typed.task !== undefined) throw new UsageError('with --file give --task-id, not --task')
     const number = (): number => wholeNumber('the round', String(round), 1)
     const report =
       file !== undefined
         ? await exported(file as string, typed['task-id'] as string | undefined)
         : data !== undefined
-          ? await stored(number(), data as string)
+          ? await stored(number(), data as string, typed.task as string | undefined)
           : await fetched(number(), typed)
     if (json === true) printJson({ type: 'audit', ...report })
     else if (report.passed) for (const line of linesOf(report)) process.stdout.write(`${line}\n`)
@@ -51,10 +52,10 @@ async function exported(file: string, taskId: string | undefined): Promise<Audit
   }
 }
 
-async function stored(round: number, dataDir: string): Promise<AuditReport> {
+async function stored(round: number, dataDir: string, task: string | undefined): Promise<AuditReport> {
   const { withStoppedNode } = await import('../client/stopped-node.ts')
   const { reportOf } = await import('../record/report.ts')
-  return withStoppedNode(dataDir, async (archive, id) => reportOf(await archive.held(round, id)))
+  return withStoppedNode(dataDir, task, async (archive, id) => reportOf(await archive.held(round, id)))
 }
 
 async function fetched(round: number, typed: Typed): Promise<AuditReport> {

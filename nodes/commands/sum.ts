@@ -29,7 +29,9 @@ export const sumCommand: Command = {
       throw new UsageError(`--out must end in ${sumFormats.join(', ')}, unlike "${file}"`)
     if (data !== undefined && typed.node !== undefined) throw new UsageError('give --data or --node, not both')
     const { values, totalWeight, included } =
-      data === undefined ? await fetched(number, typed) : await stored(number, data as string)
+      data === undefined
+        ? await fetched(number, typed)
+        : await stored(number, data as string, typed.task as string | undefined)
     await writeSumFile(file, values, { round: number, totalWeight, included })
     if (json === true) printJson({ type: 'sum', round: number, length: values.length, totalWeight, included, file })
     else process.stdout.write(`${file}: the sum of round ${number}, ${values.length} elements of ${included} members\n`)
@@ -49,10 +51,10 @@ async function fetched(round: number, typed: Typed): Promise<Fetched> {
   }
 }
 
-async function stored(round: number, dataDir: string): Promise<Fetched> {
+async function stored(round: number, dataDir: string, task: string | undefined): Promise<Fetched> {
   const { withStoppedNode } = await import('../client/stopped-node.ts')
-  return withStoppedNode(dataDir, async (archive) => {
-    const { values, totalWeight, included } = await archive.sum(round)
+  return withStoppedNode(dataDir, task, async (archive) => {
+    const { values, totalWeight, included } = await archive.checkedSum(round)
     return { values, totalWeight, included: included.length }
   })
 }

@@ -6,6 +6,7 @@ import { genesisBeacon, nextBeacon } from '../membership/beacon.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import { createRoster } from '../membership/roster.ts'
 import type { Roster } from '../membership/roster.ts'
+import type { Task } from '../task/task.ts'
 import { checkOpened } from './attempt.ts'
 import { firstDifference, SumAudit } from './audit.ts'
 import { closingValue, followLinks, readClosing } from './chain.ts'
@@ -21,6 +22,7 @@ import type { HeldRound, HeldVector } from './record.ts'
 import { readEmbedded, rulesIn, rulesOf } from './transcript.ts'
 import type { CheckedCut, RoundRules } from './transcript.ts'
 import { isSliceOf, sliceOf, slicesOf, vectorRoot } from './slices.ts'
+import { sumShapeOf } from './vectors.ts'
 import type { VectorOwner, VectorShape } from './vectors.ts'
 import { isSliceOfSum } from './wrong-sum.ts'
 
@@ -87,6 +89,33 @@ export async function recheckRound(
 }
 
 const nowhere = (sentence: string): MessageError => new MessageError('INVALID', sentence)
+
+/** A sum as it is held, and what it is checked by. */
+export interface HeldSum {
+  /** As it began. */
+  task: Task
+  /** That ran its round. */
+  roster: Roster
+  /** What closed its round, and the header that the sum came with. */
+  closing: Uint8Array
+  header: Uint8Array
+  sum: HeldVector
+}
+
+/**
+ * Checks that a sum is the one under the root that the decision of its round names, for whoever wants it without the rest
+ * of the record.
+ *
+ * @throws MessageError without a culprit: it was damaged or forged where it is held
+ */
+export async function recheckSum({ task, roster, closing, header, sum }: HeldSum, clock: Clock): Promise<void> {
+  const { value, commits } = readClosing(closing, task, roster).body
+  const { cut, root } = (decodeMessage(header) as Message<'SumHeader'>).body
+  const isDecided = value.kind === 'summed' && sameBytes(value.cutHash, cutHash(cut)) && sameBytes(commits.root!, root)
+  if (!isDecided) throw nowhere('its header is of another sum than was decided')
+  const owner = { attemptId: cut.attemptId, member: roster.members.length, root }
+  await recheckRoot('the sum', sum, owner, sumShapeOf(taskOf(task, roster)), clock)
+}
 
 /** B of the round: of the task, or of the decision that closed the round before, under one of these rosters. */
 function beaconOf({ task, round, before }: HeldRound, genesis: Roster, rosters: Roster[]): Uint8Array {

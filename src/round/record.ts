@@ -106,6 +106,12 @@ export async function closeTranscript(
   return [{ type: 'put', key, value: dagCbor.encode({ ...transcript, closing: closing.encoded }) }, slices]
 }
 
+/** What closed a round, as its transcript has it; undefined where that is not kept. */
+export async function closingIn(journal: Journal, taskId: string, round: number): Promise<Uint8Array | undefined> {
+  const encoded = await journal.get(transcriptKey(taskId, round))
+  return encoded && (parts.parse(dagCbor.decode(encoded)).closing ?? undefined)
+}
+
 interface Kept {
   task: Task
   chronicle: Chronicle

@@ -123,7 +123,7 @@ export function registerRoutes(server: FastifyInstance, daemon: Daemon, settings
     },
     async (request, reply) => {
       checked(request.params.task)
-      return sendSum(request, reply, await daemon.archive.sum(request.params.round))
+      return sendSum(request, reply, await daemon.archive.checkedSum(request.params.round))
     }
   )
 
