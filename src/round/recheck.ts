@@ -118,7 +118,11 @@ export async function recheckSum({ task, roster, closing, header, sum }: HeldSum
 }
 
 /** B of the round: of the task, or of the decision that closed the round before, under one of these rosters. */
-function beaconOf({ task, round, before }: HeldRound, genesis: Roster, rosters: Roster[]): Uint8Array {
+export function beaconOf(
+  { task, round, before }: Pick<HeldRound, 'task' | 'round' | 'before'>,
+  genesis: Roster,
+  rosters: Roster[]
+): Uint8Array {
   if (round === 1) {
     const randomness = task.randomness === undefined ? undefined : hexToBytes(task.randomness)
     return genesisBeacon(task.idBytes, genesis.hash, randomness)
