@@ -7,6 +7,7 @@ import type { Command, Typed } from './commands/command.ts'
 import { benchCommand } from './commands/bench.ts'
 import { contributeCommand } from './commands/contribute.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { evidenceCommand } from './commands/evidence.ts'
 import { exportCommand } from './commands/export.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { learnCommand, learnerCommand } from './commands/learn.ts'
@@ -31,6 +32,7 @@ const commands: Command[] = [
   sumCommand,
   auditCommand,
   exportCommand,
+  evidenceCommand,
   benchCommand,
   learnerCommand
 ]

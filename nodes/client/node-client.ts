@@ -16,7 +16,12 @@ export const nodeOptions = {
     requiresArg: true,
     describe: 'api.token of its dataDir; or named in SECAGG_TOKEN_FILE'
   },
-  task: { type: 'string', requiresArg: true, describe: 'name or id', defaultDescription: 'the node’s only one' }
+  task: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'name or id of the task',
+    defaultDescription: 'the node’s only one'
+  }
 } as const
 
 interface Call {

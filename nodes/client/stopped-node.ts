@@ -3,13 +3,20 @@ import { join } from 'node:path'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { FileVectorStore } from '../../src/journal/file-vector-store.ts'
+import type { Journal } from '../../src/journal/journal.ts'
 import { LevelJournal } from '../../src/journal/level-journal.ts'
-import { archivedTasks, RoundArchive } from '../daemon/archive.ts'
+import { archivedName, archivedTasks, RoundArchive } from '../daemon/archive.ts'
 import { readIdentity } from '../daemon/identity.ts'
 
-/** What a stopped node kept, read from its folder. Throws SecureAggregationError DATA_MISSING, JOURNAL_IN_USE. */
+/**
+ * What a stopped node kept of a task, read from its folder.
+ *
+ * @param named the task's name or id; undefined where it has been in one only
+ * @throws SecureAggregationError DATA_MISSING, JOURNAL_IN_USE, TASK_UNKNOWN
+ */
 export async function withStoppedNode<T>(
   dataDir: string,
+  named: string | undefined,
   read: (archive: RoundArchive, id: string) => Promise<T>
 ): Promise<T> {
   const directory = join(dataDir, 'journal')
@@ -24,13 +31,26 @@ export async function withStoppedNode<T>(
     throw new SecureAggregationError(error.code, sentence, { cause: error })
   })
   try {
-    const [taskId] = await archivedTasks(journal)
-    if (taskId === undefined)
-      throw new SecureAggregationError('DATA_MISSING', `the node of ${dataDir} has never been in a task`)
+    const taskId = await taskOf(journal, dataDir, named)
     const id = peerIdFromPrivateKey(await readIdentity(dataDir)).toString()
     const vectors = await FileVectorStore.open(join(dataDir, 'vectors'))
     return await read(await RoundArchive.open(journal, vectors, taskId), id)
   } finally {
     await journal.close()
   }
+}
+
+async function taskOf(journal: Journal, dataDir: string, named: string | undefined): Promise<string> {
+  const ids = await archivedTasks(journal)
+  const tasks = await Promise.all(ids.map(async (id) => ({ id, name: await archivedName(journal, id) })))
+  if (tasks.length === 0)
+    throw new SecureAggregationError('DATA_MISSING', `the node of ${dataDir} has never been in a task`)
+  const meant = tasks.filter(({ id, name }) => named === undefined || named === id || named === name)
+  if (meant.length === 1) return meant[0].id
+  const all = (meant.length === 0 ? tasks : meant).map(({ id, name }) => (name === undefined ? id : `${name} (${id})`))
+  const sentence =
+    meant.length === 0
+      ? `the node of ${dataDir} has never been in a task "${named}", only in ${all.join(', ')}`
+      : `the node of ${dataDir} has been in several tasks; name one with --task, by its id where names are the same: ${all.join(', ')}`
+  throw new SecureAggregationError('TASK_UNKNOWN', sentence)
 }

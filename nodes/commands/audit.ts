@@ -24,12 +24,13 @@ export const auditCommand: Command = {
       throw new UsageError('give one of --file, --data and --node')
     if ((round === undefined) === (file === undefined)) throw new UsageError('give a round, or a file with --file')
     if (file === undefined && typed['task-id'] !== undefined) throw new UsageError('--task-id goes with --file')
+    if (file !== undefined && typed.task !== undefined) throw new UsageError('with --file give --task-id, not --task')
     const number = (): number => wholeNumber('the round', String(round), 1)
     const report =
       file !== undefined
         ? await exported(file as string, typed['task-id'] as string | undefined)
         : data !== undefined
-          ? await stored(number(), data as string)
+          ? await stored(number(), data as string, typed.task as string | undefined)
           : await fetched(number(), typed)
     if (json === true) printJson({ type: 'audit', ...report })
     else if (report.passed) for (const line of linesOf(report)) process.stdout.write(`${line}\n`)
@@ -51,10 +52,10 @@ async function exported(file: string, taskId: string | undefined): Promise<Audit
   }
 }
 
-async function stored(round: number, dataDir: string): Promise<AuditReport> {
+async function stored(round: number, dataDir: string, task: string | undefined): Promise<AuditReport> {
   const { withStoppedNode } = await import('../client/stopped-node.ts')
   const { reportOf } = await import('../record/report.ts')
-  return withStoppedNode(dataDir, async (archive, id) => reportOf(await archive.held(round, id)))
+  return withStoppedNode(dataDir, task, async (archive, id) => reportOf(await archive.held(round, id)))
 }
 
 async function fetched(round: number, typed: Typed): Promise<AuditReport> {
@@ -64,7 +65,7 @@ async function fetched(round: number, typed: Typed): Promise<AuditReport> {
 }
 
 function* linesOf(report: AuditReport & { passed: true }): Generator<string> {
-  const { round, task, taskId, epoch, aggregator, included, dropped, closed, sum, masked, chunks } = report
+  const { round, task, taskId, epoch, aggregator, included, dropped, closed, sum, masked, slices, chunks } = report
   const lost = dropped.length === 0 ? '' : `, ${dropped.length} dropped`
   yield `round ${round} of ${task} (task ${taskId}), epoch ${epoch}: ${closed ? 'summed' : 'still running'}`
   yield `  sum of ${included.length} members${lost}, published by ${aggregator}`
@@ -72,9 +73,10 @@ function* linesOf(report: AuditReport & { passed: true }): Generator<string> {
   yield sum ? '  holds: the sum, under the root that a quorum agreed on' : '  not held: the sum'
   if (chunks.checked === chunks.of)
     yield `  holds: every chunk of the sum (${chunks.of}), recomputed from the masked vectors`
-  else if (masked.length > 0)
-    yield `  recomputed: ${chunks.checked} of ${chunks.of} chunks; of ${masked.length} members masked vectors are held`
-  else yield '  not recomputed: the masked vectors are no longer held; members delete them when a round is closed'
+  else if (masked.length + slices > 0) {
+    const parts = slices === 0 ? '' : `, and ${slices} slices of others`
+    yield `  recomputed: ${chunks.checked} of ${chunks.of} chunks; of ${masked.length} members masked vectors are held${parts}`
+  } else yield '  not recomputed: the masked vectors are no longer held; members delete them when a round is closed'
 }
 
 function failureOf({ round, reason, culprit }: AuditReport & { passed: false }): string {

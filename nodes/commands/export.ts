@@ -22,7 +22,9 @@ export const exportCommand: Command = {
     const number = wholeNumber('the round', String(round), 1)
     const file = out as string
     if (data !== undefined && typed.node !== undefined) throw new UsageError('give --data or --node, not both')
-    const bytes = await (data === undefined ? fetched(number, file, typed) : stored(number, file, data as string))
+    const bytes = await (data === undefined
+      ? fetched(number, file, typed)
+      : stored(number, file, data as string, typed.task as string | undefined))
     if (json === true) printJson({ type: 'export', round: number, bytes, file })
     else process.stdout.write(`${file}: round ${number}, ${bytes} bytes; check it with secagg audit --file ${file}\n`)
     return 0
@@ -36,10 +38,10 @@ async function fetched(round: number, file: string, typed: Typed): Promise<numbe
   return write(file, Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]))
 }
 
-async function stored(round: number, file: string, dataDir: string): Promise<number> {
+async function stored(round: number, file: string, dataDir: string, task: string | undefined): Promise<number> {
   const { withStoppedNode } = await import('../client/stopped-node.ts')
   const { exportRound } = await import('../record/export.ts')
-  return withStoppedNode(dataDir, async (archive, id) =>
+  return withStoppedNode(dataDir, task, async (archive, id) =>
     write(file, Readable.from(exportRound(await archive.held(round, id)), { objectMode: false }))
   )
 }

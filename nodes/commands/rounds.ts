@@ -27,7 +27,9 @@ export const roundsCommand: Command = {
       if (follow === true || typed.node !== undefined)
         throw new UsageError('--data is of a stopped node; leave --follow and --node out')
       const { withStoppedNode } = await import('../client/stopped-node.ts')
-      const rounds = await withStoppedNode(data as string, (archive) => archive.list(most))
+      const rounds = await withStoppedNode(data as string, typed.task as string | undefined, (archive) =>
+        archive.list(most)
+      )
       for (const round of rounds.reverse()) print(round)
       return 0
     }

@@ -39,7 +39,9 @@ export const sumCommand: Command = {
     if (data !== undefined && typed.node !== undefined) throw new UsageError('give --data or --node, not both')
     const isJson = json === true || extname(file) === '.json'
     const { values, told, byGroup } =
-      data === undefined ? await fetched(number, isJson, typed) : await stored(number, isJson, data as string)
+      data === undefined
+        ? await fetched(number, isJson, typed)
+        : await stored(number, isJson, data as string, typed.task as string | undefined)
     await writeSumFile(file, values, { ...told, ...byGroup })
     const what = `the sum of round ${number}, ${values.length} elements of ${told.included} members`
     if (json === true) printJson({ type: 'sum', ...told, length: values.length, ...byGroup, file })
@@ -60,10 +62,10 @@ async function fetched(round: number, isJson: boolean, typed: Typed): Promise<Fe
   return { ...told, byGroup: { groups, trimmedMean } }
 }
 
-async function stored(round: number, isJson: boolean, dataDir: string): Promise<Fetched> {
+async function stored(round: number, isJson: boolean, dataDir: string, task: string | undefined): Promise<Fetched> {
   const { withStoppedNode } = await import('../client/stopped-node.ts')
-  return withStoppedNode(dataDir, async (archive) => {
-    const sum = await archive.sum(round)
+  return withStoppedNode(dataDir, task, async (archive) => {
+    const sum = await archive.checkedSum(round)
     const { values, totalWeight, included, privacy } = sum
     const spent = privacy && { epsilon: privacy.epsilon, delta: privacy.delta }
     const told = { values, told: { round, totalWeight, included: included.length, ...spent } }

@@ -1,17 +1,19 @@
 import { hexToBytes } from '@noble/hashes/utils.js'
-import { SecureAggregationError } from '../../src/errors.ts'
+import { MessageError, SecureAggregationError } from '../../src/errors.ts'
 import type { Journal, JournalOperation } from '../../src/journal/journal.ts'
 import type { VectorStore } from '../../src/journal/vector-store.ts'
+import { systemClock } from '../../src/network/clock.ts'
 import type { Sum } from '../../src/network/contributions.ts'
 import { decodeSum, privacyOf } from '../../src/network/sums.ts'
 import { PrivacyLedger, privateTerms } from '../../src/round/privacy-ledger.ts'
 import { Chronicle } from '../../src/round/chronicle.ts'
-import { heldRound, transcriptKey } from '../../src/round/record.ts'
+import { closingIn, heldRound, transcriptKey } from '../../src/round/record.ts'
 import type { HeldRound } from '../../src/round/record.ts'
+import { recheckSum } from '../../src/round/recheck.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
 import { taskInputOf } from '../../src/task/task-input.ts'
 import { createTask } from '../../src/task/task.ts'
-import type { Task } from '../../src/task/task.ts'
+import type { Task, TaskInput } from '../../src/task/task.ts'
 import { roundRecordSchema } from './round-record.ts'
 import type { RoundRecord, ToldRound } from './round-record.ts'
 
@@ -47,6 +49,12 @@ export async function archivedTasks(journal: Journal): Promise<string[]> {
   const ids = new Set<string>()
   for await (const [key] of journal.entries(tasksPrefix)) ids.add(key.split('/')[1])
   return [...ids]
+}
+
+/** The name of such a task; undefined where only its rounds are kept. */
+export async function archivedName(journal: Journal, taskId: string): Promise<string | undefined> {
+  const written = await journal.get(taskKey(taskId))
+  return written && (parse(written) as TaskInput).name
 }
 
 /** The closed rounds of one task and their sums, for as long as they are kept: in the journal and the vector store. */
@@ -140,22 +148,63 @@ export class RoundArchive {
   }
 
   /**
+   * The sum of a round, once it was checked that it is the one under the root that the decision of the round names.
+   *
+   * @throws SecureAggregationError ROUND_UNKNOWN, SUM_MISSING, SUM_ALTERED
+   */
+  async checkedSum(round: number): Promise<ArchivedSum> {
+    const record = await this.record(round)
+    const size = record.hasSum ? await this.#vectors.size(sumName(this.#taskId, round)) : undefined
+    if (size === undefined) throw noSum(record)
+    try {
+      await this.#checkSum(round, size)
+    } catch (cause) {
+      if (!(cause instanceof MessageError)) throw cause
+      throw new SecureAggregationError('SUM_ALTERED', `round ${round} does not hold: ${cause.message}`, { cause })
+    }
+    return this.sum(round)
+  }
+
+  async #checkSum(round: number, size: number): Promise<void> {
+    const task = await this.#task()
+    const chronicle = task && (await this.#chronicle(task))
+    const closing = (await chronicle?.closing(round))?.encoded ?? (await closingIn(this.#journal, this.#taskId, round))
+    const header = await this.#journal.get(sumKey(this.#taskId, round))
+    if (task === undefined || chronicle === undefined || closing === undefined || header === undefined)
+      throw new MessageError('INVALID', 'what its sum is checked by is no longer kept')
+    const name = sumName(this.#taskId, round)
+    const read = (offset: number, length: number) => this.#vectors.readRange(name, offset, length)
+    const roster = chronicle.rosterIn(round)
+    await recheckSum({ task, roster, closing, header, sum: { size, read } }, systemClock)
+  }
+
+  /**
    * What is held of a round, to be checked or handed on. `id`: the peer id of the node.
    *
    * @throws SecureAggregationError ROUND_UNKNOWN, TRANSCRIPT_MISSING
    */
   async held(round: number, id: string): Promise<HeldRound> {
-    const written = await this.#journal.get(taskKey(this.#taskId))
-    const task = written && createTask(parse(written))
+    const task = await this.#task()
     if (task !== undefined) {
-      // Read anew: the chronicle of the member that runs has rounds that came since.
-      const chronicle = new Chronicle(task, this.#journal)
-      await chronicle.load()
+      const chronicle = await this.#chronicle(task)
       const kept = { task, chronicle, journal: this.#journal, vectors: this.#vectors, id }
       const held = await heldRound(kept, round)
       if (held !== undefined) return held
     }
     throw noTranscript(await this.record(round))
+  }
+
+  /** As it began, where it is kept. */
+  async #task(): Promise<Task | undefined> {
+    const written = await this.#journal.get(taskKey(this.#taskId))
+    return written && createTask(parse(written))
+  }
+
+  /** Read anew: the chronicle of the member that runs has rounds that came since. */
+  async #chronicle(task: Task): Promise<Chronicle> {
+    const chronicle = new Chronicle(task, this.#journal)
+    await chronicle.load()
+    return chronicle
   }
 
   /** Read anew: the ledger of the member that runs has rounds that came since. */

@@ -213,6 +213,11 @@ export class Daemon {
     return this.archive.held(round, this.id)
   }
 
+  /** All evidence that is held here, with what verifies it anywhere. */
+  evidence(): ReturnType<SecureAggregation['evidence']> {
+    return this.#node.services.aggregation.evidence(this.#options.task.id)
+  }
+
   /** Writes the sum of a round as .npy, int64 for integer tasks, else float64; what no element tells is returned. */
   async export(round: number, file: string): Promise<Exported> {
     await this.#recorded

@@ -1,7 +1,8 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { z } from 'zod'
 import { SecureAggregationError } from '../../src/errors.ts'
-import type { HeldRound, HeldVector } from '../../src/round/record.ts'
+import { sliceProofs } from '../../src/round/record.ts'
+import type { HeldRound, HeldSlice, HeldSlices, HeldVector } from '../../src/round/record.ts'
 import { taskInputOf } from '../../src/task/task-input.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -11,7 +12,8 @@ import type { TarEntry } from './tar.ts'
 /**
  * One round as one file, with all that its check takes: a tar of `round.json` (the task as its user would write it, and the
  * number of the round), `chain.cbor` (every roster up to the round's, with the decisions that made them, and what closed the round
- * before), `transcript.cbor`, `sum` and, while they are held, `masked/<member>`: packed vectors (§11) as they travelled.
+ * before), `transcript.cbor`, `sum` and, while they are held, `masked/<member>`: packed vectors (§11) as they travelled. Of a
+ * round in slices (§13) also `slices.cbor`, with what proves them, and `masked/<member>/<slice>`.
  */
 
 const FORMAT = 1
@@ -36,14 +38,20 @@ export function exportRound(held: HeldRound): AsyncGenerator<Uint8Array> {
   return tar(entriesOf(held))
 }
 
-function* entriesOf({ task, round, chain, before, transcript, sum, masked }: HeldRound): Generator<TarEntry> {
+function* entriesOf({ task, round, chain, before, transcript, sum, masked, slices }: HeldRound): Generator<TarEntry> {
   const told = { format: FORMAT, round, taskId: task.id, task: taskInputOf(task) }
   yield whole('round.json', new TextEncoder().encode(`${JSON.stringify(told, null, 2)}\n`))
   yield whole('chain.cbor', dagCbor.encode({ links: chain, before }))
   yield whole('transcript.cbor', transcript)
   if (sum !== undefined) yield vector('sum', sum)
   for (const [member, held] of masked) yield vector(`masked/${member}`, held)
+  if (slices === undefined) return
+  const proofs = slices.masked.map(({ member, slice, path }) => ({ member, slice, path }))
+  yield whole('slices.cbor', dagCbor.encode({ headers: slices.headers, masked: proofs }))
+  for (const held of slices.masked) yield vector(sliceFile(held), held)
 }
+
+const sliceFile = ({ member, slice }: Pick<HeldSlice, 'member' | 'slice'>): string => `masked/${member}/${slice}`
 
 const whole = (name: string, bytes: Uint8Array): TarEntry => ({ name, size: bytes.length, bytes: [bytes] })
 const vector = (name: string, held: HeldVector): TarEntry => ({ name, size: held.size, bytes: pieces(held) })
@@ -75,11 +83,26 @@ export async function openExport(path: string): Promise<{ held: HeldRound; close
       if (member !== undefined) masked.set(Number(member), vectorOf(name))
     }
     const sum = file.size('sum') === undefined ? undefined : vectorOf('sum')
-    return { held: { task, round, chain: links, before, transcript, sum, masked }, close: () => file.close() }
+    const slices = await readSlices(file, path, vectorOf)
+    const held = { task, round, chain: links, before, transcript, sum, masked, ...(slices && { slices }) }
+    return { held, close: () => file.close() }
   } catch (error) {
     await file.close()
     throw error
   }
+}
+
+function readSlices(
+  file: TarFile,
+  path: string,
+  vectorOf: (name: string) => HeldVector
+): Promise<HeldSlices | undefined> {
+  return parsed(path, 'slices.cbor', async () => {
+    if (file.size('slices.cbor') === undefined) return undefined
+    const { headers, masked } = sliceProofs.parse(dagCbor.decode(await file.read('slices.cbor', MOST_CBOR_BYTES)))
+    const here = masked.filter((proof) => file.size(sliceFile(proof)) !== undefined)
+    return { headers, masked: here.map((proof) => ({ ...proof, ...vectorOf(sliceFile(proof)) })) }
+  })
 }
 
 function readDescription(file: TarFile, path: string): Promise<{ task: Task; round: number }> {

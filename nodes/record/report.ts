@@ -17,7 +17,8 @@ export const auditReportSchema = z.discriminatedUnion('passed', [
     dropped: z.array(z.string()),
     closed: z.boolean().describe('false where the round was still running'),
     sum: z.boolean().describe('whether the sum itself is held, and matches its root'),
-    masked: z.array(z.string()).describe('of whom masked vectors are held, and match their headers'),
+    masked: z.array(z.string()).describe('of whom whole masked vectors are held, and match their headers'),
+    slices: z.int().describe('how many slices of others’ masked vectors are held, and match their headers'),
     chunks: z.object({ checked: z.int(), of: z.int() }).describe('chunks of the sum recomputed from masked vectors')
   }),
   z.object({

@@ -11,6 +11,8 @@ import type { VectorStore } from '../journal/vector-store.ts'
 import type { Roster } from '../membership/roster.ts'
 import { encodeEvidence } from '../round/evidence.ts'
 import type { Evidence, EvidenceKind } from '../round/evidence.ts'
+import { proofOf } from '../round/third-party.ts'
+import type { EvidenceProof, Verdict } from '../round/third-party.ts'
 import type { ProvisionalSum, RoundOutcome } from '../round/outcome.ts'
 import type { Compute, Observer, Phase } from '../round/ports.ts'
 import { createTask } from '../task/task.ts'
@@ -88,7 +90,10 @@ export interface EvidenceDetail {
   kind: EvidenceKind
   /** Its peer id. */
   culprit: string
-  /** What proves it to any third party (protocol, §8), in canonical bytes. */
+  /**
+   * What proves it to any third party (protocol, §8), in canonical bytes: to `verifyEvidence`, which for later rosters than
+   * the task's takes what `evidence()` of the service gives.
+   */
   evidence: Uint8Array
 }
 
@@ -195,6 +200,23 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
     const session = this.session(taskId)
     const { epoch, members, suspended } = idsOf(session.participant.roster)
     return { epoch, members, suspended, listening: session.subscribers().filter((peer) => members.includes(peer)) }
+  }
+
+  /**
+   * All evidence that this node holds, with what `verifyEvidence` takes anywhere, each with what it proves.
+   *
+   * @throws TaskError TASK_UNKNOWN
+   */
+  async evidence(taskId: string): Promise<Array<Verdict & EvidenceProof>> {
+    const { participant, member, task } = this.session(taskId)
+    const { chronicle } = participant
+    return Promise.all(
+      member.evidence.map(async (held) => {
+        const { kind, epoch, round } = held
+        const culprit = chronicle.rosterOf(epoch)!.members[held.culprit].id
+        return { kind, culprit, epoch, round, ...(await proofOf(held, task, chronicle)) }
+      })
+    )
   }
 
   /** Asks for a round of a task, for everyone; one that runs goes on. @throws TaskError TASK_UNKNOWN */

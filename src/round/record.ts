@@ -35,14 +35,42 @@ export interface HeldRound {
   sum?: HeldVector
   /** Masked vectors by roster index. */
   masked: ReadonlyMap<number, HeldVector>
+  /** Of a round that is summed in slices (§13), while it is not closed. */
+  slices?: HeldSlices
 }
+
+/** What proves slices: the SliceHeaders of the sum's, and of masked vectors the way from each to the root of its vector. */
+export type SliceProofs = z.infer<typeof sliceProofs>
+
+export interface HeldSlices {
+  headers: Uint8Array[]
+  masked: HeldSlice[]
+}
+
+/** A slice of a member's masked vector. */
+export type HeldSlice = HeldVector & SliceProofs['masked'][number]
+
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'not bytes')
+
+export const sliceProofs = z.strictObject({
+  headers: z.array(bytes),
+  masked: z.array(z.strictObject({ member: z.int().min(0), slice: z.int().min(0), path: z.array(bytes) }))
+})
 
 /** Where what is public of a round lies in the journal. */
 export function transcriptKey(taskId: string, round: number): string {
   return `${taskId}/transcript/${String(round).padStart(15, '0')}`
 }
 
-/** What is public of a running round, once a sum was published of its decided cut; nothing where this member has not seen it all. */
+/** Where what proves the slices that a member has of a round lies in its journal, until the round is closed. */
+export function slicesKey(taskId: string, round: number): string {
+  return `${taskId}/slices/${String(round).padStart(15, '0')}`
+}
+
+/**
+ * What is public of a running round, once a sum was published of its decided cut, and what proves the slices that are here;
+ * nothing where this member has not seen it all.
+ */
 export function transcriptOf(round: Round, sum: Message<'SumHeader'>): JournalOperation[] {
   const { decided, contextHash } = round
   if (decided === undefined) return []
@@ -51,17 +79,17 @@ export function transcriptOf(round: Round, sum: Message<'SumHeader'>): JournalOp
   if (decision === undefined) return []
   const basis = { book, set, cut }
   const value = encodeTranscript({ contextHash, attempt: attempt.number, basis, sum, decision })
-  return [{ type: 'put', key: transcriptKey(round.task.id, round.rules.context.round), value }]
+  const of = [round.task.id, round.rules.context.round] as const
+  const slices = round.sharding?.proofs(sum, cut)
+  return [
+    { type: 'put', key: transcriptKey(...of), value },
+    ...(slices === undefined ? [] : [{ type: 'put' as const, key: slicesKey(...of), value: dagCbor.encode(slices) }])
+  ]
 }
 
-const parts = z.strictObject({
-  basis: z.instanceof(Uint8Array),
-  sum: z.instanceof(Uint8Array),
-  decision: z.instanceof(Uint8Array),
-  closing: z.instanceof(Uint8Array).nullable()
-})
+const parts = z.strictObject({ basis: bytes, sum: bytes, decision: bytes, closing: bytes.nullable() })
 
-/** With a round its transcript is closed; one of a sum that was not accepted, or of a round without one, goes. */
+/** With a round its transcript is closed, and what proves slices that are erased now goes; a transcript of a sum that was not accepted, or of a round without one, goes. */
 export async function closeTranscript(
   journal: Journal,
   taskId: string,
@@ -73,8 +101,15 @@ export async function closeTranscript(
   const transcript = parts.parse(dagCbor.decode(encoded))
   const { body } = decodeMessage(transcript.sum) as Message<'SumHeader'>
   const { root } = closing.body.commits
-  if (root === null || !sameBytes(root, body.root)) return [{ type: 'del', key }]
-  return [{ type: 'put', key, value: dagCbor.encode({ ...transcript, closing: closing.encoded }) }]
+  const slices = { type: 'del' as const, key: slicesKey(taskId, closing.round) }
+  if (root === null || !sameBytes(root, body.root)) return [{ type: 'del', key }, slices]
+  return [{ type: 'put', key, value: dagCbor.encode({ ...transcript, closing: closing.encoded }) }, slices]
+}
+
+/** What closed a round, as its transcript has it; undefined where that is not kept. */
+export async function closingIn(journal: Journal, taskId: string, round: number): Promise<Uint8Array | undefined> {
+  const encoded = await journal.get(transcriptKey(taskId, round))
+  return encoded && (parts.parse(dagCbor.decode(encoded)).closing ?? undefined)
 }
 
 interface Kept {
@@ -106,7 +141,19 @@ export async function heldRound(
     }
   }
   const chain = await chronicle.chainTo(roster.epoch)
-  return { task, round, chain, before, transcript, sum: await stored(vectors, sumName(task.id, round)), masked }
+  const sum = await stored(vectors, sumName(task.id, round))
+  const proofs = await journal.get(slicesKey(task.id, round))
+  const slices = proofs && (await heldSlices(sliceProofs.parse(dagCbor.decode(proofs)), vectors, folder))
+  return { task, round, chain, before, transcript, sum, masked, ...(slices && { slices }) }
+}
+
+async function heldSlices({ headers, masked }: SliceProofs, vectors: VectorStore, folder: string): Promise<HeldSlices> {
+  const here: HeldSlice[] = []
+  for (const proof of masked) {
+    const vector = await stored(vectors, `${folder}/slice-${proof.slice}-${proof.member}`)
+    if (vector !== undefined) here.push({ ...proof, ...vector })
+  }
+  return { headers, masked: here }
 }
 
 function attemptOf(transcript: Uint8Array): number {

@@ -6,6 +6,7 @@ import { sameBytes } from './dealing.ts'
 import { cutHash } from './messages.ts'
 import type { Body, Message } from './messages.ts'
 import type { Frame } from './ports.ts'
+import type { SliceProofs } from './record.ts'
 import type { Round } from './round.ts'
 import { ownSlice, keepSlice } from './slice-owner.ts'
 import { SliceRefused, SliceStore } from './slice-store.ts'
@@ -176,6 +177,19 @@ export class Sharding {
     const slice = sliceOf(chunk, chunkCount(shape), task.shards)
     const encoded = this.store.sumHeader(slice, body.slices![slice].root)
     return encoded && readEmbedded('SliceHeader', encoded, rules)
+  }
+
+  /** What proves the slices that are here of a sum and, but for this member's own vector, of those that it is made of. */
+  proofs({ body }: Message<'SumHeader'>, { headers }: CheckedCut): SliceProofs {
+    const { me } = this.round
+    const ofSum = (body.slices ?? []).flatMap(({ root }, slice) => this.store.sumHeader(slice, root) ?? [])
+    const masked = this.slices.flatMap(({ number: slice }) =>
+      [...headers].flatMap(([member, header]) => {
+        const path = member === me ? undefined : this.store.pathTo(slice, member, header.body.root)
+        return path === undefined ? [] : [{ member, slice, path }]
+      })
+    )
+    return { headers: ofSum, masked }
   }
 
   /** Whether a member may have a chunk of another's masked vector. */

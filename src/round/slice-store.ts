@@ -94,6 +94,13 @@ export class SliceStore {
     return this.has(slice, this.#sum, root) ? this.#held.get(keyOf(slice, this.#sum))?.body.header : undefined
   }
 
+  /** The way from a slice that is here to the root of this vector; undefined where it is not here or of another vector. */
+  pathTo(slice: number, member: number, root: Uint8Array): Uint8Array[] | undefined {
+    const held = this.#held.get(keyOf(slice, member))
+    const isOf = held && sameBytes(readEmbedded('MaskedHeader', held.body.header, this.#round.rules).body.root, root)
+    return isOf ? held.body.path : undefined
+  }
+
   /** What it is called where it lies alone. */
   nameOf(slice: number, member: number): string {
     return this.#round.sliceName(slice, member)

@@ -150,6 +150,20 @@ export function proveWrongSum({ culprit, statements }: Evidence, rules: RoundRul
   if (modulo(total, shape.bits) === claimed) throw nothing('its element of the sum is what the vectors give')
 }
 
+/** Whether a member signed this for a slice of this sum, which names it as the slice's owner. */
+export function isSliceOfSum(
+  { from, body }: Pick<Message<'SliceHeader'>, 'from' | 'body'>,
+  { cut, slices }: Message<'SumHeader'>['body']
+): boolean {
+  const named = slices?.[body.slice]
+  return (
+    named?.owner === from &&
+    sameBytes(named.root, body.root) &&
+    sameBytes(body.attemptId, cut.attemptId) &&
+    sameBytes(body.cutHash, cutHash(cut))
+  )
+}
+
 /** A slice of the sum that this member has signed, in which the element lies. */
 function checkSlice(
   { from, body }: Message<'SliceHeader'>,
@@ -159,13 +173,7 @@ function checkSlice(
   { shape }: RoundRules
 ): void {
   if (from !== culprit) throw nothing(`its SliceHeader is of member ${from}`)
-  const named = sum.slices![body.slice]
-  const isOfSum =
-    sameBytes(body.attemptId, sum.cut.attemptId) &&
-    sameBytes(body.cutHash, cutHash(sum.cut)) &&
-    named?.owner === from &&
-    sameBytes(named.root, body.root)
-  if (!isOfSum) throw nothing('its SliceHeader is not of its sum')
+  if (!isSliceOfSum({ from, body }, sum)) throw nothing('its SliceHeader is not of its sum')
   if (shape?.shards === undefined) throw nothing('the task has no slices')
   const chunk = Math.floor(element / CHUNK_ELEMENTS)
   if (chunk >= chunkCount(shape) || sliceOf(chunk, chunkCount(shape), shape.shards) !== body.slice)

@@ -5,7 +5,7 @@ const TEN_THOUSANDTHS = 10_000
 
 /** A task as a user would write it: `createTask` makes the same task of it again, with the same id. */
 export function taskInputOf({ name, members, length, encoding, threat, deadlineMs, ...task }: Task): TaskInput {
-  const { audit, randomness, groups, admission } = task
+  const { shards, audit, randomness, groups, admission } = task
   return {
     name,
     members: [...members],
@@ -13,6 +13,7 @@ export function taskInputOf({ name, members, length, encoding, threat, deadlineM
     ...encodingOf(encoding),
     threat: { corrupt: threat.corrupt / TEN_THOUSANDTHS, dropout: threat.dropout / TEN_THOUSANDTHS },
     deadline: deadlineMs / 1000,
+    shards,
     ...(audit === undefined ? {} : { audit }),
     ...(randomness === undefined ? {} : { randomness }),
     ...(groups === undefined ? {} : { groups: { ...groups } }),

@@ -149,6 +149,8 @@ describe('what a node tells its operator', function () {
         '/v1/tasks',
         '/v1/tasks/{task}/contributions',
         '/v1/tasks/{task}/contributions/{id}',
+        '/v1/tasks/{task}/evidence',
+        '/v1/tasks/{task}/evidence/{id}',
         '/v1/tasks/{task}/members',
         '/v1/tasks/{task}/rounds',
         '/v1/tasks/{task}/rounds/{round}',

@@ -5,12 +5,16 @@ import { randomBytes } from '../../src/crypto/primitives.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
 import { MessageError } from '../../src/errors.ts'
 import { chunksToAudit, drawChunks, firstDifference, SumAudit } from '../../src/round/audit.ts'
-import { checkChunk, chunkLength } from '../../src/round/chunks.ts'
+import type { Attempt } from '../../src/round/attempt.ts'
+import { auditSum, WrongSum } from '../../src/round/auditor.ts'
+import { checkChunk, chunkCount, chunkLength } from '../../src/round/chunks.ts'
+import type { ProvenChunk } from '../../src/round/chunks.ts'
 import type { Random } from '../../src/round/ports.ts'
 import { encodeTranscript, readTranscript } from '../../src/round/public-transcript.ts'
+import type { Round } from '../../src/round/round.ts'
 import { systemClock } from '../../src/network/clock.ts'
 import { chance } from '../simulation/chance.ts'
-import { n } from './fixtures.ts'
+import { everyone, n } from './fixtures.ts'
 import { altered, sumChunks, summedRound } from './summed-round.ts'
 import type { SummedOptions, SummedRound } from './summed-round.ts'
 
@@ -29,6 +33,69 @@ async function recomputed(round: SummedRound, index: number, audit = auditOf(rou
 function seeded(seed: number): Random {
   const draw = chance(seed)
   return (length) => Uint8Array.from({ length }, () => Math.floor(draw() * 256))
+}
+
+/** So many of these runs found one of the altered chunks: within the 99 % interval of the true rate, and never below the stated one. */
+function checkRate(
+  { chunks, altered, audited }: { chunks: number; altered: number; audited: number },
+  caught: number,
+  runs: number
+): void {
+  // C(M−m, a) / C(M, a)
+  let missed = 1
+  for (let drawn = 0; drawn < audited; drawn++) missed *= Math.max(0, chunks - altered - drawn) / (chunks - drawn)
+  const exact = 1 - missed
+  const stated = 1 - (1 - altered / chunks) ** audited
+  const margin = (rate: number): number => 2.576 * Math.sqrt((rate * (1 - rate)) / runs)
+  const found = caught / runs
+  assert.ok(Math.abs(found - exact) <= margin(exact), `${caught} of ${runs}, and the rate is ${exact}`)
+  assert.ok(found >= stated - margin(stated), `${caught} of ${runs}, and the stated rate is ${stated}`)
+}
+
+/**
+ * A member's audit of this sum, as it is made in a round, by a member that holds all masked vectors.
+ *
+ * @returns makes one, of so many chunks that are drawn anew: whether it found the sum wrong
+ */
+async function auditsOf(
+  summed: SummedRound,
+  sum: Uint8Array,
+  { audited, random }: { audited: number; random: Random }
+): Promise<() => Promise<boolean>> {
+  const { rules, transcript, vectors } = summed
+  const { basis, contextHash, attempt } = transcript
+  const { roster, shape } = rules
+  const staged = await vectors.stage('sum')
+  await staged.write(sum)
+  await staged.commit()
+  const known = new Map<string, ProvenChunk>()
+  const members = [...basis.cut.included]
+  const chunks = sumChunks(summed)
+  for (const member of members)
+    for (let index = 0; index < chunkCount(shape!); index++)
+      known.set(`${member}/${index}`, await summed.chunk(member, index))
+  const round = {
+    ...{ rules, contextHash, shape, decided: basis },
+    // So that each of n members has as many to check.
+    task: { audit: (audited * roster.members.length) / chunks, members: roster.members, length: shape!.elements },
+    ports: { clock: { ...systemClock, pause: async () => {} }, random, vectors },
+    views: { shown: () => {} },
+    isContested: () => false,
+    chunks: { find: (member: number, _: Uint8Array, index: number) => known.get(`${member}/${index}`) }
+  } as unknown as Round
+  const header = summed.headerOf(sum)
+  const of = { number: attempt, id: basis.book.attemptId } as Attempt
+  return async () => {
+    const { signal } = new AbortController()
+    try {
+      const done = await auditSum({ round, attempt: of, basis, header, name: 'sum', signal })
+      assert.deepEqual(done, { chunks: audited, of: chunks })
+      return false
+    } catch (error) {
+      if (!(error instanceof WrongSum)) throw error
+      return true
+    }
+  }
 }
 
 describe('any chunk of a sum', function () {
@@ -96,7 +163,9 @@ describe('a chunk of a masked vector', () => {
   })
 })
 
-describe('the chunks that a member audits', () => {
+describe('the chunks that a member audits', function () {
+  this.timeout(240_000)
+
   it('are all where the task says so, else each member’s part of c times all', () => {
     assert.equal(chunksToAudit('full', 64, 100, randomBytes), 64)
     assert.equal(chunksToAudit(2, 64, 8, randomBytes), 16)
@@ -122,10 +191,13 @@ describe('the chunks that a member audits', () => {
     )
   })
 
-  it('hit m altered chunks of M at the rate 1 − (1 − m/M)^a: thousands of draws stay within its 99 % interval', () => {
+  it('hit m altered chunks of M at the rate 1 − C(M−m, a) / C(M, a), in thousands of draws', () => {
     const random = seeded(4711)
     const runs = 6000
     for (const [chunks, altered, audited] of [
+      [5, 1, 2],
+      [62, 1, 15],
+      [62, 7, 15],
       [1024, 1, 32],
       [1024, 8, 32],
       [4096, 40, 64]
@@ -136,10 +208,27 @@ describe('the chunks that a member audits', () => {
         const lies = new Set(drawChunks(altered, chunks, random))
         if (drawChunks(audited, chunks, random).some((index) => lies.has(index))) caught++
       }
-      const rate = 1 - (1 - altered / chunks) ** audited
-      const margin = 2.576 * Math.sqrt((rate * (1 - rate)) / runs)
-      assert.ok(Math.abs(caught / runs - rate) <= margin, `${caught} of ${runs}, and the rate is ${rate} ± ${margin}`)
+      checkRate({ chunks, altered, audited }, caught, runs)
     }
+  })
+
+  it('are those that a whole audit checks: one altered element of 62 chunks is found at that rate', async () => {
+    const chunks = 62
+    const audited = 15
+    // Two groups, whose sums lie one behind the other: a chunk is made of the vectors of two members or three.
+    const groups = { count: 2, of: [0, 1, 0, 1, 0] }
+    const elements = (chunks / 2) * CHUNK_ELEMENTS
+    const round = await summedRound({ elements, bits: 16, included: everyone, groups })
+    const random = seeded(62)
+    const runs = 2000
+    let caught = 0
+    for (const element of [3, 2 * elements - 1]) {
+      const audit = await auditsOf(round, await altered(round, element), { audited, random })
+      for (let run = 0; run < runs / 2; run++) if (await audit()) caught++
+    }
+    checkRate({ chunks, altered: 1, audited }, caught, runs)
+    const right = await auditsOf(round, round.sum, { audited, random })
+    for (let run = 0; run < 20; run++) assert.equal(await right(), false)
   })
 })
 

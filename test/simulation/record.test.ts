@@ -1,16 +1,22 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as dagCbor from '@ipld/dag-cbor'
+import { exportRound, openExport } from '../../nodes/record/export.ts'
 import { VectorHasher } from '../../src/crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
 import { MessageError } from '../../src/errors.ts'
 import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Message } from '../../src/round/messages.ts'
 import { onThisThread } from '../../src/round/ports.ts'
-import { heldRound } from '../../src/round/record.ts'
+import { heldRound, slicesKey } from '../../src/round/record.ts'
 import type { HeldRound, HeldVector } from '../../src/round/record.ts'
 import { recheckRound } from '../../src/round/recheck.ts'
 import type { RoundRecheck } from '../../src/round/recheck.ts'
+import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
+import { firstOrder } from './schedule.ts'
 
 const threat = { corrupt: 0, dropout: 0.25 }
 
@@ -66,7 +72,8 @@ describe('the record of a round', function () {
     const { id } = simulation.peers[leader]
     assert.deepEqual(await recheck(simulation, whole), {
       ...{ round: 1, epoch: 0, aggregator: id, included: simulation.peers.map((peer) => peer.id), dropped: [] },
-      ...{ closed: true, sum: true, masked: simulation.peers.map((peer) => peer.id), chunks: { checked: 2, of: 2 } }
+      ...{ closed: true, sum: true, masked: simulation.peers.map((peer) => peer.id), slices: 0 },
+      ...{ chunks: { checked: 2, of: 2 } }
     })
   })
 
@@ -182,5 +189,115 @@ describe('the record of a round', function () {
     const { epoch, included } = await recheck(growing, record)
     assert.deepEqual([epoch, included.length], [1, 5])
     await assert.rejects(recheck(growing, { ...record, chain: [] }), MessageError)
+  })
+})
+
+describe('the record of a round that is summed in slices', function () {
+  this.timeout(0)
+  const terms = {
+    members: 5,
+    shards: 3,
+    threat: { corrupt: 0.2, dropout: 0 },
+    length: 4 * CHUNK_ELEMENTS + 3,
+    audit: 0
+  }
+  let order: number[]
+
+  before(async () => {
+    order = firstOrder((await simulatedTask(terms)).task)
+  })
+
+  /** The records of all members, by index, of a round that is never closed. */
+  async function running(prepare: (simulation: Simulation) => void = () => {}) {
+    const stalls = order.map((who) => ({ who, phase: 'close' as const, round: 1 }))
+    const simulation = await Simulation.create({ ...terms, seed: 3, stalls })
+    prepare(simulation)
+    void simulation.peers[0].member.want()
+    for (let waited = 0; waited < 100; waited++) {
+      await pass(simulation, 100)
+      const records = await Promise.all(simulation.peers.map((_, index) => held(simulation, index, 1)))
+      if (records.every((record) => record !== undefined)) return { simulation, records: records }
+    }
+    assert.fail('not all members have the sum')
+  }
+
+  it('has what each member sums or keeps: an owner can check each chunk of its slice', async () => {
+    const { simulation, records } = await running()
+    for (const [index, record] of records.entries()) {
+      const { closed, sum, masked, slices, chunks } = await recheck(simulation, record)
+      assert.deepEqual([closed, sum, masked], [false, true, [simulation.peers[index].id]])
+      const slice = order.slice(0, 3).indexOf(index)
+      // The first slice has one chunk, the others two; beside its own, a member may keep that of another owner.
+      assert.deepEqual(chunks, { checked: slice < 0 ? 0 : [1, 2, 2][slice], of: 5 })
+      assert.ok(slice < 0 || slices >= 4, `${slices} slices of others`)
+    }
+  })
+
+  it('is the same in an exported file, with its slices, and any of them that was altered is refused', async () => {
+    const { simulation, records } = await running()
+    const owner = order[1]
+    const folder = await mkdtemp(join(tmpdir(), 'secagg-test-'))
+    const file = join(folder, 'round.tar')
+    await writeFile(file, exportRound(records[owner]))
+    const { held: read, close } = await openExport(file)
+    try {
+      assert.deepEqual(await recheck(simulation, read), await recheck(simulation, records[owner]))
+      const { headers, masked } = read.slices!
+      for (const at of masked.keys()) {
+        const bytes = await copyOf(masked[at])
+        bytes[bytes.length - 2] ^= 1
+        const lies = masked.map((slice, place) => (place === at ? { ...slice, ...vectorOf(bytes) } : slice))
+        await assert.rejects(
+          recheck(simulation, { ...read, slices: { headers, masked: lies } }),
+          refused(/slice \d of the masked vector of member \d is not the one under its root/)
+        )
+      }
+      const short = { ...masked[0], path: masked[0].path.slice(1) }
+      await assert.rejects(
+        recheck(simulation, { ...read, slices: { headers, masked: [short] } }),
+        refused(/is not the one under its root/)
+      )
+    } finally {
+      await close()
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('names the owner of a wrong slice, which signed its root, and not the leader', async () => {
+    const who = order[1]
+    let lies = true
+    const { simulation, records } = await running(({ peers }) => {
+      const { vectors } = peers[who]
+      const read = vectors.readRange.bind(vectors)
+      // It adds up what it was not sent.
+      vectors.readRange = async (name, offset, bytes) => {
+        const piece = await read(name, offset, bytes)
+        if (lies && name.endsWith(`slice-1-${order[2]}`)) piece[0] ^= 1
+        return piece
+      }
+    })
+    lies = false
+    const { id } = simulation.peers[who]
+    const wrong = new RegExp(`slice 1 of the sum, which member ${who} summed, is wrong: element \\d+`)
+    await assert.rejects(recheck(simulation, records[who]), refused(wrong, id))
+    // So does any other record, with the masked vectors of all.
+    const masked = new Map(records.map((record, index) => [index, record.masked.get(index)!]))
+    const whole = { ...records[order[0]], masked }
+    await assert.rejects(recheck(simulation, whole), refused(wrong, id))
+    // Whoever hides the signature of a slice, or shows it for another, blames nobody.
+    for (const headers of [[], [whole.slices!.headers[0]], [new Uint8Array(9)]])
+      await assert.rejects(
+        recheck(simulation, { ...whole, slices: { headers, masked: [] } }),
+        refused(/slice 1 of the sum, whose owner's signature is not shown, is wrong/)
+      )
+  })
+
+  it('has no slices any more once the round is closed', async () => {
+    const simulation = await Simulation.create({ ...terms, seed: 3 })
+    await simulation.round(1)
+    for (const [index, { journal }] of simulation.peers.entries()) {
+      assert.equal((await held(simulation, index, 1))!.slices, undefined)
+      assert.equal(await journal.get(slicesKey(simulation.task.id, 1)), undefined)
+    }
   })
 })

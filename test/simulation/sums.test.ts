@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import * as dagCbor from '@ipld/dag-cbor'
 import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
 import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Body, Message } from '../../src/round/messages.ts'
-import type { Frame } from '../../src/round/ports.ts'
-import { sumKey } from '../../src/round/round.ts'
+import { chunkTree } from '../../src/round/chunks.ts'
+import type { Frame, Phase } from '../../src/round/ports.ts'
+import { heldRound } from '../../src/round/record.ts'
+import { folderOf, sumKey } from '../../src/round/round.ts'
 import type { Behaviour } from './adversaries/index.ts'
 import { runHostile } from './hostile.ts'
 import type { HostileSchedule } from './hostile.ts'
@@ -34,6 +37,39 @@ async function pass({ clock }: Simulation, ms: number): Promise<void> {
   void clock.sleep(ms).then(() => (over = true))
   await clock.run(() => over, clock.now() + ms)
 }
+
+/** What the first leader answers, in types of messages. */
+async function askLeader(
+  simulation: Simulation,
+  body: Body<'ChunkRequest'>,
+  { from = order[2], by }: { from?: number; by?: Identity } = {}
+): Promise<string[]> {
+  const context = { task: task.idBytes, epoch: 0, round: 1 }
+  const bytes = signedBytes('ChunkRequest', context, body)
+  const { id, signature } = by
+    ? { id: by.id, signature: by.sign(bytes) }
+    : { id: task.members[from], signature: simulation.signAs(from, bytes) }
+  const { encoded } = encodeMessage('ChunkRequest', context, from, body, signature)
+  const frames: Frame[] = []
+  const answered = (async () => {
+    for await (const frame of simulation.peers[leader].participant.answer(id, encoded)) frames.push(frame)
+  })()
+  await Promise.all([answered, pass(simulation, 10_000)])
+  return frames.map(({ kind, payload }) => (kind === 'data' ? 'bytes' : decodeMessage(payload).type))
+}
+
+/** A round in which everybody stops before a phase, as far as it goes until something holds. */
+async function stalledBefore(phase: Phase, holds: (simulation: Simulation) => Promise<boolean>): Promise<Simulation> {
+  const stalls = order.map((who) => ({ who, phase, round: 1 }))
+  const simulation = await Simulation.create({ ...terms, seed: 3, stalls })
+  void simulation.peers[leader].member.want()
+  for (let waited = 0; !(await holds(simulation)) && waited < 20; waited++) await pass(simulation, 100)
+  assert.ok(await holds(simulation))
+  return simulation
+}
+
+const isSummed = async ({ peers }: Simulation): Promise<boolean> =>
+  (await peers[leader].journal.get(sumKey(task.id, 1))) !== undefined
 
 const against = (as: Behaviour, who: number) => run({ adversaries: [{ who, as }] })
 
@@ -96,30 +132,17 @@ describe('the sum of a round', function () {
   })
 
   it('is given to members of the roster only, as far as it is there, and to each a few times', async () => {
-    const stalls = order.map((who) => ({ who, phase: 'close' as const, round: 1 }))
-    const simulation = await Simulation.create({ ...terms, seed: 3, stalls })
-    void simulation.peers[leader].member.want()
-    const whole = async () => (await simulation.peers[leader].journal.get(sumKey(task.id, 1))) !== undefined
-    for (let waited = 0; !(await whole()) && waited < 20; waited++) await pass(simulation, 100)
+    const simulation = await stalledBefore('close', isSummed)
     const header = decodeMessage(
       (await simulation.peers[leader].journal.get(sumKey(task.id, 1)))!
     ) as Message<'SumHeader'>
     const { root, cut } = header.body
-    const ask = async (over: Partial<Body<'ChunkRequest'>>, from = order[2], by?: Identity) => {
-      const context = { task: task.idBytes, epoch: 0, round: 1 }
-      const body = { attemptId: cut.attemptId, member: terms.members, root, chunks: [0, 4], ...over }
-      const bytes = signedBytes('ChunkRequest', context, body)
-      const { id, signature } = by
-        ? { id: by.id, signature: by.sign(bytes) }
-        : { id: task.members[from], signature: simulation.signAs(from, bytes) }
-      const { encoded } = encodeMessage('ChunkRequest', context, from, body, signature)
-      const frames: Frame[] = []
-      const answered = (async () => {
-        for await (const frame of simulation.peers[leader].participant.answer(id, encoded)) frames.push(frame)
-      })()
-      await Promise.all([answered, pass(simulation, 10_000)])
-      return frames.map(({ kind, payload }) => (kind === 'data' ? 'bytes' : decodeMessage(payload).type))
-    }
+    const ask = (over: Partial<Body<'ChunkRequest'>>, from = order[2], by?: Identity) =>
+      askLeader(
+        simulation,
+        { attemptId: cut.attemptId, member: terms.members, root, chunks: [0, 4], ...over },
+        { from, by }
+      )
     assert.deepEqual(await ask({}), ['Chunk', 'bytes', 'Chunk', 'bytes'])
     assert.deepEqual(await ask({ root: new Uint8Array(32) }), ['Refusal'])
     assert.deepEqual(await ask({ chunks: [0, 5] }), ['Chunk', 'bytes', 'Refusal'])
@@ -128,5 +151,42 @@ describe('the sum of a round', function () {
     const all = await ask({ chunks: Array<number>(2 * most).fill(1) }, order[3])
     assert.ok(all.filter((one) => one === 'bytes').length <= most)
     assert.equal(all.at(-1), 'Refusal')
+  })
+
+  it('opens no masked vector: its chunks are given to members of the roster only, after the decision, until the round is closed', async () => {
+    const owner = order[1]
+    const { id } = task
+    const summed = await stalledBefore('close', isSummed)
+    const { journal, vectors, participant } = summed.peers[leader]
+    const kept = { task, chronicle: participant.chronicle, journal, vectors, id: task.members[leader] }
+    const { transcript } = (await heldRound(kept, 1))!
+    const { headers } = dagCbor.decode<{ headers: Uint8Array[] }>(
+      dagCbor.decode<{ basis: Uint8Array }>(transcript).basis
+    )
+    const { body } = headers
+      .map((one) => decodeMessage(one))
+      .find(({ from }) => from === owner) as Message<'MaskedHeader'>
+    const request = { attemptId: body.attemptId, member: owner, root: body.root, chunks: [0, 4] }
+    assert.deepEqual(await askLeader(summed, request), ['Chunk', 'bytes', 'Chunk', 'bytes'])
+    await assert.rejects(askLeader(summed, request, { by: await identity(20) }), { code: 'STRANGER' })
+
+    // The same vector is here before the decision as well.
+    const upload = `${folderOf(id)}/round-1/attempt-0/upload-${owner}`
+    const before = await stalledBefore(
+      'agree',
+      async ({ peers }) => (await peers[leader].vectors.size(upload)) !== undefined
+    )
+    const shape = { elements: task.laneCount, bits: task.bits }
+    const of = { attemptId: body.attemptId, member: owner }
+    const tree = await chunkTree(before.peers[leader].vectors, upload, of, shape, { pause: async () => {} })
+    assert.deepEqual(tree.root, body.root)
+    assert.deepEqual(await askLeader(before, request), ['Refusal'])
+    await assert.rejects(askLeader(before, request, { by: await identity(20) }), { code: 'STRANGER' })
+
+    const closed = await Simulation.create({ ...terms, seed: 3 })
+    await closed.round(1)
+    assert.deepEqual(await askLeader(closed, request), ['Refusal'])
+    assert.equal(await closed.peers[leader].vectors.size(upload), undefined)
+    await assert.rejects(askLeader(closed, request, { by: await identity(20) }), { code: 'STRANGER' })
   })
 })

@@ -26,6 +26,7 @@ const statusOf: Readonly<Record<string, number>> = {
   BURNED: 409,
   NOT_INCLUDED: 409,
   PRIVACY_BUDGET: 409,
+  SUM_ALTERED: 500,
   STOPPED: 503
 }
 

@@ -2,7 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { sha256 } from '../../../src/crypto/primitives.ts'
 import type { Task } from '../../../src/task/task.ts'
+import { encodeEvidenceFile } from '../../record/evidence-file.ts'
 import { exportRound } from '../../record/export.ts'
 import { auditReportSchema, reportOf } from '../../record/report.ts'
 import type { Daemon } from '../daemon.ts'
@@ -123,7 +126,7 @@ export function registerRoutes(server: FastifyInstance, daemon: Daemon, settings
     },
     async (request, reply) => {
       checked(request.params.task)
-      return sendSum(request, reply, await daemon.archive.sum(request.params.round))
+      return sendSum(request, reply, await daemon.archive.checkedSum(request.params.round))
     }
   )
 
@@ -160,6 +163,44 @@ export function registerRoutes(server: FastifyInstance, daemon: Daemon, settings
   )
 
   server.get<Params<typeof schemas.taskParams>>(
+    '/v1/tasks/:task/evidence',
+    {
+      schema: {
+        summary: 'Evidence that members broke the protocol, of whatever round',
+        params: schemas.taskParams,
+        response: { 200: schemas.evidenceBody, ...refusals(401, 404) }
+      }
+    },
+    async ({ params }) => {
+      const { id: taskId } = checked(params.task)
+      const held = await daemon.evidence()
+      const told = held.map(({ kind, culprit, epoch, round, evidence }) => {
+        const id = evidenceName(evidence)
+        return { id, kind, culprit, epoch, round, path: `/v1/tasks/${taskId}/evidence/${id}` }
+      })
+      return { evidence: told }
+    }
+  )
+
+  server.get<Params<typeof schemas.evidenceParams>>(
+    '/v1/tasks/:task/evidence/:id',
+    {
+      schema: {
+        summary: 'One piece of evidence as a file, which secagg evidence verifies anywhere',
+        params: schemas.evidenceParams,
+        response: { 200: schemas.evidenceFile, ...refusals(401, 404) }
+      }
+    },
+    async ({ params: { task, id } }, reply) => {
+      checked(task)
+      const held = (await daemon.evidence()).find(({ evidence }) => evidenceName(evidence) === id)
+      if (held === undefined) throw new ApiError(404, 'EVIDENCE_UNKNOWN', 'this node holds no such evidence')
+      void reply.header('content-disposition', `attachment; filename="${held.kind}-${held.round}.cbor"`)
+      return reply.type('application/cbor').send(Buffer.from(encodeEvidenceFile(held)))
+    }
+  )
+
+  server.get<Params<typeof schemas.taskParams>>(
     '/v1/tasks/:task/members',
     {
       schema: {
@@ -178,6 +219,8 @@ export function registerRoutes(server: FastifyInstance, daemon: Daemon, settings
     streamEvents(daemon.feed, request, reply)
   )
 }
+
+const evidenceName = (evidence: Uint8Array): string => bytesToHex(sha256(evidence))
 
 function toldTask(daemon: Daemon): z.output<typeof schemas.taskBody> {
   const { id, name, length, encoding, deadlineMs } = daemon.task

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { FastifySchema } from 'fastify'
+import { evidenceKinds } from '../../../src/round/evidence.ts'
 import { toldRoundSchema } from '../round-record.ts'
 import { ApiError } from './errors.ts'
 
@@ -90,6 +91,20 @@ export const sumBody = z
       )
   })
   .meta({ headers: sumHeaders })
+export const evidenceParams = taskParams.extend({ id: z.string().describe('as the list names it') })
+export const evidenceBody = z.object({
+  evidence: z.array(
+    z.object({
+      id: z.string(),
+      kind: z.enum(evidenceKinds),
+      culprit: z.string().describe('the peer id of the member that broke the protocol'),
+      epoch: z.int(),
+      round: z.int(),
+      path: z.string().describe('where the evidence itself is, in this API')
+    })
+  )
+})
+export const evidenceFile = z.string().describe('one piece of evidence, application/cbor')
 export const exportBody = z.string().describe('a tar, application/x-tar')
 export const membersBody = z.object({
   task: z.string(),
