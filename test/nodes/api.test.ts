@@ -114,6 +114,23 @@ describe('the control API', function () {
     assert.match(preflight.headers.get('access-control-allow-headers')!, /authorization/)
   })
 
+  it('refuses a path that cannot be read as it refuses anything else, and tells strangers nothing of it', async () => {
+    const paths = ['/v1/tasks/%zz/rounds', `/v1/tasks/${'a'.repeat(101)}/rounds`]
+    const called = async (path: string, headers: Record<string, string>): Promise<Response> => {
+      const sent = request({ port: new URL(api.url).port, path, headers }).end()
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+      assert.match(answer.headers['content-type']!, /^application\/json/)
+      return new Response(Buffer.concat(await answer.toArray()), { status: answer.statusCode })
+    }
+    await refused(await called(paths[0], {}), 400, 'INVALID_REQUEST', /%25/)
+    await refused(await called(paths[1], {}), 414, 'TOO_LONG', /longer/)
+    for (const path of paths) {
+      await refused(await called(path, { host: 'attacker.example' }), 403, 'HOST_NOT_ALLOWED', /allowedHosts/)
+      const origin = 'https://attacker.example'
+      await refused(await called(path, { origin }), 403, 'ORIGIN_NOT_ALLOWED', /allowedOrigins/)
+    }
+  })
+
   it('refuses a task that it does not run, and a path that is not there', async () => {
     const body = bytesOf(floats(1))
     const wrong = await call('/v1/tasks/other/contributions', { method: 'POST', body })
