@@ -80,6 +80,8 @@ async function createServer(
   // Bodies are read by the route, once it is clear that they are wanted.
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('*', (_, body, done) => done(null, body))
+  // Who takes nothing at all for so long, or for twice that. Streams of events are not sent through here.
+  server.addHook('onSend', async (_, { raw }) => void raw.setTimeout(requestTimeout, () => raw.destroy()))
   server.addHook('onResponse', async (request, reply) =>
     logger.debug(
       {
