@@ -302,6 +302,17 @@ describe('the control API', function () {
     await others(1, 1)
   })
 
+  it('says which numbers there are of rounds', async () => {
+    const path = '/v1/tasks/api/rounds'
+    const code = 'INVALID_REQUEST'
+    await refused(await call(`${path}?limit=0`), 400, code, /^limit must be at least 1$/)
+    await refused(await call(`${path}?limit=1001`), 400, code, /^limit must be at most 1000$/)
+    await refused(await call(`${path}?limit=1.5`), 400, code, /^limit must be a whole number$/)
+    await refused(await call(`${path}?before=0`), 400, code, /^before must be at least 1$/)
+    await refused(await call(`${path}/0`), 400, code, /^round must be at least 1$/)
+    await refused(await call(`${path}/x/sum`), 400, code, /^round must be a whole number$/)
+  })
+
   it('cuts off who does not read a sum, and nobody who waits for events', async () => {
     const { archive } = members.daemons[0]
     const { round } = (await archive.list(10)).find(({ hasSum }) => hasSum)!
