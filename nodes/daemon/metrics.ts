@@ -1,20 +1,19 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 // The exposition format, and what every Node process has to tell.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { evidenceKinds } from '../../src/round/evidence.ts'
 import { burnedReason, burnedReasons } from './burned-reasons.ts'
 import { phases } from './launcher-messages.ts'
 import type { Daemon } from './daemon.ts'
+import { EventLoopDelay } from './event-loop-delay.ts'
 import type { FeedEvent, FeedEvents } from './feed.ts'
 
-const NS_PER_SECOND = 1e9
 const seconds = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300]
 
 /** A node's metrics, in a registry of their own. Names are for operators; see nodes/daemon/README.md. */
 export class Metrics {
   readonly #registry = new Registry()
   readonly #ignore: () => void
-  readonly #delay = monitorEventLoopDelay({ resolution: 20 })
+  readonly #delay = new EventLoopDelay(20)
   readonly #rounds: Counter<'outcome' | 'reason'>
   readonly #roundSeconds: Histogram
   readonly #phaseSeconds: Histogram<'phase'>
@@ -83,7 +82,7 @@ export class Metrics {
     })
     this.#watchNode(daemon)
     this.#showZeros()
-    this.#delay.enable()
+    this.#delay.begin()
     this.#ignore = daemon.feed.listen((event) => this.#take(event))
   }
 
@@ -97,7 +96,7 @@ export class Metrics {
 
   stop(): void {
     this.#ignore()
-    this.#delay.disable()
+    this.#delay.end()
     this.#registry.clear()
   }
 
@@ -148,10 +147,8 @@ export class Metrics {
       labelNames: ['quantile'],
       registers,
       collect() {
-        for (const quantile of [0.5, 0.99])
-          this.set({ quantile: String(quantile) }, delay.percentile(100 * quantile) / NS_PER_SECOND)
-        this.set({ quantile: '1' }, delay.max / NS_PER_SECOND)
-        delay.reset()
+        for (const quantile of [0.5, 0.99, 1]) this.set({ quantile: String(quantile) }, delay.at(quantile) / 1000)
+        delay.begin()
       }
     })
     const { name: task, id } = daemon.task
