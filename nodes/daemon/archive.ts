@@ -21,7 +21,7 @@ import type { RoundRecord, ToldRound } from './round-record.ts'
 export interface Retention {
   /** Sums and transcripts of the last rounds; at least 1. */
   keepSums: number
-  /** Records of the last rounds; at least as many as sums. */
+  /** Records of the last rounds, and of those whose sums are kept. */
   keepRounds: number
 }
 
@@ -105,9 +105,11 @@ export class RoundArchive {
     enter(this.#rounds, round)
     if (hasSum) enter(this.#sums, round)
     const { keepRounds, keepSums } = this.#retention
-    for (const old of this.#rounds.splice(0, this.#rounds.length - keepRounds))
-      operations.push({ type: 'del', key: recordKey(this.#taskId, old) })
     const oldSums = this.#sums.splice(0, this.#sums.length - keepSums)
+    // However many burned rounds followed: a sum is read with its record.
+    const old = this.#rounds.slice(0, -keepRounds).filter((one) => !this.#sums.includes(one))
+    this.#rounds = this.#rounds.filter((one) => !old.includes(one))
+    for (const one of old) operations.push({ type: 'del', key: recordKey(this.#taskId, one) })
     for (const old of oldSums)
       for (const key of [sumKey(this.#taskId, old), transcriptKey(this.#taskId, old)])
         operations.push({ type: 'del', key })

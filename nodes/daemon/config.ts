@@ -1,7 +1,8 @@
 import { dirname, join, resolve } from 'node:path'
 import type { z } from 'zod'
 import { SecureAggregationError, TaskError } from '../../src/errors.ts'
-import { taskSchema } from '../../src/task/schema.ts'
+import { faultsOf, refusalOf } from '../../src/task/refusal.ts'
+import { fieldNames, taskSchema } from '../../src/task/schema.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task } from '../../src/task/task.ts'
 import { nearest } from '../suggestion.ts'
@@ -21,7 +22,7 @@ export async function readConfig(file: string, overrides: readonly Override[] = 
   const written = await YamlFile.read(file)
   const parsed = configSchema.safeParse(overlay(written.value, overrides), { reportInput: true })
   if (!parsed.success) {
-    const faults = parsed.error.issues.flatMap((issue) => describe(issue, written, overrides))
+    const faults = inOrder(parsed.error.issues.flatMap((issue) => describe(issue, written, overrides)))
     throw new SecureAggregationError('CONFIG_INVALID', `${file}: ${faults.join('; ')}`, { cause: parsed.error })
   }
   const { dataDir, task, networkKey, api, ...rest } = parsed.data
@@ -44,20 +45,32 @@ function overrideOf(path: readonly PropertyKey[], overrides: readonly Override[]
   return overrides.findLast((override) => override.path.every((key, at) => key === path[at]))
 }
 
-function describe(issue: z.core.$ZodIssue, written: YamlFile, overrides: readonly Override[]): string[] {
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => `${place([...issue.path, key], written)}${unknownField(issue.path, key)}`)
-  const { path } = issue
-  if (path.length === 0) return ['it must hold fields, at least dataDir and task']
-  const origin = overrideOf(path, overrides)?.origin
-  const field = fieldName(path)
-  if (issue.input === undefined && origin === undefined) return [`the field ${field} is missing; add it`]
-  return [`${origin === undefined ? place(path, written) : `${origin}: `}${field} ${issue.message}`]
+/** What is wrong, and in which line where that is known. */
+interface LineFault {
+  line?: number
+  sentence: string
 }
 
-function place(path: readonly PropertyKey[], written: YamlFile): string {
-  const line = written.line(path)
-  return line === undefined ? '' : `line ${line}: `
+function describe(issue: z.core.$ZodIssue, written: YamlFile, overrides: readonly Override[]): LineFault[] {
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({
+      line: written.line([...issue.path, key]),
+      sentence: unknownField(issue.path, key)
+    }))
+  const { path } = issue
+  if (path.length === 0) return [{ sentence: 'it must hold fields, at least dataDir and task' }]
+  const origin = overrideOf(path, overrides)?.origin
+  const field = fieldName(path)
+  if (issue.input === undefined && origin === undefined) return [{ sentence: `the field ${field} is missing; add it` }]
+  if (origin !== undefined) return [{ sentence: `${origin}: ${field} ${issue.message}` }]
+  return [{ line: written.line(path), sentence: `${field} ${issue.message}` }]
+}
+
+/** As they stand in the file, and then what stands nowhere in it. */
+function inOrder(faults: readonly LineFault[]): string[] {
+  return faults
+    .toSorted((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity) || 0)
+    .map(({ line, sentence }) => (line === undefined ? sentence : `line ${line}: ${sentence}`))
 }
 
 function fieldName(path: readonly PropertyKey[]): string {
@@ -72,21 +85,21 @@ function unknownField(above: readonly PropertyKey[], key: string): string {
   return `there is no field "${fieldName([...above, key])}"${meant === undefined ? '; remove it' : ` (did you mean "${meant}"?)`}`
 }
 
-/** A task file (YAML or JSON). Throws TaskError naming the file and line, or SecureAggregationError CONFIG_INVALID. */
+/** A task file (YAML or JSON). Throws TaskError naming the file and lines, or SecureAggregationError CONFIG_INVALID. */
 export async function readTask(file: string): Promise<Task> {
   const written = await YamlFile.read(file)
   try {
     return createTask(written.value)
   } catch (error) {
     if (!(error instanceof TaskError)) throw error
-    throw new TaskError(error.code, `${file}: ${faultLine(written)}${error.message}`, { cause: error })
+    throw new TaskError(error.code, `${file}: ${withLines(written) ?? error.message}`, { cause: error })
   }
 }
 
-/** The line of the first fault, where it is a field that is there. */
-function faultLine(written: YamlFile): string {
-  const issue = taskSchema.safeParse(written.value).error?.issues[0]
-  if (issue === undefined) return ''
-  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0]] : issue.path
-  return place(path, written)
+/** The refusal of a task for its fields, each with its line; undefined where it is refused for what they mean together. */
+function withLines(written: YamlFile): string | undefined {
+  const { error } = taskSchema.safeParse(written.value)
+  if (error === undefined) return undefined
+  const faults = faultsOf(error, written.value, fieldNames)
+  return refusalOf(inOrder(faults.map(({ path, sentence }) => ({ line: written.line(path), sentence }))))
 }

@@ -15,6 +15,7 @@ import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
 import { writeNpy } from '../npy.ts'
 import type { RoundArchive } from './archive.ts'
+import { Asking } from './asking.ts'
 import { CatchingUp } from './catching-up.ts'
 import { Contributions } from './contributions.ts'
 import type { Contribution } from './contributions.ts'
@@ -51,6 +52,7 @@ export class Daemon {
   readonly #isolation: Isolation
   readonly #watch: RoundWatch
   readonly #contributions: Contributions
+  readonly #asking: Asking
   readonly #staged: StagedInputs
   readonly #measures: RoundMeasures
   readonly #glimpse: Glimpse
@@ -67,6 +69,12 @@ export class Daemon {
     const connected = (): string[] => node.services.links.connected()
     this.#watch = new RoundWatch(this.feed, this.#session, vectors, connected)
     this.#contributions = new Contributions(() => this.#session.member)
+    this.#asking = new Asking({
+      want: () => this.want(),
+      isDue: () => this.#contributions.waiting && this.#session.member.me >= 0,
+      deadlineMs: options.task.deadlineMs,
+      logger: options.logger
+    })
     this.#staged = new StagedInputs(options.task)
     this.#measures = new RoundMeasures(() => this.#session.traffic)
     this.#glimpse = new Glimpse(options.task, vectors)
@@ -136,7 +144,7 @@ export class Daemon {
     // Refused at the border; the round encodes it, because masks are laid in place.
     await createEncoder(this.task, 0).check(input.vector, { weight: input.weight })
     const added = this.#contributions.add(input, round, signal)
-    await this.want()
+    await this.#asking.now()
     // Before its end is known, what was summed is in the archive.
     const ended = added.ended.then(async (summed) => this.#recorded.then(() => summed))
     ended.catch(() => {})
@@ -250,6 +258,7 @@ export class Daemon {
     this.#catchingUp.stop()
     this.#contributions.stop()
     await this.#node.stop()
+    this.#asking.stop()
     await this.#recorded
     await this.#journal.close()
   }
@@ -280,7 +289,7 @@ export class Daemon {
       // Who is suspended comes back by asking, so its connection is kept up as well.
       links.follow([...members, ...suspended])
       this.#watch.members()
-      this.#wantWhatWaits()
+      this.#asking.again()
     })
     aggregation.onRound(task.id, async ({ round, signal }) => {
       if (application !== undefined) return application.input({ round, signal })
@@ -335,13 +344,6 @@ export class Daemon {
     this.feed.emit('audit', { round, passed: false, reason: error.message })
   }
 
-  #wantWhatWaits(): void {
-    if (!this.#contributions.waiting || this.#session.member.me < 0) return
-    void this.want().catch((error: Error) =>
-      this.#options.logger.warn({ reason: error.message }, 'could not ask for a round')
-    )
-  }
-
   #closed(outcome: RoundOutcome): void {
     this.#staged.closed(outcome.round)
     this.#options.application?.closed(outcome)
@@ -362,7 +364,7 @@ export class Daemon {
       })
     this.#options.closed?.({ ...outcome, ...measured })
     this.#contributions.closed(outcome)
-    this.#wantWhatWaits()
+    this.#asking.closed(outcome)
   }
 
   /** Of a round that was closed while this node was away it has the sum now. */

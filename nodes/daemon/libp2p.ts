@@ -223,6 +223,15 @@ function parseListen(address: string): string {
   )
 }
 
+/** Whether one of the transports listens there: TCP or WebSockets. */
+export function isListenable(address: string): boolean {
+  const names = multiaddr(address)
+    .getComponents()
+    .map(({ name }) => name)
+    .filter((name) => name !== 'p2p')
+  return ['tcp', 'ws', 'wss', 'unix'].includes(names.at(-1) ?? '')
+}
+
 function parseKnown(address: string, field: string): Multiaddr {
   const parsed = parseAddress(address, field)
   if (parsed.getComponents().some((part) => part.code === CODE_P2P)) return parsed

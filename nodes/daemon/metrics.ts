@@ -1,31 +1,19 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 // The exposition format, and what every Node process has to tell.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { evidenceKinds } from '../../src/round/evidence.ts'
+import { burnedReason, burnedReasons } from './burned-reasons.ts'
 import { phases } from './launcher-messages.ts'
 import type { Daemon } from './daemon.ts'
+import { EventLoopDelay } from './event-loop-delay.ts'
 import type { FeedEvent, FeedEvents } from './feed.ts'
 
-const NS_PER_SECOND = 1e9
 const seconds = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300]
-
-/** The reasons that a round can be burned for, in few words: as many time series, whatever the sentences say. */
-const reasons: [RegExp, string][] = [
-  [/came with an input/, 'too_few_inputs'],
-  [/shares of .* safely held/, 'too_few_shares'],
-  [/masked vectors arrived|are lost/, 'vectors_missing'],
-  [/quorum/, 'no_quorum'],
-  [/evidence against its leader/, 'leader_convicted'],
-  [/was away/, 'node_was_away'],
-  [/does not open|dealing|dealer/, 'bad_dealing'],
-  [/was left/, 'leader_lost']
-]
 
 /** A node's metrics, in a registry of their own. Names are for operators; see nodes/daemon/README.md. */
 export class Metrics {
   readonly #registry = new Registry()
   readonly #ignore: () => void
-  readonly #delay = monitorEventLoopDelay({ resolution: 20 })
+  readonly #delay = new EventLoopDelay(20)
   readonly #rounds: Counter<'outcome' | 'reason'>
   readonly #roundSeconds: Histogram
   readonly #phaseSeconds: Histogram<'phase'>
@@ -94,7 +82,7 @@ export class Metrics {
     })
     this.#watchNode(daemon)
     this.#showZeros()
-    this.#delay.enable()
+    this.#delay.begin()
     this.#ignore = daemon.feed.listen((event) => this.#take(event))
   }
 
@@ -108,7 +96,7 @@ export class Metrics {
 
   stop(): void {
     this.#ignore()
-    this.#delay.disable()
+    this.#delay.end()
     this.#registry.clear()
   }
 
@@ -159,10 +147,8 @@ export class Metrics {
       labelNames: ['quantile'],
       registers,
       collect() {
-        for (const quantile of [0.5, 0.99])
-          this.set({ quantile: String(quantile) }, delay.percentile(100 * quantile) / NS_PER_SECOND)
-        this.set({ quantile: '1' }, delay.max / NS_PER_SECOND)
-        delay.reset()
+        for (const quantile of [0.5, 0.99, 1]) this.set({ quantile: String(quantile) }, delay.at(quantile) / 1000)
+        delay.begin()
       }
     })
     new Gauge({
@@ -187,8 +173,7 @@ export class Metrics {
   /** A counter that appears with its first event shows no increase for it. */
   #showZeros(): void {
     this.#rounds.inc({ outcome: 'summed', reason: '' }, 0)
-    for (const reason of [...reasons.map(([, word]) => word), 'other'])
-      this.#rounds.inc({ outcome: 'burned', reason }, 0)
+    for (const reason of burnedReasons) this.#rounds.inc({ outcome: 'burned', reason }, 0)
     for (const outcome of ['summed', 'not included', 'burned']) this.#inputs.inc({ outcome }, 0)
     for (const outcome of ['passed', 'failed']) this.#audits.inc({ outcome }, 0)
     for (const kind of evidenceKinds) this.#evidence.inc({ kind }, 0)
@@ -208,16 +193,12 @@ export class Metrics {
   }
 
   #closed({ status, reason, durationMs, phaseMs, maskingMs, views }: FeedEvents['round:closed']): void {
-    this.#rounds.inc({ outcome: status, reason: status === 'summed' ? '' : reasonOf(reason) })
+    this.#rounds.inc({ outcome: status, reason: status === 'summed' ? '' : burnedReason(reason) })
     this.#roundSeconds.observe(durationMs / 1000)
     for (const [phase, ms] of Object.entries(phaseMs)) this.#phaseSeconds.observe({ phase }, ms / 1000)
     if (maskingMs !== undefined) this.#maskingSeconds.observe(maskingMs / 1000)
     this.#viewChanges.inc(views - 1)
   }
-}
-
-function reasonOf(sentence = ''): string {
-  return reasons.find(([pattern]) => pattern.test(sentence))?.[1] ?? 'other'
 }
 
 function byState({ members }: FeedEvents['members']): Record<string, number> {

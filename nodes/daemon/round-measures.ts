@@ -1,4 +1,4 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { EventLoopDelay } from './event-loop-delay.ts'
 
 interface Traffic {
   sent: number
@@ -8,7 +8,7 @@ interface Traffic {
 /** What a round costs this node. */
 export class RoundMeasures {
   readonly #traffic: () => Traffic
-  readonly #delay = monitorEventLoopDelay({ resolution: 5 })
+  readonly #delay = new EventLoopDelay(5)
   #before: Traffic = { sent: 0, received: 0 }
   #maskingMs?: number
 
@@ -18,8 +18,7 @@ export class RoundMeasures {
   }
 
   opened(): void {
-    this.#delay.reset()
-    this.#delay.enable()
+    this.#delay.begin()
     this.#before = this.#traffic()
     this.#maskingMs = undefined
   }
@@ -35,14 +34,14 @@ export class RoundMeasures {
       bytesSent: sent - this.#before.sent,
       bytesReceived: received - this.#before.received,
       maxRssBytes: process.resourceUsage().maxRSS * 1024,
-      eventLoopMaxMs: this.#delay.max / 1e6,
+      eventLoopMaxMs: this.#delay.at(1),
       maskingMs: this.#maskingMs
     }
-    this.#delay.disable()
+    this.#delay.end()
     return measured
   }
 
   stop(): void {
-    this.#delay.disable()
+    this.#delay.end()
   }
 }

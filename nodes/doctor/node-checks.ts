@@ -1,5 +1,6 @@
 import { access, constants, stat, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import { join } from 'node:path'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { PrivateKey } from '@libp2p/interface'
@@ -7,12 +8,12 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { LevelJournal } from '../../src/journal/level-journal.ts'
 import { packedLength } from '../../src/encoding/packing.ts'
 import type { Task } from '../../src/task/task.ts'
+import { readToken } from '../daemon/api/token.ts'
 import { readTask } from '../daemon/config.ts'
 import type { NodeConfig } from '../daemon/config.ts'
 import { readIdentity } from '../daemon/identity.ts'
-import { createNode } from '../daemon/libp2p.ts'
+import { createNode, isListenable } from '../daemon/libp2p.ts'
 import { readNetworkKey } from '../daemon/network-key.ts'
-import { openToOthers } from '../daemon/secret-file.ts'
 import { checked, fail, ok, warn } from './check.ts'
 import type { Check } from './check.ts'
 
@@ -46,9 +47,12 @@ export async function checkNode(config: NodeConfig, reach: boolean): Promise<Che
     checks.push(
       await checked('network key', async () => (await readNetworkKey(config.networkKey!), 'is one, for its owner only'))
     )
-  for (const address of config.listen) checks.push(await checked(`listen ${address}`, () => checkListen(address)))
+  const sockets = new Sockets()
+  for (const address of config.listen)
+    checks.push(await checked(`listen ${address}`, () => checkListen(address, config, sockets)))
   if (config.listen.length === 0) checks.push(checkReachable(config))
-  checks.push(...(await checkApi(config)))
+  checks.push(...(await checkApi(config, sockets)))
+  await sockets.close()
   if (reach && key !== undefined && checks.every(({ name, status }) => name !== 'network key' || status === 'ok'))
     checks.push(...(await checkPeers(config, key)))
   return checks
@@ -60,13 +64,16 @@ function checkMembership(task: Task, id: string): Check {
   return fail('membership', `${id} is not among the members of the task; add it to the task or use another dataDir`)
 }
 
-async function checkJournal(dataDir: string): Promise<Check | string> {
-  const folder = join(dataDir, 'journal')
-  const isThere = await access(folder).then(
+function isThere(path: string, mode?: number): Promise<boolean> {
+  return access(path, mode).then(
     () => true,
     () => false
   )
-  if (!isThere) return 'is made at the first start'
+}
+
+async function checkJournal(dataDir: string): Promise<Check | string> {
+  const folder = join(dataDir, 'journal')
+  if (!(await isThere(folder))) return 'is made at the first start'
   const journal = await LevelJournal.open(folder)
   await journal.close()
   return 'opens, and nobody else uses it'
@@ -74,15 +81,12 @@ async function checkJournal(dataDir: string): Promise<Check | string> {
 
 /** A leader keeps every member's packed vector until the round is closed, and a sum. */
 async function checkDisk(dataDir: string, task: Task | undefined): Promise<Check | string> {
-  const isOurs = await access(dataDir, constants.W_OK).then(
-    () => true,
-    () => false
-  )
-  if (!isOurs)
+  if (!(await isThere(dataDir, constants.W_OK)))
     return fail('disk', `${dataDir} is not there, or this user may not write to it; make it with secagg keygen`)
   const { bavail, bsize } = await statfs(dataDir)
   const free = bavail * bsize
-  const need = task === undefined ? 0 : (task.members.length + 1) * packedLength(task.laneCount, task.bits)
+  if (task === undefined) return `${size(free)} free`
+  const need = (task.members.length + 1) * packedLength(task.laneCount, task.bits)
   const found = `${size(free)} free, and a round that this member leads needs ${size(need)}`
   return free > 2 * need ? found : warn('disk', `${found}; make room, or such a round fails`)
 }
@@ -101,35 +105,51 @@ async function checkClock({ dataDir }: NodeConfig): Promise<Check | string> {
   return 'plausible; rounds do not depend on the time of day, so it is not compared with other members'
 }
 
-async function checkListen(address: string): Promise<Check | string> {
-  const { host, port } = hostAndPort(address)
+async function checkListen(address: string, { listen }: NodeConfig, sockets: Sockets): Promise<Check | string> {
+  if (!isListenable(address)) {
+    const found =
+      'is nothing to listen on for a node: write it like /ip4/0.0.0.0/tcp/4001, with /ws behind it or without'
+    return listen.some(isListenable)
+      ? warn(`listen ${address}`, `${found}; it is passed over`)
+      : fail(`listen ${address}`, found)
+  }
+  const parts = multiaddr(address).getComponents()
+  const host = parts.find(({ name }) => name === 'ip4' || name === 'ip6')?.value
   if (host === undefined) return warn(`listen ${address}`, 'is not looked at: not an IP address and TCP port')
-  await bind(host, port)
+  const port = Number(parts.find(({ name }) => name === 'tcp')?.value)
+  await sockets.bind(host, port)
   const reach = /^(127\.|::1$)/.test(host) ? '; only this machine reaches it' : ''
   return (port === 0 ? 'any free port' : 'free') + reach
 }
 
-function hostAndPort(address: string): { host?: string; port: number } {
-  const parts = multiaddr(address).getComponents()
-  const host = parts.find(({ name }) => name === 'ip4' || name === 'ip6')?.value
-  return { host, port: Number(parts.find(({ name }) => name === 'tcp')?.value ?? 0) }
-}
+/** All that a start would listen on at the same time. */
+class Sockets {
+  readonly #open: Server[] = []
 
-/** @throws where nobody could listen there */
-async function bind(host: string, port: number): Promise<void> {
-  const server = createServer()
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', (error: NodeJS.ErrnoException) => {
-    const why: Record<string, string> = {
-      EADDRINUSE: 'is in use; choose another port, or end the program that has it',
-      EACCES: 'is not allowed to this user; choose a port of 1024 or more',
-      EADDRNOTAVAIL: 'is no address of this machine'
-    }
-    reject(new Error(why[error.code ?? ''] ?? error.message))
-  })
-  server.listen({ host, port, exclusive: true }, resolve)
-  await promise
-  await new Promise((closed) => server.close(closed))
+  /** @throws where nobody could listen there */
+  async bind(host: string, port: number): Promise<void> {
+    const server = createServer()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const isOwn = this.#open.some((other) => (other.address() as AddressInfo).port === port)
+      const inUse = isOwn
+        ? 'is in use by another address of this file; choose another port'
+        : 'is in use; choose another port, or end the program that has it'
+      const why: Record<string, string> = {
+        EADDRINUSE: inUse,
+        EACCES: 'is not allowed to this user; choose a port of 1024 or more',
+        EADDRNOTAVAIL: 'is no address of this machine'
+      }
+      reject(new Error(why[error.code ?? ''] ?? error.message))
+    })
+    server.listen({ host, port, exclusive: true }, resolve)
+    await promise
+    this.#open.push(server)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#open.map((server) => new Promise((closed) => server.close(closed))))
+  }
 }
 
 function checkReachable({ relay, bootstrap }: NodeConfig): Check {
@@ -140,26 +160,19 @@ function checkReachable({ relay, bootstrap }: NodeConfig): Check {
     : fail('listen', `${found}; name an address in listen or a relay in relay.use`)
 }
 
-async function checkApi({ api }: NodeConfig): Promise<Check[]> {
+async function checkApi({ api }: NodeConfig, sockets: Sockets): Promise<Check[]> {
   if (api.listen === 'off') return [ok('api', 'off')]
   const place = api.listen.lastIndexOf(':')
   const host = api.listen.slice(0, place).replace(/^\[(.*)\]$/, '$1')
   const listens = await checked(`api ${api.listen}`, async () => {
-    await bind(host, Number(api.listen.slice(place + 1)))
+    await sockets.bind(host, Number(api.listen.slice(place + 1)))
     if (/^(127\.|::1$|localhost$)/.test(host)) return 'free, and for this machine only'
     return warn(`api ${api.listen}`, 'others can reach it, and the token travels in the clear: put TLS in front of it')
   })
   const token = await checked('api token', async () => {
-    const mode = await openToOthers(api.tokenFile).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return 'missing'
-      throw error
-    })
-    if (mode === 'missing') return 'is made at the first start'
-    if (mode === undefined) return 'is there, for its owner only'
-    return fail(
-      'api token',
-      `${api.tokenFile} is open to other users (mode ${mode}); remove it, and a start makes a new one`
-    )
+    if (!(await isThere(api.tokenFile))) return 'is made at the first start'
+    await readToken(api.tokenFile)
+    return 'is one, for its owner only'
   })
   return [listens, token]
 }

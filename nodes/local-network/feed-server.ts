@@ -3,7 +3,7 @@ import fastify from 'fastify'
 import { pino } from 'pino'
 import { handleErrors } from '../daemon/api/errors.ts'
 import { streamEvents } from '../daemon/api/events.ts'
-import { guard } from '../daemon/api/guard.ts'
+import { gateOf, guard } from '../daemon/api/guard.ts'
 import { defaultApiSettings } from '../daemon/api/settings.ts'
 import { tokenCheck } from '../daemon/api/token.ts'
 import { registerDashboard } from '../daemon/dashboard/serve.ts'
@@ -24,7 +24,7 @@ export async function serveFeed(feed: Feed): Promise<FeedServer> {
   // Streams of events would never end by themselves.
   const server = fastify({ forceCloseConnections: true })
   server.setErrorHandler(handleErrors(pino({ level: 'silent' })))
-  guard(server, { ...defaultApiSettings, listen: '127.0.0.1:0', tokenFile: '' }, tokenCheck(token))
+  guard(server, gateOf({ ...defaultApiSettings, listen: '127.0.0.1:0', tokenFile: '' }), tokenCheck(token))
   await registerDashboard(server)
   server.get('/v1/events', (request, reply) => {
     watched.resolve()

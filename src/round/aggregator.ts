@@ -201,7 +201,7 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
   const inOrder = [...adverts.values()].filter(({ from }) => table.isWelcome(from)).sort((a, b) => a.from - b.from)
   const contributors = inOrder.filter(({ body }) => body.contributes).map(({ from }) => from)
   const few = tooFew(rules, contributors)
-  if (few !== undefined) throw new LeaderGaveUp(`with an input came ${few}`)
+  if (few !== undefined) throw new LeaderGaveUp(`inputs came from ${few}`)
   await round.reach('shares')
   const message = await round.state('KeyBook', {
     view: round.views.current,

@@ -60,7 +60,7 @@ export function furthestPoint(round: Round): Point {
     joins.map(([member]) => member)
   )
   if (few === undefined) return { at: 'retry' }
-  throw new LeaderGaveUp(`to this view came ${few} for a sum`)
+  throw new LeaderGaveUp(`to this view came ${few}`)
 }
 
 /**

@@ -74,8 +74,9 @@ export function attemptIdOf(roundId: Uint8Array, attempt: number): Uint8Array {
 }
 
 /** Why these members are too few for a sum, for people; undefined where they are enough. */
-export function tooFew({ thresholds: { nMin } }: RoundRules, members: number[]): string | undefined {
-  return members.length < nMin ? `${members.length} members, fewer than the least of ${nMin}` : undefined
+export function tooFew({ thresholds: { nMin } }: RoundRules, { length }: number[]): string | undefined {
+  if (length >= nMin) return undefined
+  return `${length === 0 ? 'no' : length} member${length === 1 ? '' : 's'}, and a sum needs at least ${nMin}`
 }
 
 /** All adverts of an attempt, in roster order. */

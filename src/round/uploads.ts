@@ -177,7 +177,7 @@ export function cutOf(
 ): Cut {
   const included = [...headers.keys()].sort((a, b) => a - b)
   const few = tooFew(rules, included)
-  if (few !== undefined) throw new LeaderGaveUp(`masked vectors arrived of ${few}`)
+  if (few !== undefined) throw new LeaderGaveUp(`masked vectors arrived from ${few}`)
   return {
     attemptId: book.attemptId,
     keyBookHash: book.hash,

@@ -2,19 +2,37 @@ import type { z } from 'zod'
 
 const mostNamed = 3
 
+/** One thing that is wrong with a task, and the field that it is about. */
+export interface Fault {
+  path: readonly PropertyKey[]
+  sentence: string
+}
+
 /** Why a task was refused, in one sentence that names each field by its path; `knownKeys` are for spelling advice. */
 export function refusal(error: z.ZodError, input: unknown, knownKeys: readonly string[]): string {
-  const faults = error.issues.map((issue) => describe(issue, input, knownKeys))
+  return refusalOf(faultsOf(error, input, knownKeys).map(({ sentence }) => sentence))
+}
+
+export function refusalOf(faults: readonly string[]): string {
   const named = faults.slice(0, mostNamed).join('; ')
   const rest = faults.length > mostNamed ? `; and ${faults.length - mostNamed} more` : ''
   return `this task cannot be used: ${named}${rest}`
 }
 
-function describe(issue: z.core.$ZodIssue, input: unknown, knownKeys: readonly string[]): string {
+export function faultsOf(error: z.ZodError, input: unknown, knownKeys: readonly string[]): Fault[] {
+  return error.issues.flatMap((issue): Fault[] => {
+    const { path } = issue
+    if (issue.code !== 'unrecognized_keys') return [{ path, sentence: describe(issue, input) }]
+    const above = fieldName(path) || 'a task'
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      sentence: `${above} has no field "${key}"${advice(key, knownKeys)}`
+    }))
+  })
+}
+
+function describe(issue: z.core.$ZodIssue, input: unknown): string {
   const field = fieldName(issue.path)
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => `${field || 'a task'} has no field "${key}"${advice(key, knownKeys)}`).join('; ')
-  }
   if (field === '') return 'it must be an object with at least name, members, length and encoding'
   if (valueAt(input, issue.path) === undefined) return `${field} is missing`
   if (issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')) {

@@ -80,6 +80,17 @@ describe('what the dashboard knows', () => {
     assert.deepEqual(state.led, { 0: 20, 1: 20, 2: 20 })
   })
 
+  it('says of which rounds so many were summed', async () => {
+    const words = (await import(pathToFileURL(packageFile('nodes/daemon/dashboard/page/words.js')).href)) as {
+      summedSentence(rounds: { round: number; status: string }[]): string
+    }
+    const burned = (from: number, count: number) =>
+      Array.from({ length: count }, (_, at) => ({ round: from + at, status: 'burned' }))
+    assert.equal(words.summedSentence([]), '–')
+    assert.equal(words.summedSentence([...burned(1, 2), { round: 3, status: 'summed' }]), '1 of 3')
+    assert.equal(words.summedSentence(burned(11, 50)), '0 of the last 50')
+  })
+
   it('is nothing of events that it does not know', () => {
     assert.equal(page.take(page.nothing, { event: 'unheard of', data: {} }), page.nothing)
   })

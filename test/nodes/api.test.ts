@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { chmod, readFile, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
+import type { Socket } from 'node:net'
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { setTimeout } from 'node:timers/promises'
 import { pino } from 'pino'
 import { startApi } from '../../nodes/daemon/api/server.ts'
 import type { RunningApi } from '../../nodes/daemon/api/server.ts'
+import type { ArchivedSum } from '../../nodes/daemon/archive.ts'
 import { Daemon } from '../../nodes/daemon/daemon.ts'
 import { createIdentity } from '../../nodes/daemon/identity.ts'
 import { createTask } from '../../src/task/task.ts'
@@ -112,6 +114,23 @@ describe('the control API', function () {
     })
     assert.equal(preflight.status, 204)
     assert.match(preflight.headers.get('access-control-allow-headers')!, /authorization/)
+  })
+
+  it('refuses a path that cannot be read as it refuses anything else, and tells strangers nothing of it', async () => {
+    const paths = ['/v1/tasks/%zz/rounds', `/v1/tasks/${'a'.repeat(101)}/rounds`]
+    const called = async (path: string, headers: Record<string, string>): Promise<Response> => {
+      const sent = request({ port: new URL(api.url).port, path, headers }).end()
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+      assert.match(answer.headers['content-type']!, /^application\/json/)
+      return new Response(Buffer.concat(await answer.toArray()), { status: answer.statusCode })
+    }
+    await refused(await called(paths[0], {}), 400, 'INVALID_REQUEST', /%25/)
+    await refused(await called(paths[1], {}), 414, 'TOO_LONG', /longer/)
+    for (const path of paths) {
+      await refused(await called(path, { host: 'attacker.example' }), 403, 'HOST_NOT_ALLOWED', /allowedHosts/)
+      const origin = 'https://attacker.example'
+      await refused(await called(path, { origin }), 403, 'ORIGIN_NOT_ALLOWED', /allowedOrigins/)
+    }
   })
 
   it('refuses a task that it does not run, and a path that is not there', async () => {
@@ -281,6 +300,51 @@ describe('the control API', function () {
     await assert.rejects(waiting)
     while (isHeld()) await setTimeout(10)
     await others(1, 1)
+  })
+
+  it('says which numbers there are of rounds', async () => {
+    const path = '/v1/tasks/api/rounds'
+    const code = 'INVALID_REQUEST'
+    await refused(await call(`${path}?limit=0`), 400, code, /^limit must be at least 1$/)
+    await refused(await call(`${path}?limit=1001`), 400, code, /^limit must be at most 1000$/)
+    await refused(await call(`${path}?limit=1.5`), 400, code, /^limit must be a whole number$/)
+    await refused(await call(`${path}?before=0`), 400, code, /^before must be at least 1$/)
+    await refused(await call(`${path}/0`), 400, code, /^round must be at least 1$/)
+    await refused(await call(`${path}/x/sum`), 400, code, /^round must be a whole number$/)
+  })
+
+  it('cuts off who does not read a sum, and nobody who waits for events', async () => {
+    const { archive } = members.daemons[0]
+    const { round } = (await archive.list(10)).find(({ hasSum }) => hasSum)!
+    const archived = await archive.sum(round)
+    const large = { ...Object.getOwnPropertyDescriptors(archived), values: { value: new Float64Array(8_000_000) } }
+    archive.sum = () => Promise.resolve(Object.defineProperties({} as ArchivedSum, large))
+    const head = (path: string): string =>
+      `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\nAccept: application/x-npy\r\n\r\n`
+    const open = (): Socket => connect(Number(new URL(api.url).port), '127.0.0.1')
+    const [idle, steady] = [open(), open().setEncoding('utf8')]
+    try {
+      idle.pause().write(head(`/v1/tasks/api/rounds/${round}/sum`))
+      let told = ''
+      steady.on('data', (text: string) => (told += text))
+      // A connection that has been answered before is watched over no longer.
+      steady.write(head('/healthz'))
+      while (!told.includes('{"status":"ok"}')) await setTimeout(10)
+      steady.write(head('/v1/events'))
+      await setTimeout(6000)
+      let read = 0
+      idle.on('data', ({ length }) => (read += length)).on('error', () => {})
+      idle.resume()
+      if (!idle.closed) await once(idle, 'close')
+      assert.ok(read < 8 * 8_000_000, `${read} bytes`)
+      const before = told.length
+      members.daemons[0].feed.emit('input', { round, status: 'summed' })
+      while (!told.slice(before).includes('event: input')) await setTimeout(10)
+    } finally {
+      Reflect.deleteProperty(archive, 'sum')
+      idle.destroy()
+      steady.destroy()
+    }
   })
 
   it('lists rounds, newest first, and the members', async () => {

@@ -75,6 +75,24 @@ describe('what a node keeps of closed rounds', () => {
     await assert.rejects(archive.record(1), code('ROUND_UNKNOWN'))
   })
 
+  it('is the record of a kept sum, however many burned rounds follow', async () => {
+    const own = await RoundArchive.open(new MemoryJournal(), vectors, task.id, { keepSums: 2, keepRounds: 3 })
+    const add = (round: number, status: 'summed' | 'burned'): Promise<void> =>
+      own.add(
+        recordOf({ ...outcomeOf(round), status }, task, { bytesSent: 1, bytesReceived: 2 }),
+        task,
+        status === 'summed'
+      )
+    const kept = async (): Promise<number[]> => (await own.list(100)).map(({ round }) => round)
+    await add(11, 'summed')
+    await add(12, 'summed')
+    for (let round = 13; round <= 20; round++) await add(round, 'burned')
+    assert.deepEqual(await kept(), [20, 19, 18, 12, 11])
+    assert.equal((await own.sum(12)).values.length, 3)
+    await add(21, 'summed')
+    assert.deepEqual(await kept(), [21, 20, 19, 12])
+  })
+
   it('is, in a task with privacy, also what this node has given away, as far as it is known now', async () => {
     const own = new MemoryJournal()
     const privacy = { noiseMultiplier: 1, delta: 1e-5 }

@@ -95,6 +95,12 @@ describe('a node’s file', () => {
       await refusal(`${good}mdns: 1\nstopSeconds: -1\n`),
       'line 3: mdns must be true or false; line 4: stopSeconds must be seconds from 0 to 3600'
     )
+    assert.equal(
+      await refusal('bootstap: []\nmdns: 1\nlisten: 5\nlissten: []\ndataDir: d\n', fromFlags(['stopSeconds=x'])),
+      'line 1: there is no field "bootstap" (did you mean "bootstrap"?); line 2: mdns must be true or false; ' +
+        'line 3: listen must be a list of addresses; line 4: there is no field "lissten" (did you mean "listen"?); ' +
+        'the field task is missing; add it; --set stopSeconds: stopSeconds must be seconds from 0 to 3600'
+    )
     assert.equal(await refusal(''), 'it must hold fields, at least dataDir and task')
     assert.match(await refusal('dataDir: d\ntask: [\n'), /is no YAML in line [23]: /)
     assert.match(await refusal(`${good}task: u\n`), /is no YAML in line 3: Map keys must be unique/)
@@ -168,8 +174,13 @@ describe('a task file', () => {
     assert.match(await refusal('name: x\nlength: 3\n'), /^this task cannot be used: members is missing/)
     const members = (await readFile(example('task.yaml'), 'utf8')).match(/12D3\w+/g)!.slice(0, 3)
     const task = `name: x\nmembers: [${members.join(', ')}]\nlength: 3\nencoding:\n  type: fixed\n`
-    assert.match(await refusal(`${task}  bits: 40\n`), /^line 6: .* encoding\.bits must be a whole number from 2 to 31/)
-    assert.match(await refusal(`${task}deadlin: 3\n`), /^line 6: .* no field "deadlin" \(did you mean "deadline"\?\)/)
+    const why = 'this task cannot be used: '
+    assert.match(await refusal(`${task}  bits: 40\n`), /: line 6: encoding\.bits must be a whole number from 2 to 31/)
+    assert.match(await refusal(`${task}deadlin: 3\n`), /: line 6: .* no field "deadlin" \(did you mean "deadline"\?\)/)
+    assert.equal(
+      await refusal(`${task}  bits: 40\n`.replace('length', 'lenght')),
+      `${why}line 3: a task has no field "lenght" (did you mean "length"?); line 6: encoding.bits must be a whole number from 2 to 31; length is missing`
+    )
   })
 })
 

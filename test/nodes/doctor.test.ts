@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import type { NodeConfigInput } from '../../nodes/daemon/config-schema.ts'
@@ -15,6 +18,14 @@ import { until } from '../network/nodes.ts'
 import { Daemons, makeMembers } from './daemons.ts'
 import type { Members } from './daemons.ts'
 import { secagg, temporaryFolder } from './secagg.ts'
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise((closed) => server.close(closed))
+  return port
+}
 
 describe('secagg doctor --config', () => {
   const folder = temporaryFolder()
@@ -86,6 +97,42 @@ describe('secagg doctor --config', () => {
     assert.deepEqual(failed, ['membership', 'network key'])
     assert.deepEqual(lines.at(-1), { type: 'summary', ok: false })
     assert.equal(code, 1)
+  })
+
+  it('fails where a token is too short, ports are given twice, or nothing can be listened on', async () => {
+    const token = join(folder(), 'short.token')
+    await writeFile(token, 'short-one\n', { mode: 0o600 })
+    const short = (await checks(1, { api: { listen: '127.0.0.1:0', tokenFile: token } })).get('api token')!
+    assert.equal(short.status, 'fail')
+    assert.match(short.message, /no token of at least 16/)
+    assert.ok(!short.message.includes('short-one'))
+
+    const port = await freePort()
+    const found = async (more: Partial<NodeConfigInput>): Promise<Check[]> =>
+      (await checkNode(await readConfig(await write(1, more)), false)).filter(({ name }) => /^(listen|api) /.test(name))
+    const tcp = `/ip4/127.0.0.1/tcp/${port}`
+    const twice = await found({ listen: [tcp, `${tcp}/ws`] })
+    assert.deepEqual(
+      twice.map(({ status }) => status),
+      ['ok', 'fail', 'ok', 'ok']
+    )
+    assert.match(twice[1].message, /another address of this file/)
+    const withApi = await found({ listen: [tcp], api: { listen: `127.0.0.1:${port}` } })
+    assert.equal(withApi[1].status, 'fail')
+    assert.equal((await found({ listen: [tcp] }))[0].status, 'ok', 'every port is given back')
+
+    for (const address of [`/ip4/127.0.0.1/udp/${port}/quic-v1`, '/webrtc']) {
+      assert.equal((await found({ listen: [address] }))[0].status, 'fail', address)
+      assert.equal((await found({ listen: [tcp, address] }))[1].status, 'warn', address)
+    }
+  })
+
+  it('says nothing of the room that the rounds of a broken task need', async () => {
+    const task = join(folder(), 'broken.yaml')
+    await writeFile(task, 'name: x\n')
+    const found = await checks(1, { task })
+    assert.equal(found.get('task')!.status, 'fail')
+    assert.match(found.get('disk')!.message, /^\S+ [KMGT]iB free$/)
   })
 
   it('warns of peers that do not answer, because a start goes on without them', async () => {

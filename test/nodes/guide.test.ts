@@ -87,9 +87,14 @@ describe('the operator’s guide, followed to the letter', function () {
     await writeNpy(join(folder(), 'vector.npy'), new Float32Array(1000).fill(-1))
     const { stdout: taken } = await run('sh', ['-c', block('sh', 'contributions')], { cwd: folder() })
     assert.equal((JSON.parse(taken) as { round: number }).round, 1)
+    await assert.rejects(run('sh', ['-ec', block('sh', 'sum.npy')], { cwd: folder() }), { code: 22 })
+    await assert.rejects(access(join(folder(), 'sum.npy')))
     for (const { status } of await others()) assert.equal(status, 200)
     const sum = async (): Promise<boolean> => {
-      const { stdout } = await run('sh', ['-c', block('sh', 'sum.npy')], { cwd: folder() })
+      // Not closed here yet, perhaps.
+      const { stdout } = await run('sh', ['-ec', block('sh', 'sum.npy')], { cwd: folder() }).catch(
+        (failed: { stdout: string }) => failed
+      )
       return stdout.includes('"round":1')
     }
     while (!(await sum())) await new Promise((resolve) => setTimeout(resolve, 100))

@@ -168,7 +168,7 @@ describe('a masking set', () => {
     assert.equal(rules.thresholds.nMin, 4)
     assert.deepEqual(readMaskingSet(setMessage, book, rules), set)
     assert.deepEqual(read({ members: setOf([0, 1, 2, 3]) }, smaller)().members, [0, 1, 2, 3])
-    refused(read({ members: setOf([0, 1, 2]) }), 'INVALID', /3 members, fewer than the least of 4/)
+    refused(read({ members: setOf([0, 1, 2]) }), 'INVALID', /3 members, and a sum needs at least 4/)
     refused(read({}, smaller), 'INVALID', /member 4, who contributes nothing/)
   })
 
@@ -232,7 +232,7 @@ describe('a cut (§5)', () => {
     const all = headersOf(everyone)
     refused(read(cutOf(everyone, all), all, among), 'INVALID', /member 2, who is not in the masking set/)
     const three = headersOf([0, 1, 3])
-    refused(read(cutOf([0, 1, 3], three), three), 'INVALID', /includes 3 members, fewer than the least of 4/)
+    refused(read(cutOf([0, 1, 3], three), three), 'INVALID', /includes 3 members, and a sum needs at least 4/)
     refused(read(cutOf([], headers, { included: Uint8Array.of(0xff) }), headers), 'MALFORMED', /beyond the last/)
   })
 

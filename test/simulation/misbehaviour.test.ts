@@ -305,7 +305,7 @@ describe('a leader that lies', () => {
     ],
     [
       'shows a masking set below the least',
-      /fewer than the least/,
+      /a sum needs at least/,
       insteadOf('MaskingSet', (set) => [asLeader(set, { members: Uint8Array.of(0b11) })])
     ],
     [

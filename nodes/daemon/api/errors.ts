@@ -34,7 +34,14 @@ const statusOf: Readonly<Record<string, number>> = {
 const namedBy: Readonly<Record<string, string>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'TOO_LARGE',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'MEDIA_TYPE',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'INVALID_REQUEST'
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'INVALID_REQUEST',
+  FST_ERR_MAX_PARAM_LENGTH: 'TOO_LONG'
+}
+
+/** Those that would repeat all of the path. */
+const sentenceOf: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'the path has a % that encodes nothing; write a % itself as %25',
+  FST_ERR_MAX_PARAM_LENGTH: 'a part of the path is longer than any name or number here'
 }
 
 export interface ErrorBody {
@@ -57,8 +64,10 @@ function known(error: unknown): { status: number; code: string; message: string 
     if (status !== undefined) return { status, code: error.code, message: error.message }
   }
   const { statusCode, code, message } = error as Partial<FastifyError>
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
-    return { status: statusCode, code: namedBy[code ?? ''] ?? 'INVALID_REQUEST', message: message ?? '' }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    const told = sentenceOf[code ?? ''] ?? message ?? ''
+    return { status: statusCode, code: namedBy[code ?? ''] ?? 'INVALID_REQUEST', message: told }
+  }
   return { status: 500, code: 'INTERNAL', message: 'the node failed to answer this; its log says why' }
 }
 

@@ -11,16 +11,14 @@ declare module 'fastify' {
   }
 }
 
-/** Who is answered at all: by the name that the node was called under, by the page that calls, by the token. */
-export function guard(
-  server: FastifyInstance,
-  { listen, allowedHosts, allowedOrigins }: ApiSettings,
-  isToken: (sent: string) => boolean
-): void {
+/** Throws ApiError where a request is refused for how it came. */
+export type Gate = (request: FastifyRequest, reply: FastifyReply) => void
+
+/** Who is answered at all: by the name that the node was called under, and by the page that calls. */
+export function gateOf({ listen, allowedHosts, allowedOrigins }: ApiSettings): Gate {
   const hosts = new Set([...loopbackNames, hostname(listen), ...allowedHosts].map((name) => name.toLowerCase()))
   const isKnown = (host: string): boolean => hosts.has(host) || hosts.has(hostname(host))
-
-  server.addHook('onRequest', async (request, reply) => {
+  return (request, reply) => {
     // A name that an attacker's DNS points to this machine (DNS rebinding) is not one of ours.
     const host = (request.headers.host ?? '').toLowerCase()
     if (!isKnown(host)) {
@@ -28,6 +26,13 @@ export function guard(
       throw new ApiError(403, 'HOST_NOT_ALLOWED', sentence)
     }
     allowOrigin(request, reply, host, allowedOrigins)
+  }
+}
+
+/** The gate, and the token. */
+export function guard(server: FastifyInstance, gate: Gate, isToken: (sent: string) => boolean): void {
+  server.addHook('onRequest', async (request, reply) => {
+    gate(request, reply)
     if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return reply.status(204).send()
     if (isOpen(request)) return
     const sent = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]

@@ -6,8 +6,11 @@ import { ApiError } from './errors.ts'
 
 /** The shapes of requests and answers: they check the former, and the OpenAPI document is made of both. */
 
-const wholeNumber = (what: string, least = 1) =>
-  z.coerce.number(`${what} must be a whole number`).int(`${what} must be a whole number`).min(least)
+const wholeNumber = (what: string) =>
+  z.coerce
+    .number(`${what} must be a whole number`)
+    .int(`${what} must be a whole number`)
+    .min(1, `${what} must be at least 1`)
 
 export const taskParams = z.object({ task: z.string().describe('the task’s id (hex) or its name') })
 export const roundParams = taskParams.extend({ round: wholeNumber('round') })
@@ -18,7 +21,7 @@ export const contributeQuery = z.strictObject({
   wait: z.literal('sum', 'wait can only be "sum"').optional().describe('answer when the round is summed, with the sum')
 })
 export const roundsQuery = z.strictObject({
-  limit: wholeNumber('limit').max(1000).default(50),
+  limit: wholeNumber('limit').max(1000, 'limit must be at most 1000').default(50),
   before: wholeNumber('before').optional().describe('only rounds below this number')
 })
 

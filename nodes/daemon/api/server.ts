@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net'
 // Routing, streaming bodies, timeouts and the life of connections are Fastify's; the OpenAPI document its plugin's.
 import fastifySwagger from '@fastify/swagger'
 import fastify from 'fastify'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { SecureAggregationError } from '../../../src/errors.ts'
 import { packageFile } from '../../package-root.ts'
@@ -12,7 +12,8 @@ import { registerDashboard } from '../dashboard/serve.ts'
 import { Metrics } from '../metrics.ts'
 import { ApiError, handleErrors } from './errors.ts'
 import type { ErrorBody } from './errors.ts'
-import { guard } from './guard.ts'
+import { gateOf, guard } from './guard.ts'
+import type { Gate } from './guard.ts'
 import { registerHealth } from './health.ts'
 import { registerRoutes } from './routes.ts'
 import { compileValidator, documented } from './schemas.ts'
@@ -31,8 +32,9 @@ export interface RunningApi {
 export async function startApi(daemon: Daemon, settings: ApiSettings, logger: Logger): Promise<RunningApi> {
   const token = await ensureToken(settings.tokenFile)
   const metrics = new Metrics(daemon)
-  const server = await createServer(settings, logger)
-  guard(server, settings, tokenCheck(token))
+  const gate = gateOf(settings)
+  const server = await createServer(settings, gate, logger)
+  guard(server, gate, tokenCheck(token))
   registerHealth(server, daemon, metrics)
   registerRoutes(server, daemon, settings)
   if (settings.dashboard) await registerDashboard(server)
@@ -48,8 +50,13 @@ export async function startApi(daemon: Daemon, settings: ApiSettings, logger: Lo
   }
 }
 
-async function createServer({ requestTimeoutSeconds }: ApiSettings, logger: Logger): Promise<FastifyInstance> {
+async function createServer(
+  { requestTimeoutSeconds }: ApiSettings,
+  gate: Gate,
+  logger: Logger
+): Promise<FastifyInstance> {
   const requestTimeout = requestTimeoutSeconds * 1000
+  const answerError = handleErrors(logger)
   const server = fastify({
     // Its own lines would name addresses and queries; ours are below.
     logger: false,
@@ -60,17 +67,21 @@ async function createServer({ requestTimeoutSeconds }: ApiSettings, logger: Logg
     },
     // Streams of events would never end by themselves.
     forceCloseConnections: true,
-    clientErrorHandler: refuseConnection
+    clientErrorHandler: refuseConnection,
+    // Of a path that leads to no route no hook is asked.
+    frameworkErrors: (error, request, reply) => answerError(refusalOf(gate, error, request, reply), request, reply)
   })
   server.setValidatorCompiler(compileValidator)
   server.setSerializerCompiler(() => JSON.stringify)
-  server.setErrorHandler(handleErrors(logger))
+  server.setErrorHandler(answerError)
   server.setNotFoundHandler(({ method }) => {
     throw new ApiError(404, 'NOT_FOUND', `there is nothing to ${method} under this path; see /openapi.json`)
   })
   // Bodies are read by the route, once it is clear that they are wanted.
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('*', (_, body, done) => done(null, body))
+  // Who takes nothing at all for so long, or for twice that. Streams of events are not sent through here.
+  server.addHook('onSend', async (_, { raw }) => void raw.setTimeout(requestTimeout, () => raw.destroy()))
   server.addHook('onResponse', async (request, reply) =>
     logger.debug(
       {
@@ -117,6 +128,16 @@ async function listen(server: FastifyInstance, where: string): Promise<string> {
     })
   }
   return `http://${host}:${(server.server.address() as AddressInfo).port}`
+}
+
+/** A path that cannot be read is told of to those only who may call. */
+function refusalOf(gate: Gate, error: FastifyError, request: FastifyRequest, reply: FastifyReply): Error {
+  try {
+    gate(request, reply)
+    return error
+  } catch (refusal) {
+    return refusal as Error
+  }
 }
 
 /** What is no HTTP, or too slow: answered in the API's own words, and cut off. */

@@ -10,7 +10,10 @@ export interface ApiSettings {
   allowedOrigins: string[]
   /** Nothing larger is read, whatever the task's length. */
   maxUploadBytes: number
-  /** A request that has not arrived whole after this time is answered with 408 and cut off. */
+  /**
+   * A request that has not arrived whole after this time is answered with 408 and cut off; so is a client that takes nothing
+   * of its answer for so long, without a word.
+   */
   requestTimeoutSeconds: number
   /** Whether the page is served at /. */
   dashboard: boolean

@@ -10,7 +10,7 @@ import { Rounds } from './rounds.js'
 import { nothing, take } from './state.js'
 import { ThemeChoice } from './theme.js'
 import { storedToken, TokenForm } from './token.js'
-import { closedSentence, milliseconds } from './words.js'
+import { closedSentence, milliseconds, summedSentence } from './words.js'
 
 const statuses = {
   connecting: 'connecting',
@@ -60,7 +60,7 @@ function Headline({ state }) {
   const middle = summed.map(({ durationMs }) => durationMs).sort((a, b) => a - b)[Math.floor(summed.length / 2)]
   const leaders = new Set(rounds.map(({ aggregator }) => aggregator)).size
   const figures = [
-    ['rounds summed', rounds.length === 0 ? '–' : `${summed.length} of ${rounds.length}`],
+    ['rounds summed', summedSentence(rounds)],
     ['median time', milliseconds(middle) || '–'],
     ['different leaders', rounds.length === 0 ? '–' : `${leaders} of ${members.length}`]
   ]

@@ -31,6 +31,13 @@ export function listOf(members, indices) {
   return indices.length === 0 ? 'none' : indices.map((index) => nameOf(members, index)).join(', ')
 }
 
+/** How many of the rounds that are shown; earlier ones are not. */
+export function summedSentence(rounds) {
+  if (rounds.length === 0) return '–'
+  const summed = rounds.filter(({ status }) => status === 'summed').length
+  return `${summed} of ${rounds[0].round > 1 ? 'the last ' : ''}${rounds.length}`
+}
+
 /** How much of a round's sum this node recomputed before it voted for it. */
 export function auditOf({ audit }) {
   if (audit === undefined || audit.of === 0) return ''
