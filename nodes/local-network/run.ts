@@ -112,7 +112,10 @@ async function runRounds(run: NetworkRun, prepared: Prepared, audience: Audience
   })
   for (let round = 1; round <= run.rounds; round++) {
     const closed = await waiting(network, audience, network.runRound(round, contribution(round)))
-    const sumFile = closed.status === 'summed' ? await exportSum(network, closed, run.out ?? folder) : undefined
+    const file = resolve(run.out ?? folder, `round-${round}.npy`)
+    const sumFile = closed.status === 'summed' ? file : undefined
+    // A burned round has no sum, not even that of an earlier run.
+    await (sumFile === undefined ? rm(file, { force: true }) : network.export(closed, sumFile))
     const report = await examine(closed, sumFile, closed.included.map(contribution(round)), task, ids)
     reports.push(report)
     if (run.out !== undefined) await writeReport(join(run.out, `round-${round}.json`), report, sumFile)
@@ -120,12 +123,6 @@ async function runRounds(run: NetworkRun, prepared: Prepared, audience: Audience
     if (run.out === undefined && sumFile !== undefined) await rm(sumFile)
   }
   return summarise(reports)
-}
-
-async function exportSum(network: LocalNetwork, closed: ClosedRound, folder: string): Promise<string> {
-  const file = resolve(folder, `round-${closed.round}.npy`)
-  await network.export(closed, file)
-  return file
 }
 
 async function examine(
