@@ -94,6 +94,7 @@ async function parse(args: string[]): Promise<number> {
         if (typed._.length > 1)
           throw new UsageError(`${command.name} takes no argument "${typed._[1]}"; see secagg ${command.name} --help`)
         refuseRepeated(command, typed)
+        refuseEmpty(command, typed)
         code = await command.run(typed as Typed)
       }
     )
@@ -109,6 +110,16 @@ function refuseRepeated(command: Command, typed: Record<string, unknown>): void 
     if (option.array !== true && Array.isArray(typed[name]))
       throw new UsageError(`--${name} is given twice; give it once`)
   }
+}
+
+/** An empty name would be the current folder, and is mostly a shell's variable that was never set. */
+function refuseEmpty(command: Command, typed: Record<string, unknown>): void {
+  for (const [name, { requiresArg }] of Object.entries(command.options)) {
+    if (requiresArg === true && [typed[name]].flat().includes('')) throw new UsageError(`--${name} needs a value`)
+  }
+  const { argument } = command
+  if (argument !== undefined && typed[argument.name] === '')
+    throw new UsageError(`${command.name} needs <${argument.name}>: ${argument.describe}`)
 }
 
 /** yargs says what it did not understand; beside it what was probably meant. */

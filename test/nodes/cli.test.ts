@@ -36,6 +36,30 @@ describe('the command line', () => {
   })
 })
 
+/** Each option that has a value, with the command and what it cannot do without. */
+const withValue: string[][] = [
+  ...['data', 'network'].map((option) => ['keygen', `--${option}`]),
+  ...['data', 'out', 'inputs', 'seed', 'peers', 'kill'].map((option) => ['network', `--${option}`]),
+  ['learn', '--out'],
+  ['doctor', '--config'],
+  ['node', '--config'],
+  ['node', '--config', 'node.yaml', '--set'],
+  ['contribute', 'x.npy', '--token-file'],
+  ['rounds', '--data'],
+  ['sum', '1', '--out'],
+  ['audit', '--file'],
+  ['export', '1', '--out'],
+  ['bench', '--only']
+]
+
+describe('an empty value', () => {
+  for (const typed of withValue)
+    it(`is refused: ${typed.join(' ')}`, () =>
+      refused(2, new RegExp(`^secagg: ${typed.at(-1)} needs a value\\n$`), ...typed, ''))
+
+  it('is refused as a file, too', () => refused(2, /contribute needs <file>: the vector/, 'contribute', ''))
+})
+
 describe('secagg network', () => {
   const folder = temporaryFolder()
   const usage = (sentence: RegExp, ...args: string[]) => refused(2, sentence, 'network', ...args)
