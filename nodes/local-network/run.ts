@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
@@ -9,6 +9,7 @@ import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
 import { checkCarried, LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS, thresholds } from '../../src/task/thresholds.ts'
 import { createIdentity } from '../daemon/identity.ts'
+import { makeFolder } from '../folder.ts'
 import { readNpy } from '../npy.ts'
 import { compareWithPlainSum, plainEncoding } from './exactness.ts'
 import { readInputs, writeInputs } from './inputs.ts'
@@ -64,7 +65,6 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       folder.discard()
       throw error
     })
-    if (run.out !== undefined) await mkdir(run.out, { recursive: true })
     const { inProcess, place, kills, restart, glimpse, watch } = run
     const network = new LocalNetwork({
       task,
@@ -144,7 +144,7 @@ async function writeReport(file: string, report: RoundReport, sumFile: string | 
 
 const inTenThousandths = (fraction: number): number => Math.round(fraction * TEN_THOUSANDTHS)
 
-/** Inputs, identities and the task on disk. Whatever is wrong with any of them is said before a process is started. */
+/** Inputs, identities and the task on disk, and where sums go. Whatever is wrong with any of them is said before a process is started. */
 async function prepare(
   run: NetworkRun,
   folder: string
@@ -177,6 +177,7 @@ async function prepare(
   const task = createTask(terms(inputs.length))
   const taskFile = join(folder, 'task.yaml')
   await writeFile(taskFile, stringify(terms(inputs.length)))
+  if (run.out !== undefined) await makeFolder(run.out, { named: `--out ${run.out}` })
   return { task, taskFile, ids, inputs }
 }
 
@@ -201,11 +202,14 @@ async function dataFolder(named: string | undefined): Promise<DataFolder> {
     return { path, remove, discard: remove }
   }
   const path = resolve(named)
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  const isNew = await makeFolder(path, { named: `--data ${named}`, mode: 0o700 })
   if ((await readdir(path)).length > 0) {
     throw new SecureAggregationError('DATA_NOT_EMPTY', `the folder ${named} is not empty; name a new one for --data`)
   }
   // Where nothing was started, the same command can be typed again.
-  const discard = (): void => readdirSync(path).forEach((name) => rmSync(join(path, name), { recursive: true }))
+  const discard = (): void => {
+    const made = isNew ? [path] : readdirSync(path).map((name) => join(path, name))
+    made.forEach((one) => rmSync(one, { recursive: true }))
+  }
   return { path, remove: () => {}, discard }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeNpy } from '../../nodes/npy.ts'
 import { nearest } from '../../nodes/suggestion.ts'
@@ -138,10 +139,24 @@ describe('secagg network', () => {
   it('keeps no data of a network that could not be started, and never mixes two', async () => {
     const data = join(folder(), 'data')
     await failure(/more than 32/, '--bits', '31', '--data', data)
+    assert.equal(existsSync(data), false)
+    await mkdir(data)
+    await failure(/more than 32/, '--bits', '31', '--data', data)
     assert.deepEqual(await readdir(data), [])
     await writeFile(join(data, 'mine.txt'), 'mine')
     await failure(/is not empty; name a new one for --data/, '--data', data)
     assert.deepEqual(await readdir(data), ['mine.txt'])
+  })
+
+  it('refuses a file where a folder is to be, and leaves nothing behind', async () => {
+    const [data, file] = [join(folder(), 'unmade'), join(folder(), 'file.txt')]
+    await writeFile(file, 'mine')
+    await failure(/--out \S+file\.txt is a file; name a folder\n$/, '--peers', '3', '--data', data, '--out', file)
+    await failure(/--out \S+sums lies in a file; name a folder\n$/, '--data', data, '--out', join(file, 'sums'))
+    await failure(/--data \S+file\.txt is a file; name a folder\n$/, '--data', file)
+    await refused(1, /--out \S+file\.txt is a file; name a folder\n$/, 'learn', '--out', file)
+    assert.equal(existsSync(data), false)
+    assert.equal(await readFile(file, 'utf8'), 'mine')
   })
 })
 
@@ -160,6 +175,15 @@ describe('secagg keygen', () => {
     const key = await readFile(file)
     await refused(1, /identity\.key exists/, 'keygen', '--data', data)
     assert.deepEqual(await readFile(file), key)
+  })
+
+  it('says of a file that it is no folder, not that a key is in it', async () => {
+    const file = join(folder(), 'file.txt')
+    await writeFile(file, 'mine')
+    await refused(1, /^secagg: \S+file\.txt is a file; name a folder\n$/, 'keygen', '--data', file)
+    await refused(1, /member lies in a file; name a folder\n$/, 'keygen', '--data', join(file, 'member'))
+    await refused(1, /file\.txt is a file; name a folder\n$/, 'keygen', '--network', join(file, 'network.key'))
+    await refused(1, /file\.txt exists; name a new file/, 'keygen', '--network', file)
   })
 })
 
