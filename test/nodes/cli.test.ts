@@ -82,6 +82,10 @@ describe('secagg network', () => {
       '--max',
       '-9'
     )
+    const most = /--max must be a whole number of at most 9007199254740991, not "9007199254740993"/
+    await usage(most, '--encoding', 'integer', '--max', '9007199254740993')
+    const least = /--min must be a whole number of at least -9007199254740991, not "-9007199254740993"/
+    await usage(least, '--encoding', 'integer', '--min', '-9007199254740993')
     await usage(/one weight for each of the 8 members, not 2/, '--weights', '1,2')
     await usage(/each of --weights must be a whole number .* not "0\.5"/, '--peers', '3', '--weights', '1,0.5,2')
   })
