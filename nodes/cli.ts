@@ -39,10 +39,26 @@ const common = {
 } as const
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
+/** What shells say of a program that ended because nobody reads its output any more (SIGPIPE). */
+const EXIT_UNREAD = 141
 
 /** The command line. Expected errors are one line on stderr. @returns the exit code: 0, 1 on failure, 2 on wrong usage */
 export async function main(args: string[]): Promise<number> {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : EXIT_FAILURE))
+  let unread = EXIT_UNREAD
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(unread)
+    process.stderr.write(`secagg: the output cannot be written (${error.code ?? error.message})\n`)
+    process.exit(EXIT_FAILURE)
+  })
+  const code = await run(args)
+  // Whoever has read enough takes nothing from a command that has done its work.
+  unread = code
+  // What was written last may still fail.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
+  return code
+}
+
+async function run(args: string[]): Promise<number> {
   try {
     return await parse(args)
   } catch (error) {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeNpy } from '../../nodes/npy.ts'
 import { nearest } from '../../nodes/suggestion.ts'
-import { secagg, temporaryFolder } from './secagg.ts'
+import { secagg, startInto, startSecagg, temporaryFolder } from './secagg.ts'
 
 /** Refused with this exit code, in one line without a stack, and nothing on stdout. */
 async function refused(code: number, sentence: RegExp, ...args: string[]): Promise<void> {
@@ -59,6 +60,39 @@ describe('an empty value', () => {
       refused(2, new RegExp(`^secagg: ${typed.at(-1)} needs a value\\n$`), ...typed, ''))
 
   it('is refused as a file, too', () => refused(2, /contribute needs <file>: the vector/, 'contribute', ''))
+})
+
+describe('an output', () => {
+  const folder = temporaryFolder()
+
+  it('that cannot be written is told, also where only its last line is lost', async () => {
+    const full = await open('/dev/full', 'w')
+    try {
+      for (const args of [['--help'], ['keygen', '--data', join(folder(), 'full')]]) {
+        const { code, stderr } = await startInto(full.fd, ...args).ended
+        assert.deepEqual({ code, stderr }, { code: 1, stderr: 'secagg: the output cannot be written (ENOSPC)\n' })
+      }
+    } finally {
+      await full.close()
+    }
+  })
+
+  it('that nobody reads any more ends a command without a word, and not as if all were done', async () => {
+    const run = startSecagg('network', '--in-process', '--peers', '3', '--rounds', '1000', '--json')
+    await once(run.child.stdout!, 'data')
+    run.child.stdout!.destroy()
+    const { code, stderr } = await run.ended
+    assert.equal(code, 141)
+    assert.doesNotMatch(stderr, /secagg:/)
+  })
+
+  it('that nobody reads takes nothing from a command that has done its work', async () => {
+    const data = join(folder(), 'unread')
+    const { child, ended } = startSecagg('keygen', '--data', data)
+    child.stdout!.destroy()
+    assert.deepEqual(await ended, { code: 0, stdout: '', stderr: '' })
+    assert.ok(existsSync(join(data, 'identity.key')))
+  })
 })
 
 describe('secagg network', () => {
