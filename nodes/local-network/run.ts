@@ -7,7 +7,7 @@ import { stringify } from 'yaml'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
-import { checkCarried, LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS, thresholds } from '../../src/task/thresholds.ts'
+import { carriedThresholds, LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS } from '../../src/task/thresholds.ts'
 import { createIdentity } from '../daemon/identity.ts'
 import { makeFolder } from '../folder.ts'
 import { readNpy } from '../npy.ts'
@@ -152,7 +152,7 @@ async function prepare(
   const { peers, encoding } = run
   const { corrupt, dropout } = run.threat
   // What is infeasible is refused before an identity is made for everyone.
-  checkCarried(thresholds({ members: peers, corrupt: inTenThousandths(corrupt), dropout: inTenThousandths(dropout) }))
+  carriedThresholds({ members: peers, corrupt: inTenThousandths(corrupt), dropout: inTenThousandths(dropout) })
   const ids: string[] = []
   for (let number = 0; number < peers; number++) ids.push(await createIdentity(join(folder, `peer-${number}`)))
   const randomness = randomBytes(32).toString('hex')

@@ -150,6 +150,16 @@ describe('secagg network', () => {
     await failure(/0\.4 corrupt .* lower corrupt to 0\.2499/, '--corrupt', '0.4')
     await failure(/need 34 bits, more than 32; lower encoding\.bits to 29/, '--bits', '31')
     await failure(/at most 1200 members/, '--peers', '1201')
+    await failure(/at most 1200 members/, '--peers', '1201', '--corrupt', '0.5')
+    await failure(
+      /more than 254; lower corrupt to 0\.3189\n$/,
+      '--peers',
+      '1000',
+      '--corrupt',
+      '0.3333',
+      '--dropout',
+      '0'
+    )
   })
 
   it('refuses inputs that are missing, of several lengths, of a wrong type, not finite or out of range, naming the file', async () => {
