@@ -98,7 +98,7 @@ function conclusion(run: LearningRun, { reports }: Learned): string {
       : `ε reached by each member: ${epsilon.toFixed(1)} at δ = ${run.privacy!.delta}`
   return `
   Together ${percent(together)} of the predictions are right, peer-${run.alone} alone ${percent(alone)}.
-  ${sums}; ${distinctAggregators} different members aggregated.
+  ${sums}; ${distinctAggregators === 1 ? '1 member' : `${distinctAggregators} different members`} aggregated.
 
 `
 }
