@@ -41,10 +41,26 @@ const common = {
 } as const
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
+/** What shells say of a program that ended because nobody reads its output any more (SIGPIPE). */
+const EXIT_UNREAD = 141
 
 /** The command line. Expected errors are one line on stderr. @returns the exit code: 0, 1 on failure, 2 on wrong usage */
 export async function main(args: string[]): Promise<number> {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : EXIT_FAILURE))
+  let unread = EXIT_UNREAD
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(unread)
+    process.stderr.write(`secagg: the output cannot be written (${error.code ?? error.message})\n`)
+    process.exit(EXIT_FAILURE)
+  })
+  const code = await run(args)
+  // Whoever has read enough takes nothing from a command that has done its work.
+  unread = code
+  // What was written last may still fail.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
+  return code
+}
+
+async function run(args: string[]): Promise<number> {
   try {
     return await parse(args)
   } catch (error) {
@@ -96,6 +112,7 @@ async function parse(args: string[]): Promise<number> {
         if (typed._.length > 1)
           throw new UsageError(`${command.name} takes no argument "${typed._[1]}"; see secagg ${command.name} --help`)
         refuseRepeated(command, typed)
+        refuseEmpty(command, typed)
         code = await command.run(typed as Typed)
       }
     )
@@ -111,6 +128,16 @@ function refuseRepeated(command: Command, typed: Record<string, unknown>): void 
     if (option.array !== true && Array.isArray(typed[name]))
       throw new UsageError(`--${name} is given twice; give it once`)
   }
+}
+
+/** An empty name would be the current folder, and is mostly a shell's variable that was never set. */
+function refuseEmpty(command: Command, typed: Record<string, unknown>): void {
+  for (const [name, { requiresArg }] of Object.entries(command.options)) {
+    if (requiresArg === true && [typed[name]].flat().includes('')) throw new UsageError(`--${name} needs a value`)
+  }
+  const { argument } = command
+  if (argument !== undefined && typed[argument.name] === '')
+    throw new UsageError(`${command.name} needs <${argument.name}>: ${argument.describe}`)
 }
 
 /** yargs says what it did not understand; beside it what was probably meant. */

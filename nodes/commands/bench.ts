@@ -9,7 +9,7 @@ export const benchCommand: Command = {
     only: {
       type: 'string',
       requiresArg: true,
-      describe: 'some of masks, hashing, votes, member, upload and round, with commas'
+      describe: 'some of masks, hashing, votes, member, upload, audit and round, with commas'
     }
   },
   examples: [

@@ -4,7 +4,8 @@ import { UsageError } from '../usage-error.ts'
 export function wholeNumber(option: string, text: string, least: number, largest = Number.MAX_SAFE_INTEGER): number {
   const value = /^-?\d+$/.test(text) ? Number(text) : NaN
   if (value >= least && value <= largest && Number.isSafeInteger(value)) return value
-  const range = largest === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${largest}`
+  const bound = value > largest ? `of at most ${largest}` : `of at least ${least}`
+  const range = largest === Number.MAX_SAFE_INTEGER ? bound : `from ${least} to ${largest}`
   throw new UsageError(`${option} must be a whole number ${range}, not "${text}"`)
 }
 

@@ -1,6 +1,7 @@
-import { mkdir, open, readFile, stat } from 'node:fs/promises'
+import { open, readFile, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { SecureAggregationError } from '../../src/errors.ts'
+import { makeFolder } from '../folder.ts'
 
 /** A file that nobody but its owner may read: identity, network key, token. */
 
@@ -22,9 +23,12 @@ export async function readSecret(file: string): Promise<Uint8Array> {
   throw new SecureAggregationError('SECRET_EXPOSED', sentence)
 }
 
-/** Writes a new file, 0600, on disk when the promise resolves; throws EEXIST where there is one. */
+/**
+ * Writes a new file, 0600, on disk when the promise resolves.
+ * @throws SecureAggregationError NOT_A_FOLDER; EEXIST only where there is such a file
+ */
 export async function writeSecret(file: string, bytes: Uint8Array): Promise<void> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(file), { mode: 0o700 })
   const handle = await open(file, 'wx', 0o600)
   try {
     await handle.writeFile(bytes)

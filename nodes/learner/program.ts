@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { printJson } from '../commands/command.ts'
+import { makeFolder } from '../folder.ts'
 import { writeNpy } from '../npy.ts'
 import { runLearning } from './learning-network.ts'
 import type { Learned, LearningReport, LearningRun } from './learning-network.ts'
@@ -17,6 +18,7 @@ export interface LearnOptions {
 /** Members learn together, for people to watch. @returns the exit code: 0 where every round was summed and right */
 export async function learn({ run, out, json }: LearnOptions): Promise<number> {
   const people = json ? process.stderr : process.stdout
+  if (out !== undefined) await makeFolder(out, { named: `--out ${out}` })
   people.write(introduction(run))
   let view: LiveView | undefined
   people.write(`  starting ${run.peers} processes …\n\n`)
@@ -72,7 +74,6 @@ function summarise(reports: LearningReport[]) {
 }
 
 async function writeResults(out: string, { reports, joint }: Learned): Promise<void> {
-  await mkdir(out, { recursive: true })
   await writeFile(join(out, 'rounds.jsonl'), reports.map((report) => `${JSON.stringify(report)}\n`).join(''))
   await writeNpy(join(out, 'model.npy'), joint.parameters)
 }
@@ -106,7 +107,7 @@ function conclusion(run: LearningRun, { reports }: Learned): string {
   return `
   Together ${percent(together)} of the predictions are right, peer-${run.alone} alone ${percent(alone)}.
   ${sums};
-  ${distinctAggregators} different members aggregated.
+  ${distinctAggregators === 1 ? '1 member' : `${distinctAggregators} different members`} aggregated.
 
 `
 }

@@ -7,6 +7,7 @@ import { InputError } from '../../src/errors.ts'
 import type { FixedEncoding, IntegerEncoding } from '../../src/task/task.ts'
 import { readNpy, writeNpy } from '../npy.ts'
 import type { NpyValues } from '../npy.ts'
+import { counted } from '../plural.ts'
 import { UsageError } from '../usage-error.ts'
 import { generateInput, reproducible } from './generated-inputs.ts'
 
@@ -48,12 +49,14 @@ export async function readInputs(folder: string, shape: Shape, length?: number):
     const { values } = await readNpy(file)
     first ??= { file, length: values.length }
     if (length !== undefined && values.length !== length) {
-      throw new UsageError(`--length is ${length}, and ${file} has ${values.length} elements; leave --length out`)
+      throw new UsageError(
+        `--length is ${length}, and ${file} has ${counted(values.length, 'element')}; leave --length out`
+      )
     }
     if (values.length === 0)
       throw new InputError('INPUT_LENGTH', `${file} is empty; give every member at least one element`)
     if (values.length !== first.length) {
-      const lengths = `${file} has ${values.length} elements and ${first.file} has ${first.length}`
+      const lengths = `${file} has ${counted(values.length, 'element')} and ${first.file} has ${first.length}`
       throw new InputError('INPUT_LENGTH', `${lengths}; give all members vectors of one length`)
     }
     try {

@@ -4,6 +4,7 @@ import { SecureAggregationError } from '../../src/errors.ts'
 import type { Task } from '../../src/task/task.ts'
 import { dataDeadlineMs } from '../../src/task/task.ts'
 import type { Exported, Happening, Hold, ReportedOutcome } from '../daemon/launcher-messages.ts'
+import { counted } from '../plural.ts'
 import { lackingForRound } from './assembly.ts'
 import { killText, PendingKills } from './kills.ts'
 import type { Kill, Suspension } from './kills.ts'
@@ -309,7 +310,7 @@ export class LocalNetwork {
     if (kills <= D) return
     const allowed = `the task allows for ${D} missing`
     this.#options.warn(
-      `round ${round} has ${kills} kills and ${allowed}: it may be burned, and a restart may be its only way to close`
+      `round ${round} has ${counted(kills, 'kill')} and ${allowed}: it may be burned, and a restart may be its only way to close`
     )
   }
 

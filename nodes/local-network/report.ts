@@ -1,3 +1,4 @@
+import { counted } from '../plural.ts'
 import type { Exactness } from './exactness.ts'
 import type { ClosedRound } from './running-round.ts'
 
@@ -86,11 +87,14 @@ export function summarise(reports: RoundReport[]): Summary {
 const columns: [title: string, width: number][] = [
   ['round', 5],
   ['aggregator', -10],
-  ['included', -8],
-  ['dropped', -11],
+  ['included', -9],
+  ['dropped', -26],
   ['ms', 6],
   ['exact', -5]
 ]
+
+const [, droppedWidth] = columns.find(([title]) => title === 'dropped')!
+const MOST_NAMED = 4
 
 /** One line of the table for people; numbers stand to the right. */
 export function tableLine(cells: string[]): string {
@@ -106,20 +110,34 @@ export function tableHeader(): string {
 
 export function tableRow(report: RoundReport): string {
   const { round, aggregatorIndex, included, members, dropped, missing, durationMs, status, exact, reason } = report
-  const out = [...dropped.map(String), ...missing.map((number) => `${number} missing`)].join(', ')
   const sum = status === 'burned' ? 'burned' : `${included.length}/${members}`
   const line = tableLine([
     String(round),
     aggregatorIndex === null ? '-' : `peer-${aggregatorIndex}`,
     sum,
-    out || '-',
+    absentees(dropped, missing),
     String(durationMs),
     status === 'burned' ? '-' : exact ? 'yes' : 'NO'
   ])
   return status === 'burned' ? `${line}\n         ${reason}` : line
 }
 
+/** Who is not in the sum: as many names as the column has room for. */
+function absentees(dropped: number[], missing: number[]): string {
+  for (let most = MOST_NAMED; ; most--) {
+    const out = dropped.length === 0 ? [] : [named(dropped, most)]
+    if (missing.length > 0) out.push(`${named(missing, most)} missing`)
+    const text = out.join('; ') || '-'
+    if (text.length <= -droppedWidth || most === 0) return text
+  }
+}
+
+function named(members: number[], most: number): string {
+  const names = members.slice(0, most).join(', ')
+  return members.length <= most ? names : `${names} +${members.length - most}`.trim()
+}
+
 export function summaryLine({ rounds, summed, burned, exact, distinctAggregators }: Summary): string {
-  const sums = `${summed} of ${rounds} rounds summed, ${exact} exact, ${burned} burned`
-  return `${sums}; led by ${distinctAggregators} different members`
+  const sums = `${summed} of ${counted(rounds, 'round')} summed, ${exact} exact, ${burned} burned`
+  return `${sums}; led by ${distinctAggregators === 1 ? '1 member' : `${distinctAggregators} different members`}`
 }

@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { SecureAggregationError } from '../../src/errors.ts'
 import { createTask } from '../../src/task/task.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
-import { checkCarried, LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS, thresholds } from '../../src/task/thresholds.ts'
+import { carriedThresholds, LARGEST_COMPLETE_GRAPH, TEN_THOUSANDTHS } from '../../src/task/thresholds.ts'
 import { createIdentity } from '../daemon/identity.ts'
+import { makeFolder } from '../folder.ts'
 import { readNpy } from '../npy.ts'
 import { compareWithPlainSum, plainEncoding } from './exactness.ts'
 import { readInputs, writeInputs } from './inputs.ts'
@@ -64,7 +65,6 @@ export async function runNetwork(run: NetworkRun, audience: Audience): Promise<S
       folder.discard()
       throw error
     })
-    if (run.out !== undefined) await mkdir(run.out, { recursive: true })
     const { inProcess, place, kills, restart, glimpse, watch } = run
     const network = new LocalNetwork({
       task,
@@ -112,7 +112,10 @@ async function runRounds(run: NetworkRun, prepared: Prepared, audience: Audience
   })
   for (let round = 1; round <= run.rounds; round++) {
     const closed = await waiting(network, audience, network.runRound(round, contribution(round)))
-    const sumFile = closed.status === 'summed' ? await exportSum(network, closed, run.out ?? folder) : undefined
+    const file = resolve(run.out ?? folder, `round-${round}.npy`)
+    const sumFile = closed.status === 'summed' ? file : undefined
+    // A burned round has no sum, not even that of an earlier run.
+    await (sumFile === undefined ? rm(file, { force: true }) : network.export(closed, sumFile))
     const report = await examine(closed, sumFile, closed.included.map(contribution(round)), task, ids)
     reports.push(report)
     if (run.out !== undefined) await writeReport(join(run.out, `round-${round}.json`), report, sumFile)
@@ -120,12 +123,6 @@ async function runRounds(run: NetworkRun, prepared: Prepared, audience: Audience
     if (run.out === undefined && sumFile !== undefined) await rm(sumFile)
   }
   return summarise(reports)
-}
-
-async function exportSum(network: LocalNetwork, closed: ClosedRound, folder: string): Promise<string> {
-  const file = resolve(folder, `round-${closed.round}.npy`)
-  await network.export(closed, file)
-  return file
 }
 
 async function examine(
@@ -147,7 +144,7 @@ async function writeReport(file: string, report: RoundReport, sumFile: string | 
 
 const inTenThousandths = (fraction: number): number => Math.round(fraction * TEN_THOUSANDTHS)
 
-/** Inputs, identities and the task on disk. Whatever is wrong with any of them is said before a process is started. */
+/** Inputs, identities and the task on disk, and where sums go. Whatever is wrong with any of them is said before a process is started. */
 async function prepare(
   run: NetworkRun,
   folder: string
@@ -155,7 +152,7 @@ async function prepare(
   const { peers, encoding } = run
   const { corrupt, dropout } = run.threat
   // What is infeasible is refused before an identity is made for everyone.
-  checkCarried(thresholds({ members: peers, corrupt: inTenThousandths(corrupt), dropout: inTenThousandths(dropout) }))
+  carriedThresholds({ members: peers, corrupt: inTenThousandths(corrupt), dropout: inTenThousandths(dropout) })
   const ids: string[] = []
   for (let number = 0; number < peers; number++) ids.push(await createIdentity(join(folder, `peer-${number}`)))
   const randomness = randomBytes(32).toString('hex')
@@ -180,6 +177,7 @@ async function prepare(
   const task = createTask(terms(inputs.length))
   const taskFile = join(folder, 'task.yaml')
   await writeFile(taskFile, stringify(terms(inputs.length)))
+  if (run.out !== undefined) await makeFolder(run.out, { named: `--out ${run.out}` })
   return { task, taskFile, ids, inputs }
 }
 
@@ -204,11 +202,14 @@ async function dataFolder(named: string | undefined): Promise<DataFolder> {
     return { path, remove, discard: remove }
   }
   const path = resolve(named)
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  const isNew = await makeFolder(path, { named: `--data ${named}`, mode: 0o700 })
   if ((await readdir(path)).length > 0) {
     throw new SecureAggregationError('DATA_NOT_EMPTY', `the folder ${named} is not empty; name a new one for --data`)
   }
   // Where nothing was started, the same command can be typed again.
-  const discard = (): void => readdirSync(path).forEach((name) => rmSync(join(path, name), { recursive: true }))
+  const discard = (): void => {
+    const made = isNew ? [path] : readdirSync(path).map((name) => join(path, name))
+    made.forEach((one) => rmSync(one, { recursive: true }))
+  }
   return { path, remove: () => {}, discard }
 }

@@ -1,5 +1,3 @@
-import { TaskError } from '../errors.ts'
-
 /** Bits of privacy: a graph exposes an honest member with probability at most 2^−40 (§9). */
 const SIGMA = 40
 
@@ -20,19 +18,19 @@ export interface GraphDegrees {
   readonly acknowledgements: number
 }
 
-const known = new Map<string, GraphDegrees>()
+const known = new Map<string, GraphDegrees | undefined>()
 
 /**
- * The least degrees for a roster of `members` of which f may be corrupt and D more missing (§9). Cached.
- *
- * @throws TaskError THREAT_INFEASIBLE where no graph will do, with what to change
+ * The least degrees for a roster of `members` of which f may be corrupt and D more missing (§9); undefined where members
+ * would need masks or shares with all others. Cached.
  */
-export function graphDegrees(members: number, f: number, D: number): GraphDegrees {
+export function graphDegrees(members: number, f: number, D: number): GraphDegrees | undefined {
   const key = `${members}/${f}/${D}`
-  const before = known.get(key)
-  if (before !== undefined) return before
+  if (known.has(key)) return known.get(key)
   const logs = logFactorials(members)
-  const degrees = Object.freeze({ ...maskGraph(members, f, D, logs), ...shareGraph(members, f, D, logs) })
+  const mask = maskGraph(members, f, D, logs)
+  const share = mask && shareGraph(members, f, D, logs)
+  const degrees = share && Object.freeze({ ...mask, ...share })
   known.set(key, degrees)
   return degrees
 }
@@ -81,7 +79,7 @@ function shareGraph(
   f: number,
   D: number,
   logs: Float64Array
-): Pick<GraphDegrees, 'shareDegree' | 'threshold' | 'acknowledgements'> {
+): Pick<GraphDegrees, 'shareDegree' | 'threshold' | 'acknowledgements'> | undefined {
   const exposed = 2 ** -(SIGMA + 1) / (n - f)
   const stuck = 2 ** -ETA / n
   for (let shareDegree = 4; shareDegree < n; shareDegree += 2) {
@@ -91,7 +89,7 @@ function shareGraph(
     const acknowledgements = largestBelow(live, shareDegree, stuck)
     if (acknowledgements >= threshold) return { shareDegree, threshold, acknowledgements }
   }
-  throw infeasible(n, f, D, 'shares with all others')
+  return undefined
 }
 
 /** However the dropouts are chosen, knowing the graph, the honest members stay in one piece, and nobody in it is alone. */
@@ -100,14 +98,14 @@ function maskGraph(
   f: number,
   D: number,
   logs: Float64Array
-): Pick<GraphDegrees, 'maskDegree' | 'minLiveSlots'> {
+): Pick<GraphDegrees, 'maskDegree' | 'minLiveSlots'> | undefined {
   const present = (n - 1 - D) / (n - 1)
   for (let maskDegree = 4; maskDegree < n; maskDegree += 2) {
     const minLiveSlots = largestBelow(binomial(logs, maskDegree, present), maskDegree, 2 ** -ETA / n)
     if (4 * minLiveSlots <= maskDegree) continue
     if (staysWhole({ n, f, D, maskDegree, minLiveSlots }, logs)) return { maskDegree, minLiveSlots }
   }
-  throw infeasible(n, f, D, 'masks with all others')
+  return undefined
 }
 
 function binomial(logs: Float64Array, trials: number, p: number): (k: number) => number {
@@ -148,11 +146,4 @@ function staysWhole(
 function divergence(p: number, q: number): number {
   const term = (a: number, b: number): number => (a === 0 ? 0 : a * Math.log(a / b))
   return term(p, q) + term(1 - p, 1 - q)
-}
-
-function infeasible(n: number, f: number, D: number, what: string): TaskError {
-  return new TaskError(
-    'THREAT_INFEASIBLE',
-    `with ${n} members of which ${f} may be corrupt and ${D} missing, safe graphs would take ${what}; lower corrupt or dropout`
-  )
 }

@@ -9,7 +9,7 @@ import { TaskError } from '../errors.ts'
 import { refusal } from './refusal.ts'
 import { fieldNames, taskSchema } from './schema.ts'
 import type { Admission, FixedEncoding, GroupTerms, IntegerEncoding, PrivateEncoding, TaskFields } from './schema.ts'
-import { checkCarried, LARGEST_COMPLETE_GRAPH, leastOfGroup, thresholds } from './thresholds.ts'
+import { carriedThresholds, LARGEST_COMPLETE_GRAPH, leastOfGroup } from './thresholds.ts'
 import type { Threat, Thresholds } from './thresholds.ts'
 
 export type { Admission, FixedEncoding, GroupTerms, IntegerEncoding, PrivateEncoding, TaskInput } from './schema.ts'
@@ -71,8 +71,7 @@ export function createTask(input: unknown): Task {
   if (!parsed.success) throw new TaskError('TASK_INVALID', refusal(parsed.error, input, fieldNames))
   const terms = termsOf(parsed.data)
   const members = terms.members.length
-  const bounds = thresholds({ members, ...terms.threat })
-  checkCarried(bounds)
+  const bounds = carriedThresholds({ members, ...terms.threat })
   checkRandomness(terms)
   checkGroups(terms.groups, bounds)
   checkShards(terms)
@@ -88,8 +87,7 @@ export function createTask(input: unknown): Task {
  * Throws TaskError: TASK_INVALID, THREAT_INFEASIBLE, BITS_EXCEEDED.
  */
 export function taskWithMembers(task: Task, members: readonly string[], leastCorrupt: number): Task {
-  const bounds = thresholds({ members: members.length, ...task.threat, leastCorrupt })
-  checkCarried(bounds)
+  const bounds = carriedThresholds({ members: members.length, ...task.threat, leastCorrupt })
   checkGroups(task.groups, bounds)
   const bits = ringBits(task.encoding, members.length)
   const shards = Math.min(task.shards, members.length)

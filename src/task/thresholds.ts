@@ -40,31 +40,28 @@ export interface Thresholds {
   readonly graph?: GraphDegrees
 }
 
+/** A roster's size and its threat; `leastCorrupt` is the f that suspending the absent may not lower (§7). */
+interface Asked extends Threat {
+  readonly members: number
+  readonly leastCorrupt?: number
+}
+
 /**
  * The thresholds of a roster, of the complete graph (§3) or a sparse one (§9); floors are exact, in whole numbers.
- * `leastCorrupt` is the f that suspending the absent may not lower (§7).
  * Throws TaskError: TASK_INVALID for a roster or threat out of range, THREAT_INFEASIBLE with what to change.
  */
-export function thresholds({
-  members,
-  corrupt,
-  dropout,
-  leastCorrupt = 0
-}: Threat & { readonly members: number; readonly leastCorrupt?: number }): Thresholds {
-  checkRange(members, { corrupt, dropout })
-  const f = Math.max(share(corrupt, members), leastCorrupt)
-  const D = share(dropout, members)
-  if (!isFeasible(members, f, D))
-    throw new TaskError(
-      'THREAT_INFEASIBLE',
-      f > share(corrupt, members) ? tooFewLeft(members, f, D) : remedy(members, { corrupt, dropout })
-    )
+export function thresholds(asked: Asked): Thresholds {
+  const { members } = asked
+  checkRange(members, asked)
+  const { f, D } = counts(asked)
+  if (!isFeasible(members, f, D)) throw infeasible(asked)
 
   const byTwoThirds = Math.floor((2 * members) / 3) + 1
   const quorum = byTwoThirds <= members - f - D ? byTwoThirds : Math.floor((members + f) / 2) + 1
   const bounds = { members, f, D, quorum, nMin: leastIncluded(members, f, D) }
   if (members > LARGEST_COMPLETE_GRAPH) {
     const graph = graphDegrees(members, f, D)
+    if (graph === undefined) throw infeasible(asked)
     return Object.freeze({ ...bounds, threshold: graph.threshold, acknowledgements: graph.acknowledgements, graph })
   }
   const threshold = Math.max(2, f + 1, Math.min(Math.floor((members - D + 1) / 2), members - 2 * f - 2 * D))
@@ -72,16 +69,18 @@ export function thresholds({
   return Object.freeze({ ...bounds, threshold, acknowledgements })
 }
 
-/** What one round can carry: so many members in a message, and a byte for a share's slot. @throws TaskError */
-export function checkCarried({ members, graph }: Thresholds): void {
+/** The thresholds of a task: what one round can carry, so many members in a message, and a byte for a share's slot. @throws as `thresholds` */
+export function carriedThresholds(asked: Asked): Thresholds {
+  const { members } = asked
   if (members > LARGEST_ROSTER)
     throw new TaskError('TASK_INVALID', `a task has at most ${LARGEST_ROSTER} members, not ${members}; remove members`)
-  if (graph === undefined || graph.shareDegree <= LARGEST_SHARE_DEGREE) return
-  throw new TaskError(
-    'THREAT_INFEASIBLE',
-    `with ${members} members and this threat each needs ${graph.shareDegree} holders of its shares, more than ` +
-      `${LARGEST_SHARE_DEGREE}; lower corrupt or dropout`
-  )
+  const bounds = thresholds(asked)
+  if (bounds.graph !== undefined && bounds.graph.shareDegree > LARGEST_SHARE_DEGREE) throw infeasible(asked)
+  return bounds
+}
+
+function counts({ members, corrupt, dropout, leastCorrupt = 0 }: Asked): { f: number; D: number } {
+  return { f: Math.max(share(corrupt, members), leastCorrupt), D: share(dropout, members) }
 }
 
 function share(tenThousandths: number, members: number): number {
@@ -111,41 +110,64 @@ function checkRange(members: number, threat: Threat): void {
   }
 }
 
-function tooFewLeft(members: number, f: number, D: number): string {
-  return (
-    `with ${members} members left of a roster that allowed for ${f} corrupt, 3·${f} + 2·${D} < ${members} does not ` +
-    'hold; let suspended members return first'
-  )
+/** What so many corrupt and missing ask for that cannot be had; undefined where a round carries it. */
+function excess(members: number, f: number, D: number): string | undefined {
+  if (!isFeasible(members, f, D)) return `3·${f} + 2·${D} < ${members}, but it is ${3 * f + 2 * D}`
+  if (members <= LARGEST_COMPLETE_GRAPH) return undefined
+  const graph = graphDegrees(members, f, D)
+  if (graph === undefined) return 'masks or shares of everyone with everyone'
+  if (graph.shareDegree <= LARGEST_SHARE_DEGREE) return undefined
+  return `${graph.shareDegree} holders of each member’s shares, more than ${LARGEST_SHARE_DEGREE}`
 }
 
 /** The sentence for people, in fractions as they wrote them: what is too much, and each single change that mends it. */
-function remedy(members: number, threat: Threat): string {
-  const feasible = (n: number, { corrupt, dropout }: Threat): boolean =>
-    isFeasible(n, share(corrupt, n), share(dropout, n))
+function infeasible(asked: Asked): TaskError {
+  const { members, corrupt, dropout } = asked
+  const { f, D } = counts(asked)
+  const threat = `a threat of ${fraction(corrupt)} corrupt (${f}) and ${fraction(dropout)} dropout (${D})`
+  const needs = `${threat} needs ${excess(members, f, D)}`
+  const sentence =
+    f > share(corrupt, members)
+      ? `with ${members} members left of a roster that allowed for ${f} corrupt, ${needs}; let suspended members return first`
+      : `with ${members} members, ${needs}; ${remedies(asked).join(' or ')}`
+  return new TaskError('THREAT_INFEASIBLE', sentence)
+}
+
+function remedies(asked: Asked): string[] {
+  const passes = (changed: Partial<Asked>): boolean => {
+    const { members, ...threat } = { ...asked, ...changed }
+    const { f, D } = counts({ members, ...threat })
+    return excess(members, f, D) === undefined
+  }
+  const { members, corrupt, dropout } = asked
   const changes: string[] = []
-  const dropout = largest((value) => feasible(members, { ...threat, dropout: value }))
-  if (dropout !== undefined) changes.push(`lower dropout to ${fraction(dropout)}`)
-  const corrupt = largest((value) => feasible(members, { ...threat, corrupt: value }))
-  if (corrupt !== undefined) changes.push(`lower corrupt to ${fraction(corrupt)}`)
-  for (let n = members + 1; n <= Math.max(LARGEST_COMPLETE_GRAPH, members + 10); n++) {
-    if (!feasible(n, threat)) continue
+  const lessDropout = largestBelow(dropout, (value) => passes({ dropout: value }))
+  if (lessDropout !== undefined) changes.push(`lower dropout to ${fraction(lessDropout)}`)
+  const lessCorrupt = largestBelow(corrupt, (value) => passes({ corrupt: value }))
+  if (lessCorrupt !== undefined) changes.push(`lower corrupt to ${fraction(lessCorrupt)}`)
+  const most = members <= LARGEST_COMPLETE_GRAPH ? LARGEST_COMPLETE_GRAPH : Math.min(members + 10, LARGEST_ROSTER)
+  for (let n = members + 1; n <= most; n++) {
+    if (!passes({ members: n })) continue
     changes.push(`take ${n} members`)
     break
   }
-  if (changes.length === 0) changes.push('lower both, for example to 0.125 and 0.25')
-
-  const f = share(threat.corrupt, members)
-  const D = share(threat.dropout, members)
-  return (
-    `with ${members} members, a threat of ${fraction(threat.corrupt)} corrupt (${f}) and ${fraction(threat.dropout)} ` +
-    `dropout (${D}) needs 3·${f} + 2·${D} < ${members}, but it is ${3 * f + 2 * D}; ${changes.join(' or ')}`
-  )
+  return changes.length === 0 ? ['lower both, for example to 0.125 and 0.25'] : changes
 }
 
-/** The largest number of ten-thousandths that passes; undefined where none does. What passes is downward closed. */
-function largest(passes: (tenThousandths: number) => boolean): number | undefined {
-  for (let value = TEN_THOUSANDTHS - 1; value >= 0; value--) if (passes(value)) return value
-  return undefined
+/**
+ * The largest number of ten-thousandths below one that is too large; undefined where none passes. What passes is downward
+ * closed but for roundings of the sparse graphs, and whatever is found has passed.
+ */
+function largestBelow(tooLarge: number, passes: (tenThousandths: number) => boolean): number | undefined {
+  if (tooLarge === 0 || !passes(0)) return undefined
+  let least = 0
+  let beyond = tooLarge
+  while (beyond - least > 1) {
+    const middle = Math.floor((least + beyond) / 2)
+    if (passes(middle)) least = middle
+    else beyond = middle
+  }
+  return least
 }
 
 function fraction(tenThousandths: number): string {

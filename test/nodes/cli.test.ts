@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeNpy } from '../../nodes/npy.ts'
 import { nearest } from '../../nodes/suggestion.ts'
-import { secagg, temporaryFolder } from './secagg.ts'
+import { secagg, startInto, startSecagg, temporaryFolder } from './secagg.ts'
 
 /** Refused with this exit code, in one line without a stack, and nothing on stdout. */
 async function refused(code: number, sentence: RegExp, ...args: string[]): Promise<void> {
@@ -36,6 +38,63 @@ describe('the command line', () => {
   })
 })
 
+/** Each option that has a value, with the command and what it cannot do without. */
+const withValue: string[][] = [
+  ...['data', 'network'].map((option) => ['keygen', `--${option}`]),
+  ...['data', 'out', 'inputs', 'seed', 'peers', 'kill'].map((option) => ['network', `--${option}`]),
+  ['learn', '--out'],
+  ['doctor', '--config'],
+  ['node', '--config'],
+  ['node', '--config', 'node.yaml', '--set'],
+  ['contribute', 'x.npy', '--token-file'],
+  ['rounds', '--data'],
+  ['sum', '1', '--out'],
+  ['audit', '--file'],
+  ['export', '1', '--out'],
+  ['bench', '--only']
+]
+
+describe('an empty value', () => {
+  for (const typed of withValue)
+    it(`is refused: ${typed.join(' ')}`, () =>
+      refused(2, new RegExp(`^secagg: ${typed.at(-1)} needs a value\\n$`), ...typed, ''))
+
+  it('is refused as a file, too', () => refused(2, /contribute needs <file>: the vector/, 'contribute', ''))
+})
+
+describe('an output', () => {
+  const folder = temporaryFolder()
+
+  it('that cannot be written is told, also where only its last line is lost', async () => {
+    const full = await open('/dev/full', 'w')
+    try {
+      for (const args of [['--help'], ['keygen', '--data', join(folder(), 'full')]]) {
+        const { code, stderr } = await startInto(full.fd, ...args).ended
+        assert.deepEqual({ code, stderr }, { code: 1, stderr: 'secagg: the output cannot be written (ENOSPC)\n' })
+      }
+    } finally {
+      await full.close()
+    }
+  })
+
+  it('that nobody reads any more ends a command without a word, and not as if all were done', async () => {
+    const run = startSecagg('network', '--in-process', '--peers', '3', '--rounds', '1000', '--json')
+    await once(run.child.stdout!, 'data')
+    run.child.stdout!.destroy()
+    const { code, stderr } = await run.ended
+    assert.equal(code, 141)
+    assert.doesNotMatch(stderr, /secagg:/)
+  })
+
+  it('that nobody reads takes nothing from a command that has done its work', async () => {
+    const data = join(folder(), 'unread')
+    const { child, ended } = startSecagg('keygen', '--data', data)
+    child.stdout!.destroy()
+    assert.deepEqual(await ended, { code: 0, stdout: '', stderr: '' })
+    assert.ok(existsSync(join(data, 'identity.key')))
+  })
+})
+
 describe('secagg network', () => {
   const folder = temporaryFolder()
   const usage = (sentence: RegExp, ...args: string[]) => refused(2, sentence, 'network', ...args)
@@ -57,6 +116,10 @@ describe('secagg network', () => {
       '--max',
       '-9'
     )
+    const most = /--max must be a whole number of at most 9007199254740991, not "9007199254740993"/
+    await usage(most, '--encoding', 'integer', '--max', '9007199254740993')
+    const least = /--min must be a whole number of at least -9007199254740991, not "-9007199254740993"/
+    await usage(least, '--encoding', 'integer', '--min', '-9007199254740993')
     await usage(/one weight for each of the 8 members, not 2/, '--weights', '1,2')
     await usage(/each of --weights must be a whole number .* not "0\.5"/, '--peers', '3', '--weights', '1,0.5,2')
   })
@@ -87,6 +150,16 @@ describe('secagg network', () => {
     await failure(/0\.4 corrupt .* lower corrupt to 0\.2499/, '--corrupt', '0.4')
     await failure(/need 34 bits, more than 32; lower encoding\.bits to 29/, '--bits', '31')
     await failure(/at most 1200 members/, '--peers', '1201')
+    await failure(/at most 1200 members/, '--peers', '1201', '--corrupt', '0.5')
+    await failure(
+      /more than 254; lower corrupt to 0\.3189\n$/,
+      '--peers',
+      '1000',
+      '--corrupt',
+      '0.3333',
+      '--dropout',
+      '0'
+    )
   })
 
   it('refuses inputs that are missing, of several lengths, of a wrong type, not finite or out of range, naming the file', async () => {
@@ -106,7 +179,7 @@ describe('secagg network', () => {
     await failure(/peer-1\.npy: element 1 lies outside 0 to 10/, ...inputs('--encoding', 'integer', '--max', '10'))
     await writeNpy(peer(2), Float32Array.of(7, 11))
     await writeNpy(join(folder(), 'peer-2.round-2.npy'), Float32Array.of(7))
-    await failure(/peer-2\.round-2\.npy has 1 elements/, ...inputs())
+    await failure(/peer-2\.round-2\.npy has 1 element and .*peer-0\.npy has 2/, ...inputs())
     await usage(/--length is 5, and .*peer-0\.npy has 2 elements/, ...inputs('--length', '5'))
     await usage(/--seed is for generated inputs/, ...inputs('--seed', 'x'))
   })
@@ -114,10 +187,24 @@ describe('secagg network', () => {
   it('keeps no data of a network that could not be started, and never mixes two', async () => {
     const data = join(folder(), 'data')
     await failure(/more than 32/, '--bits', '31', '--data', data)
+    assert.equal(existsSync(data), false)
+    await mkdir(data)
+    await failure(/more than 32/, '--bits', '31', '--data', data)
     assert.deepEqual(await readdir(data), [])
     await writeFile(join(data, 'mine.txt'), 'mine')
     await failure(/is not empty; name a new one for --data/, '--data', data)
     assert.deepEqual(await readdir(data), ['mine.txt'])
+  })
+
+  it('refuses a file where a folder is to be, and leaves nothing behind', async () => {
+    const [data, file] = [join(folder(), 'unmade'), join(folder(), 'file.txt')]
+    await writeFile(file, 'mine')
+    await failure(/--out \S+file\.txt is a file; name a folder\n$/, '--peers', '3', '--data', data, '--out', file)
+    await failure(/--out \S+sums lies in a file; name a folder\n$/, '--data', data, '--out', join(file, 'sums'))
+    await failure(/--data \S+file\.txt is a file; name a folder\n$/, '--data', file)
+    await refused(1, /--out \S+file\.txt is a file; name a folder\n$/, 'learn', '--out', file)
+    assert.equal(existsSync(data), false)
+    assert.equal(await readFile(file, 'utf8'), 'mine')
   })
 })
 
@@ -136,6 +223,15 @@ describe('secagg keygen', () => {
     const key = await readFile(file)
     await refused(1, /identity\.key exists/, 'keygen', '--data', data)
     assert.deepEqual(await readFile(file), key)
+  })
+
+  it('says of a file that it is no folder, not that a key is in it', async () => {
+    const file = join(folder(), 'file.txt')
+    await writeFile(file, 'mine')
+    await refused(1, /^secagg: \S+file\.txt is a file; name a folder\n$/, 'keygen', '--data', file)
+    await refused(1, /member lies in a file; name a folder\n$/, 'keygen', '--data', join(file, 'member'))
+    await refused(1, /file\.txt is a file; name a folder\n$/, 'keygen', '--network', join(file, 'network.key'))
+    await refused(1, /file\.txt exists; name a new file/, 'keygen', '--network', file)
   })
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { generateInput, reproducible } from '../../nodes/local-network/generated-inputs.ts'
@@ -143,6 +143,16 @@ describe('a network of processes', function () {
       distinctAggregators: ended.summary?.distinctAggregators,
       exact: 1
     })
+  })
+
+  it('leaves no sum of an earlier run beside a round that has none', async () => {
+    const out = join(folder(), 'burned')
+    await mkdir(out)
+    await writeNpy(join(out, 'round-1.npy'), Float64Array.of(1, 2, 3))
+    const sizes = ['--peers', '3', '--rounds', '1', '--no-restart', '--out', out]
+    const ended = await network(...sizes, '--kill', '0@keys', '--kill', '1@keys')
+    assert.equal(ended.rounds[0].status, 'burned', ended.stderr)
+    assert.deepEqual(await readdir(out), ['round-1.json'])
   })
 
   it('warns of more kills in a round than the task allows for, and of kills that never come about', async () => {

@@ -118,7 +118,10 @@ describe('a task', () => {
       [{ randomness: undefined }, /^a task of more than 128 members needs randomness: 32 public random bytes in hex/],
       [{ groups: { count: 2, trim: 0 } }, /^a task with groups has at most 128 members, not 1000; leave groups out/],
       [{ members: many }, /members has more than 1200 members; remove members$/],
-      [{ threat: { corrupt: 0.3, dropout: 0.04 } }, /holders of its shares, more than 254; lower corrupt or dropout$/]
+      [
+        { threat: { corrupt: 0.3, dropout: 0.04 } },
+        /shares, more than 254; lower dropout to 0\.0379 or lower corrupt to 0\.2989$/
+      ]
     ]
     for (const [change, sentence] of refused)
       assert.throws(() => createTask({ ...large, ...change }), { message: sentence })

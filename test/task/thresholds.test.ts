@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { TaskError } from '../../src/errors.ts'
-import { thresholds } from '../../src/task/thresholds.ts'
+import { carriedThresholds, LARGEST_ROSTER, thresholds } from '../../src/task/thresholds.ts'
 import type { Thresholds } from '../../src/task/thresholds.ts'
 
 /** Every feasible (n, f, D) of the complete graph, each through the smallest threat that gives it. */
@@ -19,14 +19,24 @@ function least(count: number, members: number): number {
   return Math.ceil((count * 10_000) / members)
 }
 
-function refusal(members: number, corrupt: number, dropout: number): TaskError {
+function refusal(members: number, corrupt: number, dropout: number, judge = thresholds): TaskError {
   try {
-    thresholds({ members, corrupt, dropout })
+    judge({ members, corrupt, dropout })
   } catch (error) {
     assert.ok(error instanceof TaskError)
     return error
   }
   throw new assert.AssertionError({ message: `${members} members with ${corrupt} and ${dropout} were accepted` })
+}
+
+/** What a sentence says to change. */
+function changesOf(sentence: string): { members?: number; corrupt?: number; dropout?: number }[] {
+  const [, advice] = sentence.split('; ')
+  if (advice === 'lower both, for example to 0.125 and 0.25') return [{ corrupt: 1250, dropout: 2500 }]
+  return advice.split(' or ').map((change) => {
+    const [, which, fraction, members] = /^(?:lower (corrupt|dropout) to ([\d.]+)|take (\d+) members)$/.exec(change)!
+    return members === undefined ? { [which]: Math.round(Number(fraction) * 10_000) } : { members: Number(members) }
+  })
 }
 
 describe('thresholds', () => {
@@ -152,6 +162,38 @@ describe('thresholds', () => {
 
   it('asks to lower both where no single change mends the threat', () => {
     assert.match(refusal(10, 5000, 5000).message, /; lower both, for example to 0\.125 and 0\.25$/)
+  })
+
+  it('names only changes that are accepted, whatever the graph: also of holders of shares, of whom there are 254 at most', () => {
+    const tenThousandths = fc.integer({ min: 0, max: 9999 })
+    const members = fc.oneof(fc.integer({ min: 3, max: 128 }), fc.integer({ min: 129, max: 4000 }))
+    /** A larger roster than a task's is held to the same degree. */
+    const accept = (asked: { members: number; corrupt: number; dropout: number }): Thresholds => {
+      const found = asked.members > LARGEST_ROSTER ? thresholds(asked) : carriedThresholds(asked)
+      assert.ok((found.graph?.shareDegree ?? 0) <= 254)
+      return found
+    }
+    const threats = fc.tuple(members, tenThousandths, tenThousandths)
+    fc.assert(
+      fc.property(threats, ([members, corrupt, dropout]) => {
+        const asked = { members, corrupt, dropout }
+        try {
+          accept(asked)
+        } catch (error) {
+          if (!(error instanceof TaskError)) return
+          const changes = changesOf(error.message)
+          assert.ok(changes.length > 0, error.message)
+          for (const change of changes) accept({ ...asked, ...change })
+        }
+      }),
+      {
+        numRuns: 500,
+        examples: [[[1000, 5000, 0]], [[1000, 3333, 0]], [[1000, 3000, 400]], [[129, 1000, 3600]], [[1200, 3000, 9999]]]
+      }
+    )
+    const { message } = refusal(1000, 3333, 0, carriedThresholds)
+    assert.match(message, /needs 292 holders of each member’s shares, more than 254; lower corrupt to 0\.3189$/)
+    assert.match(refusal(129, 1000, 3600).message, /needs masks or shares of everyone with everyone; lower dropout to/)
   })
 
   it('refuses fewer than 3 members and threats that are no whole ten-thousandths', () => {
