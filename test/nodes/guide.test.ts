@@ -127,7 +127,9 @@ describe('the operator’s guide, followed to the letter', function () {
   it('is quoted by the front page as it is', async () => {
     const front = await readFile(packageFile('README.md'), 'utf8')
     assert.ok(front.includes(quoted('python', 'numpy')))
-    for (const [line] of guide.matchAll(/^curl .*$/gm)) assert.ok(front.includes(line), line)
+    // What an operator asks for once in a while is in the guide alone.
+    const everyday = [...guide.matchAll(/^curl .*$/gm)].filter(([line]) => !line.includes('/evidence'))
+    for (const [line] of everyday) assert.ok(front.includes(line), line)
     for (const [, file] of front.matchAll(/\]\((?!https?:)([^)]+)\)/g)) await access(packageFile(file.split('#')[0]))
   })
 
