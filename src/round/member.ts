@@ -341,6 +341,8 @@ export class Member {
       return this.#hearDecision(decision, undefined)
     }
     const behind = await this.#inTurn(async () => {
+      // It was asked from here: another roster has taken effect since, or the round is over.
+      if (this.#isOver || round <= this.#closed.round) return undefined
       if (!(await shownByPeer(peer, () => this.#chronicle.follow(body)))) return undefined
       const running = this.#running
       this.#running = undefined

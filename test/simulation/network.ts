@@ -209,11 +209,15 @@ export class Simulation {
     const inside = this.honest.filter(({ member }) => member.me >= 0)
     const from = inside.filter(({ restarts }) => restarts === 0)
     void pick(from.length > 0 ? from : inside, this.#chance).member.want()
-    // Whoever wanted it may have died before a word of it left.
-    void this.clock.sleep(500).then(() => {
-      const waiting = this.honest.find((peer) => peer.member.me >= 0 && !hasSeen(peer, number))
-      if (waiting?.member.closedRound === number - 1) void waiting.member.want()
-    })
+    // Whoever wanted it may have died before a word of it left, or have been about to end the round before.
+    void (async () => {
+      for (let tries = 0; tries < 10; tries++) {
+        await this.clock.sleep(500)
+        const waiting = this.honest.find((peer) => peer.member.me >= 0 && !hasSeen(peer, number))
+        if (waiting?.member.closedRound === number - 1 && waiting.member.runningRound === undefined)
+          void waiting.member.want()
+      }
+    })()
     // One that was taken out of the roster follows, and is told of no outcome.
     const isOver = (peer: Peer): boolean =>
       peer.member.me < 0 ? peer.member.closedRound >= number : hasSeen(peer, number)
