@@ -124,14 +124,10 @@ export async function runHostile(schedule: HostileSchedule): Promise<HostileRun>
   return { simulation, endings, digest: bytesToHex(H('digest', ...digests)) }
 }
 
-async function losePower(simulation: Simulation, { outage, restart }: HostileSchedule): Promise<void> {
+async function losePower(simulation: Simulation, { outage }: HostileSchedule): Promise<void> {
   if (outage === undefined) return
-  const { clock, peers } = simulation
-  await clock.sleep(outage)
-  for (const member of peers.keys()) simulation.kill(member)
-  await clock.sleep(restart!.afterMs + 1)
-  // Of what was asked for before, nothing may have come to any disk.
-  void peers.find((_, member) => !simulation.adversaries.has(member))!.member.want()
+  await simulation.clock.sleep(outage)
+  for (const member of simulation.peers.keys()) simulation.kill(member)
 }
 
 function endingOf({ status, views, round }: RoundOutcome, { ledger }: Simulation): Ending {

@@ -210,8 +210,9 @@ export class Simulation {
     const from = inside.filter(({ restarts }) => restarts === 0)
     void pick(from.length > 0 ? from : inside, this.#chance).member.want()
     // Whoever wanted it may have died before a word of it left, or have been about to end the round before.
+    let isDone = false
     void (async () => {
-      for (let tries = 0; tries < 10; tries++) {
+      while (!isDone) {
         await this.clock.sleep(500)
         const waiting = this.honest.find((peer) => peer.member.me >= 0 && !hasSeen(peer, number))
         if (waiting?.member.closedRound === number - 1 && waiting.member.runningRound === undefined)
@@ -229,6 +230,7 @@ export class Simulation {
       return waiting === undefined && !somebodyComesBack
     }
     await this.clock.run(done, this.clock.now() + limitMs)
+    isDone = true
   }
 
   /** SIGKILL: nothing that the process was about to do happens any more, and only what it journaled is left. */
