@@ -2,7 +2,7 @@
 const kinds: [RegExp, string][] = [
   [/inputs came from|to this view came/, 'too_few_inputs'],
   [/shares are safely held|too few shares were revealed/, 'too_few_shares'],
-  [/masked vectors arrived|are lost|into custody|was shown the cut/, 'vectors_missing'],
+  [/masked vectors arrived|are lost|into custody|was shown the cut|add slices up/, 'vectors_missing'],
   [/quorum/, 'no_quorum'],
   [/evidence against its leader/, 'leader_convicted'],
   [/was away/, 'node_was_away'],

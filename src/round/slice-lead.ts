@@ -58,7 +58,9 @@ export class SliceLead {
         this.#headers.set(header.from, header)
       }
     })
-    this.#assignment = assign(order, sharding!.slices.length, task.shards, this.#isAble)
+    const assignment = assign(order, sharding!.slices.length, task.shards, this.#isAble)
+    if (assignment === undefined) throw new LeaderGaveUp('fewer than two of the members that came can add slices up')
+    this.#assignment = assignment
     await this.#say()
     if (fixed !== undefined) {
       this.#cut = fixed

@@ -12,14 +12,15 @@ export interface Assignment {
 
 /**
  * The first S places of the order, each a slice. The smallest slices come first; where there are fewer slices than
- * places, the first places have none: so the first aggregator has the least to do.
+ * places, the first places have none: so the first aggregator has the least to do. Undefined where fewer than two are able:
+ * what an owner has of itself, another keeps.
  */
 export function assign(
   order: readonly number[],
   slices: number,
   shards: number,
   isAble: (member: number) => boolean
-): Assignment {
+): Assignment | undefined {
   const blank: Assignment = {
     owners: order.slice(shards - slices, shards),
     keepers: [],
@@ -28,7 +29,7 @@ export function assign(
     next: shards
   }
   const absent = new Set(blank.owners.filter((owner) => !isAble(owner)))
-  return replace({ ...blank, keepers: keepersOf(blank.owners, order, isAble) }, absent, isAble) ?? blank
+  return replace({ ...blank, keepers: keepersOf(blank.owners, order, isAble) }, absent, isAble)
 }
 
 /** The next in the order takes the place of each that is lost; undefined where nobody is left to. */
