@@ -70,6 +70,7 @@ export class Announcements {
     this.#timer = setInterval(this.#repair, REPAIR_MS)
     ;(this.#timer as { unref?: () => void }).unref?.()
     this.#components.events.addEventListener('connection:open', this.#onConnection)
+    this.#components.events.addEventListener('connection:close', this.#onClose)
     this.#pubsub.topicValidators.set(this.topic, this.#validate)
     this.#pubsub.addEventListener('message', this.#onMessage)
     this.#pubsub.subscribe(this.topic)
@@ -80,6 +81,7 @@ export class Announcements {
     if (this.#timer === undefined) return
     clearInterval(this.#timer)
     this.#components.events.removeEventListener('connection:open', this.#onConnection)
+    this.#components.events.removeEventListener('connection:close', this.#onClose)
     this.#timer = undefined
     this.#pubsub.unsubscribe(this.topic)
     this.#pubsub.removeEventListener('message', this.#onMessage)
@@ -127,26 +129,35 @@ export class Announcements {
    * members would be connected for good without hearing each other.
    */
   readonly #repair = (): void => {
-    const { pubsub, connectionManager } = this.#components
+    const { connectionManager } = this.#components
+    const connections = Map.groupBy(connectionManager.getConnections(), ({ remotePeer }) => remotePeer.toString())
+    for (const [peer, all] of connections) if (this.#handlers.isMember(peer)) this.#mend(peer, all)
+  }
+
+  #mend(peer: string, connections: Connection[]): void {
+    const { pubsub } = this.#components
     const { streamsInbound, streamsOutbound } = pubsub as unknown as GossipStreams
     // A stream that was closed in the one direction it is used in counts as open until the other one is, too.
     const isOpen = ({ protocol, status, direction, writeStatus, readStatus }: Stream): boolean =>
       status === 'open' &&
       (direction === 'outbound' ? writeStatus === 'writable' : readStatus === 'readable') &&
       pubsub.protocols.includes(protocol)
-    const members = Map.groupBy(connectionManager.getConnections(), ({ remotePeer }) => remotePeer.toString())
-    for (const [peer, connections] of members) {
-      if (!this.#handlers.isMember(peer)) continue
-      const streams = connections.flatMap(({ streams }) => streams.filter(isOpen))
-      if (!streams.some(({ direction }) => direction === 'outbound')) streamsOutbound.delete(peer)
-      if (streamsInbound.get(peer)?.rawStream.status !== 'open')
-        for (const stream of streams)
-          if (stream.direction === 'inbound') stream.abort(new Error('nobody reads this stream; open another'))
-      this.#introduce(connections.find(({ limits }) => limits === undefined) ?? connections[0])
-    }
+    const streams = connections.flatMap(({ streams }) => streams.filter(isOpen))
+    if (!streams.some(({ direction }) => direction === 'outbound')) streamsOutbound.delete(peer)
+    if (streamsInbound.get(peer)?.rawStream.status !== 'open')
+      for (const stream of streams)
+        if (stream.direction === 'inbound') stream.abort(new Error('nobody reads this stream; open another'))
+    this.#introduce(connections.find(({ limits }) => limits === undefined) ?? connections[0])
   }
 
   readonly #onConnection = (event: CustomEvent<Connection>): void => this.#introduce(event.detail)
+
+  /** Gossip that went over this connection goes on over another one at once, where there is one. */
+  readonly #onClose = ({ detail: { remotePeer } }: CustomEvent<Connection>): void => {
+    const peer = remotePeer.toString()
+    const left = this.#components.connectionManager.getConnections(remotePeer).filter(({ status }) => status === 'open')
+    if (left.length > 0 && this.#handlers.isMember(peer)) this.#mend(peer, left)
+  }
 
   readonly #validate = async (_neighbour: PeerId, message: Message): Promise<TopicValidatorResult> => {
     if (message.type !== 'signed' || message.data.length > MAX_ANNOUNCEMENT) return TopicValidatorResult.Reject

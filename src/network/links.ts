@@ -1,5 +1,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
+import { PING_PROTOCOL } from '@libp2p/ping'
 import { CODE_P2P } from '@multiformats/multiaddr'
+import { pEvent } from 'p-event'
 import type {
   ComponentLogger,
   Connection,
@@ -39,6 +41,12 @@ export interface LinksOptions {
 
 /** How long the member with the higher id leaves dialling to the other, in units of the least pause. */
 const TURN = 6
+
+/** How long a peer that has connected anew may take to answer on an older connection, in milliseconds. */
+const ANSWER_MS = 5_000
+
+/** Bytes of a ping (libp2p specs, ping/ping.md). */
+const PING_LENGTH = 32
 
 /** A peer that is to be connected: how often that failed in a row, and the timer of the next attempt. */
 interface Link {
@@ -239,6 +247,25 @@ export class Links implements Startable {
     if (link === undefined || detail.limits !== undefined) return
     clearTimeout(link.timer)
     link.since = performance.now()
+    void this.#retireOlder(detail)
+  }
+
+  /**
+   * A peer that connects once more may have been restarted, or be on another network now: then what is sent over its older
+   * connections is lost until libp2p gives them up, and libp2p prefers the oldest. One on which the peer does not answer,
+   * though it does on the new one, is ended.
+   */
+  async #retireOlder(newest: Connection): Promise<void> {
+    const stopping = this.#stopping!.signal
+    const all = this.#components.connectionManager.getConnections(newest.remotePeer)
+    const older = all.filter((other) => other !== newest && other.status === 'open' && other.limits === undefined)
+    if (older.length === 0 || !(await answers(newest, stopping))) return
+    for (const connection of older)
+      void answers(connection, stopping).then((alive) => {
+        if (alive || stopping.aborted || connection.status !== 'open') return
+        this.#log('%p has connected anew and does not answer on %a', connection.remotePeer, connection.remoteAddr)
+        connection.abort(new Error('the peer has connected anew and does not answer here'))
+      })
   }
 
   /** A connection that broke at once was refused by the other side's gater: that counts as a failure, too. */
@@ -260,6 +287,21 @@ export class Links implements Startable {
     link.failures = 0
     this.#schedule(id, link)
   }
+}
+
+/** Whether the peer gives a sign of life on this very connection, if only that it does not know pings. */
+async function answers(connection: Connection, stopping: AbortSignal): Promise<boolean> {
+  const late = AbortSignal.timeout(ANSWER_MS)
+  const signal = AbortSignal.any([stopping, late])
+  try {
+    const stream = await connection.newStream(PING_PROTOCOL, { signal })
+    const answer = pEvent(stream, 'message', { rejectionEvents: ['close'], signal })
+    stream.send(crypto.getRandomValues(new Uint8Array(PING_LENGTH)))
+    await answer.finally(() => stream.abort(new Error('one answer is enough')))
+  } catch {
+    return !late.aborted
+  }
+  return true
 }
 
 function withPeer(address: Multiaddr, peer: PeerId): Multiaddr {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { createServer, connect } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair, privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
 import { rosterGater } from '../../src/network/admission.ts'
 import { Network, openTo, until } from './nodes.ts'
 import type { Startable } from '@libp2p/interface'
@@ -65,6 +68,39 @@ describe('links', () => {
     await alice.services.links.waitFor([idOf(bob)], { signal: AbortSignal.timeout(10_000) })
   })
 
+  it('end a connection that a member lost unseen, when it has connected anew and answers there only', async () => {
+    const privateKey = await generateKeyPair('Ed25519')
+    const before = await network.add({ privateKey })
+    const line = await Line.to(before.getMultiaddrs()[0].toString())
+    try {
+      const alice = await network.add()
+      alice.services.links.follow([idOf(before)])
+      await alice.dial(multiaddr(line.address))
+      // The power of its router fails, say: neither side is told.
+      line.cut()
+      await before.stop()
+      const after = await network.add({ privateKey, bootstrap: [alice.getMultiaddrs()[0].toString()] })
+      await after.services.links.waitFor([idOf(alice)], { signal: AbortSignal.timeout(10_000) })
+      const overLine = () => openTo(alice, after).filter((way) => way.includes(line.port))
+      // The monitor of connections would need at least 20 seconds.
+      await until(() => overLine().length === 0, 'the lost connection is ended', 12_000)
+      assert.deepEqual(alice.services.links.connected(), [idOf(after)])
+    } finally {
+      line.close()
+    }
+  })
+
+  it('keep both connections of a member that answers on both', async () => {
+    const [alice, bob] = await strangers()
+    alice.services.links.follow([idOf(bob)])
+    await alice.services.links.waitFor([idOf(bob)], { signal: AbortSignal.timeout(10_000) })
+    await bob.dial(alice.getMultiaddrs(), { force: true })
+    await until(() => openTo(alice, bob).length >= 2, 'both are open')
+    const both = alice.getConnections(bob.peerId)
+    await new Promise((resolve) => setTimeout(resolve, 7_000))
+    assert.ok(both.every(({ status }) => status === 'open'))
+  })
+
   it('do not dial a peer that refuses over and over without a pause', async () => {
     let refusals = 0
     const onRefused = (): void => void refusals++
@@ -124,6 +160,44 @@ describe('links', () => {
     assert.deepEqual(openTo(alice, bob), [])
   })
 })
+
+/** Carries TCP between two nodes until it is cut, which neither of them is told. */
+class Line {
+  readonly address: string
+  readonly port: string
+  readonly #sockets: Socket[]
+  readonly #server: ReturnType<typeof createServer>
+
+  private constructor(address: string, port: string, sockets: Socket[], server: ReturnType<typeof createServer>) {
+    this.address = address
+    this.port = port
+    this.#sockets = sockets
+    this.#server = server
+  }
+
+  static async to(address: string): Promise<Line> {
+    const [, far] = /\/tcp\/(\d+)/.exec(address)!
+    const sockets: Socket[] = []
+    const server = createServer({ allowHalfOpen: true }, (near) => {
+      const other = connect({ port: Number(far), host: '127.0.0.1', allowHalfOpen: true })
+      sockets.push(near, other)
+      for (const socket of [near, other]) socket.on('error', () => {})
+      near.pipe(other).pipe(near)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const port = String((server.address() as AddressInfo).port)
+    return new Line(address.replace(`/tcp/${far}/`, `/tcp/${port}/`), port, sockets, server)
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.unpipe().pause()
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#server.close()
+  }
+}
 
 interface Keys {
   privateKey: { raw: Uint8Array }
