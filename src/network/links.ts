@@ -42,7 +42,7 @@ export interface LinksOptions {
 /** How long the member with the higher id leaves dialling to the other, in units of the least pause. */
 const TURN = 6
 
-/** How long a peer that has connected anew may take to answer on an older connection, in milliseconds. */
+/** How long a peer that answers on one connection may take to answer on another one, in milliseconds. */
 const ANSWER_MS = 5_000
 
 /** Bytes of a ping (libp2p specs, ping/ping.md). */
@@ -247,25 +247,26 @@ export class Links implements Startable {
     if (link === undefined || detail.limits !== undefined) return
     clearTimeout(link.timer)
     link.since = performance.now()
-    void this.#retireOlder(detail)
+    void this.#endDead(detail.remotePeer)
   }
 
   /**
-   * A peer that connects once more may have been restarted, or be on another network now: then what is sent over its older
-   * connections is lost until libp2p gives them up, and libp2p prefers the oldest. One on which the peer does not answer,
-   * though it does on the new one, is ended.
+   * Of several connections to a peer some may be dead without a sign: those from before its restart, or one of two that were
+   * dialled at once, which the other side has closed as one too many (WebRTC tells that late). What is sent over them is lost
+   * until libp2p gives them up. Those on which the peer does not answer, though it does on another, are ended.
    */
-  async #retireOlder(newest: Connection): Promise<void> {
+  async #endDead(peer: PeerId): Promise<void> {
     const stopping = this.#stopping!.signal
-    const all = this.#components.connectionManager.getConnections(newest.remotePeer)
-    const older = all.filter((other) => other !== newest && other.status === 'open' && other.limits === undefined)
-    if (older.length === 0 || !(await answers(newest, stopping))) return
-    for (const connection of older)
-      void answers(connection, stopping).then((alive) => {
-        if (alive || stopping.aborted || connection.status !== 'open') return
-        this.#log('%p has connected anew and does not answer on %a', connection.remotePeer, connection.remoteAddr)
-        connection.abort(new Error('the peer has connected anew and does not answer here'))
-      })
+    const all = this.#components.connectionManager.getConnections(peer)
+    const open = all.filter(({ status, limits }) => status === 'open' && limits === undefined)
+    if (open.length < 2) return
+    const alive = await Promise.all(open.map((connection) => answers(connection, stopping)))
+    if (stopping.aborted || !alive.includes(true)) return
+    for (const [number, connection] of open.entries()) {
+      if (alive[number] || connection.status !== 'open') continue
+      this.#log('%p answers elsewhere, and not on %a', peer, connection.remoteAddr)
+      connection.abort(new Error('the peer does not answer on this connection, and does on another'))
+    }
   }
 
   /** A connection that broke at once was refused by the other side's gater: that counts as a failure, too. */
