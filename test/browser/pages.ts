@@ -63,7 +63,9 @@ export class Visitor {
     return visitor
   }
 
+  /** Opens the page, and closes it first where it was open. */
   async open(): Promise<void> {
+    if (this.page?.isClosed() === false) await this.page.close()
     this.page = await this.context.newPage()
     this.page.on('pageerror', (error) => this.errors.push(String(error)))
     this.page.on('console', (message) => message.type() === 'error' && this.errors.push(message.text()))

@@ -125,6 +125,21 @@ describe('links', () => {
     await assert.rejects(bob.services.links.waitFor([idOf(alice)], { signal: AbortSignal.timeout(100) }))
   })
 
+  it('leave a relay without limits for a direct way, where there is one', async () => {
+    const relay = circuitRelayServer({ reservations: { applyDefaultLimit: false } })
+    const guide = await network.add({ services: { relay } })
+    const use = guide.getMultiaddrs().map(String)
+    const alice = await network.add({ relay: { use } })
+    const bob = await network.add({ bootstrap: use })
+    const relayed = () => alice.getMultiaddrs().filter((address) => address.toString().includes('p2p-circuit'))
+    await until(() => relayed().length > 0, 'the relay has reserved a place')
+    await bob.dial(relayed())
+    assert.ok(openTo(bob, alice).every((way) => way.includes('p2p-circuit')))
+    bob.services.links.follow([idOf(alice)])
+    assert.deepEqual(bob.services.links.connected(), [idOf(alice)])
+    await until(() => openTo(bob, alice).some((way) => !way.includes('p2p-circuit')), 'they speak without the relay')
+  })
+
   it('wait no longer than their signal, and forget members that left', async () => {
     const [alice] = await strangers()
     const absent = peerIdFromPrivateKey(await generateKeyPair('Ed25519')).toString()
