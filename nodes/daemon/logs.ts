@@ -22,7 +22,7 @@ export function openLogs({ logLevel, logLevels }: Pick<NodeConfig, 'logLevel' | 
 /** Components of our own service are the network module, all others libp2p. */
 function componentLogger({ network, libp2p }: Record<LogModule, Logger>): ComponentLogger {
   return {
-    forComponent: (name) => componentLog(name.startsWith('secagg:') ? network : libp2p, name)
+    forComponent: (name) => componentLog(name.startsWith('libp2p:secagg:') ? network : libp2p, name)
   }
 }
 

@@ -30,7 +30,7 @@ export class Reservations implements Startable {
   /** `relays`: addresses, each ending in /p2p/<peer id>; this node's own may be among them. */
   constructor(components: ReservationComponents, relays: Multiaddr[]) {
     this.#components = components
-    this.#log = components.logger.forComponent('secagg:reservations')
+    this.#log = components.logger.forComponent('libp2p:secagg:reservations')
     for (const address of relays) {
       const id = address.getComponents().findLast((part) => part.code === CODE_P2P)!.value!
       if (id !== components.peerId.toString()) this.#relays.set(id, address)

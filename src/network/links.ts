@@ -91,7 +91,7 @@ export class Links implements Startable {
 
   constructor(components: LinksComponents, options: LinksOptions = {}) {
     this.#components = components
-    this.#log = components.logger.forComponent('secagg:links')
+    this.#log = components.logger.forComponent('libp2p:secagg:links')
     this.#concurrency = options.concurrency ?? 16
     this.#minDelay = options.minDelay ?? 200
     this.#maxDelay = options.maxDelay ?? 5_000

@@ -142,11 +142,12 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
   }
 
   /** Begins anew, from the journal, what was stopped before. */
-  start(): void {
+  async start(): Promise<void> {
     for (const [id, { isOver, task }] of this.#sessions) if (isOver) this.#sessions.set(id, this.#begin(task))
+    for (const session of this.#sessions.values()) await session.listen()
   }
 
-  /** Listens and speaks, once the transports do. */
+  /** Speaks, once the transports do. */
   async afterStart(): Promise<void> {
     for (const session of this.#sessions.values()) await session.start()
   }

@@ -92,9 +92,9 @@ export class Session {
     const privately = privateTerms(task)
     if (privately !== undefined) this.#ledger = new PrivacyLedger(privately, options.journal)
     this.#connections = () => components.connectionManager.getConnections()
-    this.#log = components.logger.forComponent(`secagg:${task.name}`)
+    this.#log = components.logger.forComponent(`libp2p:secagg:${task.name}`)
     const refused = (error: Error): void => {
-      this.#log('refused: %s', error.message)
+      this.#log('refused - %e', error)
       options.observer.refused?.(error)
     }
     this.#streams = new Streams(components, task.id, {
@@ -172,8 +172,13 @@ export class Session {
     })
   }
 
-  async start(): Promise<void> {
+  /** Has its protocols answered, as soon as the journal is read. */
+  async listen(): Promise<void> {
+    await this.participant.load()
     await this.#streams.start()
+  }
+
+  async start(): Promise<void> {
     this.#announcements.start()
     await this.participant.start()
     this.#running = true

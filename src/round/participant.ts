@@ -70,6 +70,7 @@ export class Participant {
   #leaves = false
   readonly #vouchedFor = new Set<string>()
   #asking = false
+  #loaded?: Promise<void>
 
   constructor(options: ParticipantOptions) {
     this.#options = options
@@ -104,7 +105,12 @@ export class Participant {
     return taskOf(this.task, this.chronicle.rosterOf(epoch)!)
   }
 
-  async start(): Promise<void> {
+  /** What it knows from its journal. Before that is read it would take an old message for a new one. */
+  load(): Promise<void> {
+    return (this.#loaded ??= this.#load())
+  }
+
+  async #load(): Promise<void> {
     await this.chronicle.load()
     await this.#convictions.load()
     const { journal } = this.#options.ports
@@ -112,6 +118,11 @@ export class Participant {
     const prefix = vouchedPrefix(this.task.id)
     for await (const [key] of journal.entries(prefix)) this.#vouchedFor.add(key.slice(prefix.length))
     this.#beginEpoch()
+  }
+
+  /** Goes on where its journal ends, and asks for what it wants. */
+  async start(): Promise<void> {
+    await this.load()
     await this.#member.start()
     await this.#renewVouches()
     this.#ask()

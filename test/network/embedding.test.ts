@@ -2,13 +2,16 @@ import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { noise } from '@chainsafe/libp2p-noise'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { Metrics } from '@libp2p/interface'
 import { memory } from '@libp2p/memory'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { createTask, secureAggregation } from '../../src/index.ts'
 import type { ContributeProgress, RoundOutcome, SecureAggregation, Task } from '../../src/index.ts'
+import { MemoryJournal } from '../../src/journal/journal.ts'
 import { connect, heard, network } from './applications.ts'
 
 type Embedded = Awaited<ReturnType<typeof network>>
@@ -227,6 +230,44 @@ describe('services of one node', () => {
     } finally {
       await Promise.all(nodes.map(async (node) => node.stop()))
     }
+  })
+
+  it('answer nobody before their journal is read, whatever the node was told before', async () => {
+    const read = Promise.withResolvers<void>()
+    class SlowJournal extends MemoryJournal {
+      override async get(key: string): Promise<Uint8Array | undefined> {
+        await read.promise
+        return super.get(key)
+      }
+    }
+    const privateKey = await generateKeyPair('Ed25519')
+    const members = [privateKey, await generateKeyPair('Ed25519'), await generateKeyPair('Ed25519')]
+    const ids = members.map((key) => peerIdFromPrivateKey(key).toString())
+    const task = createTask({ name: 'slow', members: ids, length: 1, encoding: { type: 'integer', max: 1 } })
+    const node = await createLibp2p({
+      start: false,
+      privateKey,
+      transports: [memory()],
+      connectionEncrypters: [noise()],
+      streamMuxers: [yamux()],
+      services: {
+        identify: identify(),
+        pubsub: gossipsub(),
+        aggregation: secureAggregation({ tasks: [task], journal: new SlowJournal() })
+      }
+    })
+    const ours = (): string[] => node.getProtocols().filter((protocol) => protocol.startsWith('/secagg/'))
+    const started = node.start()
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      assert.deepEqual(ours(), [])
+      read.resolve()
+      await started
+      assert.equal(ours().length, 3)
+    } finally {
+      await node.stop()
+    }
+    assert.deepEqual(ours(), [])
   })
 
   it('refuse a task that is given twice, and a vector where this node has no place', async () => {

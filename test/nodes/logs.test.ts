@@ -58,7 +58,7 @@ describe('the logs of a daemon', () => {
     assert.deepEqual(new Set(lines.map(({ module }) => module)), new Set(['network', 'libp2p']))
     const unreachable = lines.find(({ msg }) => msg.startsWith('could not reach'))!
     assert.equal(unreachable.level, DEBUG)
-    assert.equal(unreachable.component, 'secagg:links')
+    assert.equal(unreachable.component, 'libp2p:secagg:links')
     assert.ok(unreachable.msg.includes(`${members.ids[1]}, attempt 1 - `), unreachable.msg)
     assert.ok(lines.some(({ component }) => component?.startsWith('libp2p:tcp')))
     const secret = (await readFile(join(members.folders[0], 'identity.key'))).subarray(4, 36)
