@@ -26,3 +26,9 @@ export function checkLines(checks: readonly Check[]): string {
   const width = Math.min(28, Math.max(...checks.map(({ name }) => name.length)))
   return checks.map(({ name, status, message }) => `${status.padEnd(4)}  ${name.padEnd(width)}  ${message}\n`).join('')
 }
+
+export function size(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
+  return `${Number((bytes / 1024 ** power).toPrecision(3))} ${units[power]}`
+}

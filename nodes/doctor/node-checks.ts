@@ -14,7 +14,7 @@ import type { NodeConfig } from '../daemon/config.ts'
 import { readIdentity } from '../daemon/identity.ts'
 import { createNode, isListenable } from '../daemon/libp2p.ts'
 import { readNetworkKey } from '../daemon/network-key.ts'
-import { checked, fail, ok, warn } from './check.ts'
+import { checked, fail, ok, warn, size } from './check.ts'
 import type { Check } from './check.ts'
 
 /** Everything that a start of a node would stumble over. */
@@ -205,10 +205,4 @@ async function checkPeers(config: NodeConfig, privateKey: PrivateKey): Promise<C
   } finally {
     await node.stop()
   }
-}
-
-export function size(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
-  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
-  return `${Number((bytes / 1024 ** power).toPrecision(3))} ${units[power]}`
 }
