@@ -30,7 +30,9 @@ class RoutedMember {
   }
 }
 
-describe('members behind routers of their own', () => {
+describe('members behind routers of their own', function () {
+  // Whatever is waited for below, on a busy machine.
+  this.timeout(240_000)
   const folder = temporaryFolder()
   const members: RoutedMember[] = []
   let routers: Routers | undefined
