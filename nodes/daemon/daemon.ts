@@ -4,6 +4,7 @@ import { createEncoder } from '../../src/encoding/encoder.ts'
 import { SecureAggregationError } from '../../src/errors.ts'
 import type { FileVectorStore } from '../../src/journal/file-vector-store.ts'
 import type { LevelJournal } from '../../src/journal/level-journal.ts'
+import { Asking } from '../../src/network/asking.ts'
 import type { SecureAggregation } from '../../src/network/service.ts'
 import type { Input } from '../../src/network/contributions.ts'
 import type { Session } from '../../src/network/session.ts'
@@ -15,7 +16,6 @@ import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
 import { writeNpy } from '../npy.ts'
 import type { RoundArchive } from './archive.ts'
-import { Asking } from './asking.ts'
 import { CatchingUp } from './catching-up.ts'
 import { Contributions } from './contributions.ts'
 import type { Contribution } from './contributions.ts'
@@ -73,7 +73,7 @@ export class Daemon {
       want: () => this.want(),
       isDue: () => this.#contributions.waiting && this.#session.member.me >= 0,
       deadlineMs: options.task.deadlineMs,
-      logger: options.logger
+      refused: ({ message }) => options.logger.warn({ reason: message }, 'could not ask for a round')
     })
     this.#staged = new StagedInputs(options.task)
     this.#measures = new RoundMeasures(() => this.#session.traffic)

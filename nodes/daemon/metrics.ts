@@ -1,7 +1,7 @@
 // The exposition format, and what every Node process has to tell.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { evidenceKinds } from '../../src/round/evidence.ts'
-import { burnedReason, burnedReasons } from './burned-reasons.ts'
+import { burnedReason, burnedReasons } from '../../src/round/burned-reasons.ts'
 import { phases } from './launcher-messages.ts'
 import type { Daemon } from './daemon.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'

@@ -164,7 +164,7 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
 
   /**
    * Adds a vector to the sum of the next round that has room for it, and resolves with that sum. Asks for a round where
-   * none is running. Vectors that wait come before what `onRound` would answer.
+   * none is running, ever more seldom where too few others have an input. Vectors that wait come before what `onRound` would answer.
    *
    * Aborted before its vector is masked, nothing of it leaves this node. Later it may be in the sum, as the event of the
    * round tells by `input`.

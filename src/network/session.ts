@@ -22,6 +22,7 @@ import { mayConnect } from './admission.ts'
 import { systemClock } from './clock.ts'
 import { Contributions } from './contributions.ts'
 import type { ContributeOptions, Contribution, Input, LazyInput, Sum } from './contributions.ts'
+import { Asking } from './asking.ts'
 import { Announcements } from './gossip.ts'
 import type { AnnouncementComponents } from './gossip.ts'
 import { Provisional } from './provisional.ts'
@@ -72,6 +73,7 @@ export interface SessionOptions {
 export class Session {
   readonly task: Task
   readonly participant: Participant
+  readonly #asking: Asking
   readonly #streams: Streams
   readonly #announcements: Announcements
   readonly #options: SessionOptions
@@ -97,6 +99,12 @@ export class Session {
       this.#log('refused - %e', error)
       options.observer.refused?.(error)
     }
+    this.#asking = new Asking({
+      want: () => this.member.want(),
+      isDue: () => this.#contributions.size > 0 && this.#running,
+      deadlineMs: task.deadlineMs,
+      refused
+    })
     this.#streams = new Streams(components, task.id, {
       converse: (from, channel) => this.participant.converse(from, channel),
       deliver: async (from, message) => {
@@ -167,7 +175,7 @@ export class Session {
         options.epoch?.(roster)
         if (!this.participant.hasPlace) this.#contributions.rejectWaiting(this.#noPlace)
         // An input that waited outside is due with the first round inside.
-        if (this.#contributions.size > 0) void this.member.want().catch(refused)
+        this.#asking.again()
       }
     })
   }
@@ -186,6 +194,7 @@ export class Session {
 
   async stop(): Promise<void> {
     this.#running = false
+    this.#asking.stop()
     this.#stop.abort(new Error('the service has stopped'))
     this.#contributions.rejectAll(({ round, masked }) =>
       masked === true ? burned(round!, 'was left when the node stopped') : this.#stopped
@@ -238,7 +247,7 @@ export class Session {
     if (!this.#running) throw this.#stopped
     if (!this.participant.hasPlace) throw this.#noPlace
     const summed = this.#contributions.add(input, options)
-    void this.member.want().catch((error: Error) => this.#contributions.rejectWaiting(error))
+    void this.#asking.now().catch((error: Error) => this.#contributions.rejectWaiting(error))
     return summed
   }
 
@@ -352,7 +361,7 @@ export class Session {
       if (input === 'burned') one.reject(burned(round, why))
       else await this.sum(outcome).then(one.resolve, one.reject)
     }
-    if (this.#contributions.size > 0 && this.#running) await this.member.want()
+    this.#asking.closed(outcome)
   }
 }
 

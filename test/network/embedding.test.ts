@@ -12,7 +12,7 @@ import { createLibp2p } from 'libp2p'
 import { createTask, secureAggregation } from '../../src/index.ts'
 import type { ContributeProgress, RoundOutcome, SecureAggregation, Task } from '../../src/index.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
-import { connect, heard, network } from './applications.ts'
+import { connect, heard, network, networkWith } from './applications.ts'
 
 type Embedded = Awaited<ReturnType<typeof network>>
 
@@ -129,6 +129,23 @@ describe('the service in an application', () => {
     const [sum] = await Promise.all(others([1, 1, 1, 1]))
     assert.equal(sum.values[0], 3n)
     assert.ok((await late.promise) instanceof Error)
+  })
+
+  it('asks ever more seldom while nobody else has a vector, and is in the sum once others have', async () => {
+    const alone = await networkWith({}, 3, { deadline: 1, threat: { corrupt: 0, dropout: 0 } })
+    const [{ id }] = alone.tasks
+    try {
+      const [first, ...others] = alone.nodes.map(({ services }) => services.aggregation)
+      let burned = 0
+      first.addEventListener('round:burned', () => burned++)
+      const waiting = first.contribute(id, [1, 1, 1, 1])
+      await new Promise((resolve) => setTimeout(resolve, 6_000))
+      assert.ok(burned >= 1 && burned <= 5, `${burned} rounds in vain`)
+      const sums = await Promise.all([waiting, ...others.map((other) => other.contribute(id, [1, 1, 1, 1]))])
+      for (const { values } of sums) assert.deepEqual([...values], [3n, 3n, 3n, 3n])
+    } finally {
+      await alone.stop()
+    }
   })
 
   it('goes on without a handler that throws or answers wrongly', async () => {

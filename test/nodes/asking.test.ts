@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
-import { pino } from 'pino'
-import { Asking } from '../../nodes/daemon/asking.ts'
+import { Asking } from '../../src/network/asking.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { until } from '../network/nodes.ts'
 import { startMembers } from './members.ts'
@@ -24,7 +23,7 @@ describe('asking for rounds', () => {
     asked = 0
     isDue = true
     const want = (): Promise<void> => Promise.resolve(void asked++)
-    asking = new Asking({ want, isDue: () => isDue, deadlineMs: 50, logger: pino({ level: 'silent' }) })
+    asking = new Asking({ want, isDue: () => isDue, deadlineMs: 50, refused: assert.ifError })
   })
   afterEach(() => asking.stop())
 

@@ -1,6 +1,5 @@
-import type { Logger } from 'pino'
-import type { RoundOutcome } from '../../src/round/outcome.ts'
-import { burnedReason } from './burned-reasons.ts'
+import { burnedReason } from '../round/burned-reasons.ts'
+import type { RoundOutcome } from '../round/outcome.ts'
 
 /** Between two rounds that a member asks for in vain. */
 const LONGEST_WAIT_MS = 60_000
@@ -11,7 +10,8 @@ interface AskingOptions {
   /** Whether a vector waits for one. */
   isDue: () => boolean
   deadlineMs: number
-  logger: Logger
+  /** It could not be asked for. */
+  refused: (error: Error) => void
 }
 
 /**
@@ -37,9 +37,7 @@ export class Asking {
   again(): void {
     this.stop()
     if (!this.#options.isDue()) return
-    void this.#options
-      .want()
-      .catch((error: Error) => this.#options.logger.warn({ reason: error.message }, 'could not ask for a round'))
+    this.#options.want().catch(this.#options.refused)
   }
 
   /** A round that this member had no vector in tells nothing of one that it has. */

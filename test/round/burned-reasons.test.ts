@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
-import { burnedReason, burnedReasons } from '../../nodes/daemon/burned-reasons.ts'
+import { burnedReason, burnedReasons } from '../../src/round/burned-reasons.ts'
 import { packageFile } from '../../nodes/package-root.ts'
 import { tooFew } from '../../src/round/transcript.ts'
 import type { RoundRules } from '../../src/round/transcript.ts'
