@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -192,6 +192,20 @@ function elsewhere(program: string) {
 }
 
 describe('the journal on disk', () => {
+  it('takes no more room for what was deleted than two mebibytes', async () => {
+    const journal = await openLevel()
+    const value = new Uint8Array(16 << 10)
+    for (let round = 0; round < 256; round++) {
+      crypto.getRandomValues(value)
+      await journal.put(`round ${round}`, value)
+      await journal.delete(`round ${round}`)
+    }
+    const folder = join(directory, 'journal')
+    const files = await Promise.all((await readdir(folder)).map((name) => stat(join(folder, name))))
+    const size = files.reduce((sum, file) => sum + file.size, 0)
+    assert.ok(size < 2 << 20, `${size} bytes are left of 4 MiB that were deleted`)
+  })
+
   it('keeps what it acknowledged when the process is killed right after, and batches whole', async () => {
     const killed = elsewhere(`
       await journal.put('mark', Uint8Array.of(1, 2, 3))
