@@ -46,6 +46,8 @@ export class Asking {
     this.#inVain = isLonely ? this.#inVain + 1 : 0
     if (!isLonely) return this.again()
     this.stop()
+    // Nothing waits, or the node was stopped meanwhile: no timer is to outlive it.
+    if (!this.#options.isDue()) return
     const waitMs = Math.min(LONGEST_WAIT_MS, this.#options.deadlineMs * 2 ** (this.#inVain - 1))
     this.#timer = setTimeout(() => this.again(), waitMs)
   }

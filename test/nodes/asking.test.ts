@@ -55,6 +55,14 @@ describe('asking for rounds', () => {
     await until(() => asked === 2, 'it asks again', 1000)
   })
 
+  it('leaves no timer where nothing waits when the round is closed, as after a stop', () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+    const before = timers()
+    isDue = false
+    closed({})
+    assert.equal(timers(), before)
+  })
+
   it('stops where nothing waits any more', async () => {
     closed({})
     isDue = false
