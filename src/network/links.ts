@@ -54,8 +54,11 @@ const PING_LENGTH = 32
 /** Failures that count as had when a peer is connected through a relay: pauses begin at a second. */
 const MEETING = 3
 
-/** Failures after which nothing better is looked for than a relay that connects a peer, after half a minute. */
-const CONTENT = 12
+/** Failures after which the page with the higher id arranges streams, too: the other one may know no address for that. */
+const ARRANGING = 7
+
+/** Milliseconds between two attempts at a way past a relay, at most. */
+const IMPROVING_MS = 60_000
 
 /** A peer that is to be connected: how often that failed in a row, and the timer of the next attempt. */
 interface Link {
@@ -209,7 +212,8 @@ export class Links implements Startable {
   #schedule(id: string, link: Link): void {
     const first = this.#bootstrap.has(id) || this.#components.peerId.toString() < id
     const turn = first ? 0 : this.#minDelay * TURN
-    const backOff = link.failures === 0 ? 0 : Math.min(this.#maxDelay, this.#minDelay * 2 ** (link.failures - 1))
+    const longest = this.#isConnected(id) ? IMPROVING_MS : this.#maxDelay
+    const backOff = link.failures === 0 ? 0 : Math.min(longest, this.#minDelay * 2 ** (link.failures - 1))
     const dial = (): void => {
       this.#due.push(id)
       this.#dialDue()
@@ -248,7 +252,7 @@ export class Links implements Startable {
       if (this.#links.get(id) !== link || stopping.aborted || this.#isDirect(id)) return
       link.failures++
       this.#log('could not reach %p, attempt %d - %e', peer, link.failures, error)
-      if (!this.#isConnected(id) || link.failures < CONTENT) this.#schedule(id, link)
+      this.#schedule(id, link)
     }
   }
 
@@ -259,19 +263,19 @@ export class Links implements Startable {
   async #target(peer: PeerId, link: Link, signal: AbortSignal): Promise<PeerId | Multiaddr[]> {
     const known = this.#bootstrap.get(peer.toString())
     if (known !== undefined) return known
-    if (this.#isConnected(peer.toString())) return this.#directAddresses(peer)
+    if (this.#isConnected(peer.toString())) return this.#directAddresses(peer, link)
     if (link.failures % 2 === 0) return peer
     const { multiaddrs } = await this.#components.peerRouting.findPeer(peer, { signal, useCache: false })
     return multiaddrs.length === 0 ? peer : multiaddrs.map((address) => withPeer(address, peer))
   }
 
   /**
-   * Ways to a peer without a relay between. Streams between pages are arranged through a relay: of two pages only the one
-   * with the lower id dials, or each would close the other's. @throws NotFoundError where none is known
+   * Ways to a peer without a relay between. Streams between pages are arranged through a relay: of two pages the one with the
+   * lower id dials first and the other much later, or each would close the other's. @throws NotFoundError where none is known
    */
-  async #directAddresses(peer: PeerId): Promise<Multiaddr[]> {
+  async #directAddresses(peer: PeerId, { failures }: Link): Promise<Multiaddr[]> {
     const { addresses } = await this.#components.peerStore.get(peer)
-    const mayArrange = this.#components.peerId.toString() < peer.toString()
+    const mayArrange = this.#components.peerId.toString() < peer.toString() || failures >= ARRANGING
     const ways = addresses.map(({ multiaddr }) => multiaddr.getComponents().map(({ name }) => name))
     const direct = addresses.filter(
       (_, number) => !ways[number].includes('p2p-circuit') || (mayArrange && ways[number].includes('webrtc'))

@@ -6,6 +6,7 @@ import type { Browser, Page } from 'puppeteer-core'
 import { startApi } from '../../nodes/daemon/api/server.ts'
 import type { RunningApi } from '../../nodes/daemon/api/server.ts'
 import { defaultApiSettings } from '../../nodes/daemon/api/settings.ts'
+import type { FeedEvents } from '../../nodes/daemon/feed.ts'
 import { closeChromium, openChromium } from '../browser/chromium.ts'
 import { startMembers } from './members.ts'
 import type { Members } from './members.ts'
@@ -54,20 +55,24 @@ describe('the dashboard of a daemon', function () {
 
   it('shows every round’s sum, and the masked vectors of those that this member leads', async () => {
     const me = members!.task.members.indexOf(members!.daemons[0].id)
+    const { feed } = members!.daemons[0]
+    const closed = (): FeedEvents['round:closed'][] =>
+      feed.history().flatMap(({ name, data }) => (name === 'round:closed' ? [data] : []))
     // Everybody leads once in as many rounds as there are members.
-    for (let round = 1; round <= 4; round++) {
+    for (let round = 1; round <= 4 || !closed().some(({ aggregator }) => aggregator === me); round++) {
       const given = members!.daemons.map((daemon) => daemon.contribute({ vector: new Int32Array(300).fill(round) }))
       await Promise.all(given.map(async (contribution) => (await contribution).ended))
-      await page.waitForFunction(`document.querySelectorAll('tbody tr').length === ${round}`, patience)
-      const leader = members!.daemons[0].feed.history().findLast(({ name }) => name === 'round:closed') as {
-        data: { aggregator: number }
-      }
+      // On a busy machine a vector may have come too late for a round and went into the next.
+      const rows = closed().length
+      await page.waitForFunction(`document.querySelectorAll('tbody tr').length === ${rows}`, patience)
       await page.waitForSelector('.values polyline', patience)
-      if (leader.data.aggregator === me) await page.waitForSelector('.vectors canvas', patience)
+      if (closed().at(-1)!.aggregator === me) await page.waitForSelector('.vectors canvas', patience)
       else assert.match(await text('.noise-card .hint'), /it alone receives the masked vectors/)
     }
-    assert.equal(await text('.headline dd'), '4 of 4')
-    assert.equal(await text('.evidence-card header p'), '4 sums audited by this node')
+    const summed = closed().filter(({ status }) => status === 'summed')
+    const audited = closed().filter(({ audit }) => audit !== undefined && audit.chunks > 0)
+    assert.equal(await text('.headline dd'), `${summed.length} of ${closed().length}`)
+    assert.equal(await text('.evidence-card header p'), `${audited.length} sums audited by this node`)
     assert.match(await text('.described'), /; all of the sum’s chunks recomputed here\.$/)
     assert.deepEqual(complaints, [])
   })

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import type { RoundReport } from '../../nodes/local-network/report.ts'
 import { BUCKETS, readText, readVocabulary, Vocabulary, wordsOf } from '../../nodes/word-counts/counts.ts'
 import { comparison, frequentWords } from '../../nodes/word-counts/picture.ts'
+import { secagg } from './secagg.ts'
 
 describe('word counts', () => {
   it('take words without case, with the apostrophes inside them and without other marks', () => {
@@ -65,5 +67,34 @@ describe('word counts', () => {
     const table = comparison([{ label: 'xylotheque (bucket 57)', truth: 3, received: 8191, total: 5 }], 7)
     for (const line of [...lines, ...table.split('\n')]) assert.ok(line.length <= 80, line)
     assert.match(table, /xylotheque \(bucket 57\) +3 +8191 +5$/)
+  })
+})
+
+describe('private word counts', function () {
+  this.timeout(120_000)
+
+  it('run five rounds with five aggregators, lose a member in round 3, and show the aggregator nothing but noise', async () => {
+    const { code, stdout, stderr } = await secagg('word-counts', '--json')
+    assert.equal(code, 0, stderr)
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string })
+    const rounds = lines.filter((line): line is RoundReport => line.type === 'round')
+    assert.deepEqual(
+      rounds.map(({ included }) => included.length),
+      [8, 8, 7, 8, 8]
+    )
+    assert.ok(rounds.every(({ exact }) => exact))
+    assert.equal(new Set(rounds.map(({ aggregatorIndex }) => aggregatorIndex)).size, 5)
+    assert.equal(rounds[2].dropped.length, 1)
+    const { top, glimpse } = lines.find((line) => line.type === 'word-counts') as unknown as {
+      top: { word: string; count: number }[]
+      glimpse: { member: number; aggregatorIndex: number; words: { truth: number; received: number }[] }
+    }
+    assert.equal(top[0].word, 'the')
+    assert.notEqual(glimpse.aggregatorIndex, glimpse.member)
+    assert.ok(glimpse.words.filter(({ truth, received }) => truth === received).length < 2)
+    assert.match(stderr, /\n {6}3 {2}peer-\d {6}7\/8 .* yes\n/)
   })
 })
