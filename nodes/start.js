@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import module from 'node:module'
-import { fileURLToPath, URL } from 'node:url'
+import { fileURLToPath, pathToFileURL, URL } from 'node:url'
 
 const pinned = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url))
 
@@ -23,11 +23,17 @@ function startAgain() {
   })
 }
 
+/** What was packed, in a checkout the sources, or a bundle of them (test/bundle.ts). */
+function program() {
+  if (process.env.SECAGG_BUNDLE !== undefined) return pathToFileURL(process.env.SECAGG_BUNDLE).href
+  const packed = new URL('../dist/nodes/cli.js', import.meta.url)
+  return existsSync(packed) ? packed.href : new URL('cli.ts', import.meta.url).href
+}
+
 async function start() {
   // Halves the time that each process takes to load; Node keeps the cache in the system's temporary folder.
   module.enableCompileCache()
-  const built = new URL('../dist/nodes/cli.js', import.meta.url)
-  const { main } = await import(existsSync(built) ? built.href : new URL('cli.ts', import.meta.url).href)
+  const { main } = await import(program())
   process.exit(await main(process.argv.slice(2)))
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -243,11 +244,11 @@ describe('secagg doctor --task', () => {
   })
 
   it('counts the bytes of a round as they are: at most a quarter more than a real one took', async () => {
-    const members = await makeMembers(folder(), 4)
-    const memory = (number: number) => ({ memory: true, listen: [`/memory/doctor-${process.pid}-${number}`] })
-    const first = await daemons.start(members, 0, memory(0))
-    for (const number of [1, 2, 3])
-      await daemons.start(members, number, { ...memory(number), bootstrap: first.addresses })
+    // A leader that takes over, as one does on a busy machine when time is up, has more to say.
+    const members = await makeMembers(folder(), 4, { deadline: 30 })
+    const memory = () => ({ memory: true, listen: [`/memory/${randomUUID()}`] })
+    const first = await daemons.start(members, 0, memory())
+    for (const number of [1, 2, 3]) await daemons.start(members, number, { ...memory(), bootstrap: first.addresses })
     const all = daemons.running
     await until(() => all.every((daemon) => daemon.status().subscribed.length === 3), 'all are connected', 40_000)
     await Promise.all(all.map((daemon, number) => daemon.stage(1, members.inputs[number])))
@@ -256,7 +257,7 @@ describe('secagg doctor --task', () => {
     const outcomes = daemons.outcomes.map(([outcome]) => outcome)
     const told = roundBytes(members.task)
     const leads = outcomes[0].aggregator
-    assert.equal(outcomes[0].views, 1, 'a leader that takes over has more to say')
+    assert.equal(outcomes[0].views, 1)
     outcomes.forEach(({ bytesSent, bytesReceived }, number) => {
       const index = members.task.members.indexOf(members.ids[number])
       const expected = index === leads ? told.leader : told.member
