@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -41,6 +42,8 @@ export async function mochaGlobalSetup(): Promise<void> {
     logLevel: 'error'
   })
   process.env.SECAGG_BUNDLE = join(folder, 'cli.js')
+  // For the processes that load the tests themselves; where start.js has its own.
+  process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache')
 }
 
 export async function mochaGlobalTeardown(): Promise<void> {
