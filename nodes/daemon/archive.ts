@@ -102,18 +102,24 @@ export class RoundArchive {
       operations.push({ type: 'put', key: termsKey(this.#taskId, epoch), value: json(needed) })
       this.#epochs.add(epoch)
     }
-    enter(this.#rounds, round)
-    if (hasSum) enter(this.#sums, round)
+    // Whoever reads meanwhile is told of what is there: the old goes before it is deleted, the new comes when it is written.
     const { keepRounds, keepSums } = this.#retention
-    const oldSums = this.#sums.splice(0, this.#sums.length - keepSums)
+    const sums = hasSum ? entered(this.#sums, round) : this.#sums
+    const oldSums = sums.slice(0, Math.max(0, sums.length - keepSums))
+    const keptSums = sums.filter((one) => !oldSums.includes(one))
     // However many burned rounds followed: a sum is read with its record.
-    const old = this.#rounds.slice(0, -keepRounds).filter((one) => !this.#sums.includes(one))
+    const old = entered(this.#rounds, round)
+      .slice(0, -keepRounds)
+      .filter((one) => !keptSums.includes(one))
+    this.#sums = this.#sums.filter((one) => !oldSums.includes(one))
     this.#rounds = this.#rounds.filter((one) => !old.includes(one))
     for (const one of old) operations.push({ type: 'del', key: recordKey(this.#taskId, one) })
-    for (const old of oldSums)
-      for (const key of [sumKey(this.#taskId, old), transcriptKey(this.#taskId, old)])
+    for (const one of oldSums)
+      for (const key of [sumKey(this.#taskId, one), transcriptKey(this.#taskId, one)])
         operations.push({ type: 'del', key })
     await this.#journal.batch(operations)
+    if (!old.includes(round)) this.#rounds = entered(this.#rounds, round)
+    if (keptSums.includes(round)) this.#sums = entered(this.#sums, round)
     for (const old of oldSums) await this.#vectors.remove(sumName(this.#taskId, old))
   }
 
@@ -230,10 +236,8 @@ function noSum({ round, status, reason }: ToldRound): SecureAggregationError {
 }
 
 /** Keeps the numbers rising, each once: of a round that was missed the node may hear late, or again. */
-function enter(rounds: number[], round: number): void {
-  if (rounds.includes(round)) return
-  rounds.push(round)
-  rounds.sort((a, b) => a - b)
+function entered(rounds: number[], round: number): number[] {
+  return rounds.includes(round) ? rounds : [...rounds, round].sort((a, b) => a - b)
 }
 
 async function numbersUnder(journal: Journal, prefix: string): Promise<number[]> {

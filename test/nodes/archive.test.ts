@@ -25,12 +25,12 @@ describe('what a node keeps of closed rounds', () => {
     decision: new Uint8Array()
   })
 
-  async function close(archive: RoundArchive, round: number): Promise<void> {
+  async function close(archive: RoundArchive, round: number, to = { journal, vectors }): Promise<void> {
     const lanes = createLanes(task.bits, task.laneCount).fill(round)
-    const staged = await vectors.stage(sumName(task.id, round))
+    const staged = await to.vectors.stage(sumName(task.id, round))
     await staged.write(pack(lanes, task.bits))
     await staged.commit()
-    await journal.put(sumKey(task.id, round), Uint8Array.of(1))
+    await to.journal.put(sumKey(task.id, round), Uint8Array.of(1))
     await archive.add(recordOf(outcomeOf(round), task, { bytesSent: 1, bytesReceived: 2 }), task, true)
   }
 
@@ -44,6 +44,38 @@ describe('what a node keeps of closed rounds', () => {
     const archive = await RoundArchive.open(journal, vectors, task.id, retention)
     // Round 1 and rounds 10 to 12 begin alike: removing the one must leave the others.
     for (let round = 1; round <= 12; round++) await close(archive, round)
+  })
+
+  it('are told while another one is being written, without that one', async () => {
+    const own = { journal: new MemoryJournal(), vectors: new MemoryVectorStore() }
+    const archive = await RoundArchive.open(own.journal, own.vectors, task.id, { keepSums: 1, keepRounds: 2 })
+    const numbers = async () => (await archive.list(9)).map(({ round, hasSum }) => [round, hasSum])
+    await close(archive, 1, own)
+    await close(archive, 2, own)
+    assert.deepEqual(await numbers(), [
+      [2, true],
+      [1, false]
+    ])
+    const [begun, written] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const write = own.journal.batch.bind(own.journal)
+    own.journal.batch = async (operations) => {
+      // The batch that forgets the first round.
+      if (operations.some(({ type }) => type === 'del')) {
+        begun.resolve()
+        await written.promise
+      }
+      await write(operations)
+    }
+    const third = close(archive, 3, own)
+    await begun.promise
+    // Those that it replaces are gone, and it is not there yet.
+    assert.deepEqual(await numbers(), [[2, false]])
+    written.resolve()
+    await third
+    assert.deepEqual(await numbers(), [
+      [3, true],
+      [2, false]
+    ])
   })
 
   it('are the last sums and more records, newest first, also when it is opened again', async () => {
