@@ -215,6 +215,7 @@ export class Links implements Startable {
     const longest = this.#isConnected(id) ? IMPROVING_MS : this.#maxDelay
     const backOff = link.failures === 0 ? 0 : Math.min(longest, this.#minDelay * 2 ** (link.failures - 1))
     const dial = (): void => {
+      link.timer = undefined
       this.#due.push(id)
       this.#dialDue()
     }
@@ -248,6 +249,10 @@ export class Links implements Startable {
     const signal = AbortSignal.any([stopping, AbortSignal.timeout(this.#dialTimeout)])
     try {
       await this.#components.connectionManager.openConnection(await this.#target(peer, link, signal), { signal })
+      // Where a relay was joined, what looks for a better way may have been due during this very dial.
+      const isRelayed = this.#isConnected(id) && !this.#isDirect(id)
+      if (isRelayed && link.timer === undefined && this.#links.get(id) === link && !stopping.aborted)
+        this.#improve(id, link)
     } catch (error) {
       if (this.#links.get(id) !== link || stopping.aborted || this.#isDirect(id)) return
       link.failures++
@@ -289,6 +294,7 @@ export class Links implements Startable {
     const link = this.#links.get(id)
     if (link === undefined || detail.limits !== undefined) return
     clearTimeout(link.timer)
+    link.timer = undefined
     link.since = performance.now()
     if (!this.#isDirect(id)) this.#improve(id, link)
     void this.#endDead(detail.remotePeer)
