@@ -41,13 +41,13 @@ export class AltersSum extends Adversary {
     return true
   }
 
-  /** The same to all, in the last chunk. */
+  /** The same to all: one bit of one element, another in each attempt. */
   async #lie(header: Message<'SumHeader'>): Promise<{ packed: Uint8Array; tree: MerkleTree }> {
     const { roster, shape, published } = this.self
     const packed = await published(header)
-    const bit = (shape.elements - 1) * shape.bits
-    packed[Math.floor(bit / 8)] ^= 1 << (bit % 8)
     const { attemptId } = header.body.cut
+    const bit = new DataView(attemptId.buffer, attemptId.byteOffset).getUint32(0) % (shape.elements * shape.bits)
+    packed[Math.floor(bit / 8)] ^= 1 << (bit % 8)
     const chunkBytes = packedLength(CHUNK_ELEMENTS, shape.bits)
     const hasher = new VectorHasher({ attemptId, member: roster.members.length, chunkBytes })
     hasher.update(packed)
