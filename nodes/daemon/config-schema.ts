@@ -103,6 +103,13 @@ export const configSchema = z.strictObject({
     .max(10_000, 'must be at most 10000')
     .default(defaultRetention.keepSums)
     .describe('Of how many of the last rounds the sum and the transcript are kept, to be fetched and checked.'),
+  keepRounds: z
+    .number('must be a whole number')
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(1_000_000, 'must be at most 1000000')
+    .default(defaultRetention.keepRounds)
+    .describe('Of how many of the last rounds it is kept who was in and how long it took.'),
   stopSeconds: seconds(0, 3600)
     .default(30)
     .describe('How long a daemon that is told to end lets the running round go on, in seconds.'),

@@ -1,6 +1,5 @@
 import { constants } from 'node:os'
 import type { RunningApi } from './api/server.ts'
-import { defaultRetention } from './archive.ts'
 import { readConfig, readTask } from './config.ts'
 import { Daemon } from './daemon.ts'
 import type { Application, DaemonOptions } from './daemon-options.ts'
@@ -72,7 +71,7 @@ async function start(
   { file, overrides, program: open }: Start,
   hooks: 'alone' | Pick<DaemonOptions, 'phase' | 'closed'>
 ): Promise<Running> {
-  const { task, networkKey, stopSeconds, keepSums, api, ...config } = await readConfig(file, overrides)
+  const { task, networkKey, stopSeconds, keepSums, keepRounds, api, ...config } = await readConfig(file, overrides)
   // A launcher hands the inputs over itself.
   const serves = hooks === 'alone' && api.listen !== 'off'
   const logs = openLogs(config)
@@ -82,7 +81,7 @@ async function start(
     ...(hooks !== 'alone' && hooks),
     application: program?.application,
     awaitsInputs: serves && program === undefined,
-    retention: { ...defaultRetention, keepSums },
+    retention: { keepSums, keepRounds },
     task: await readTask(task),
     ...(networkKey !== undefined && { networkKey: await readNetworkKey(networkKey) }),
     logger: logs.round,

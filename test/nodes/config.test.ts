@@ -60,6 +60,7 @@ describe('a node’s file', () => {
         dashboard: true
       },
       keepSums: 100,
+      keepRounds: 1000,
       stopSeconds: 30,
       logLevel: 'info',
       logLevels: {}
