@@ -136,8 +136,10 @@ interface Footprint {
 /** Open files and sockets, resident memory, and the folder of a process. */
 async function footprint(id: string, folder: string): Promise<Footprint> {
   const resident = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${id}/status`, 'utf8'))
-  // What the round left behind may be erased while it is counted, which `du` then says by its exit code alone.
-  const { stdout } = await promisify(execFile)('du', ['-sk', folder]).catch((error: { stdout: string }) => error)
+  // Logs are the launcher's to keep, as elsewhere the system's. What the round left behind may be erased while it is counted,
+  // which `du` then says by its exit code alone.
+  const command = ['-sk', '--exclude', 'log.jsonl', folder]
+  const { stdout } = await promisify(execFile)('du', command).catch((error: { stdout: string }) => error)
   return {
     handles: (await readdir(`/proc/${id}/fd`)).length,
     mebibytes: Math.round(Number(resident![1]) / 1024),
