@@ -211,14 +211,18 @@ describe('a network of processes of which any may be killed, stopped or cut off 
   })
 })
 
-/** The second fifth of the rounds beside the last. */
+/** The second fifth of the rounds beside the last; of the disk the fifth after it is full: closings of 256 rounds are kept. */
 function growth(footprints: Footprint[]) {
   const part = Math.floor(footprints.length / 5)
-  return (['mebibytes', 'handles', 'diskKibibytes'] as const).map((figure) => ({
-    figure,
-    warm: median(footprints.slice(part, 2 * part).map((each) => each[figure])),
-    end: median(footprints.slice(-part).map((each) => each[figure]))
-  }))
+  const full = Math.min(256, footprints.length - 2 * part)
+  return (['mebibytes', 'handles', 'diskKibibytes'] as const).map((figure) => {
+    const from = figure === 'diskKibibytes' ? full : part
+    return {
+      figure,
+      warm: median(footprints.slice(from, from + part).map((each) => each[figure])),
+      end: median(footprints.slice(-part).map((each) => each[figure]))
+    }
+  })
 }
 
 function median(values: number[]): number {
