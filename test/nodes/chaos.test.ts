@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
 import type { LocalNetwork } from '../../nodes/local-network/network.ts'
@@ -21,6 +23,9 @@ const deadlineMs = 2_000
 
 /** Nobody kills it: what the others' deaths leave behind in a process shows in this one. */
 const survivor = 0
+
+/** Where processes say that they have collected what is dead on their heap; without one they are not asked. */
+let collectedFolder: string | undefined
 
 /** Phases that all members of an undisturbed round report together. */
 const reportsOfARound = 7 * peers
@@ -135,6 +140,7 @@ interface Footprint {
 
 /** Open files and sockets, resident memory, and the folder of a process. */
 async function footprint(id: string, folder: string): Promise<Footprint> {
+  if (collectedFolder !== undefined) await collected(Number(id), join(collectedFolder, id))
   const resident = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${id}/status`, 'utf8'))
   // Logs are the launcher's to keep, as elsewhere the system's. What the round left behind may be erased while it is counted,
   // which `du` then says by its exit code alone.
@@ -145,6 +151,13 @@ async function footprint(id: string, folder: string): Promise<Footprint> {
     mebibytes: Math.round(Number(resident![1]) / 1024),
     diskKibibytes: parseInt(/^\d+/.exec(stdout)![0], 10)
   }
+}
+
+/** Has the process collect what is dead on its heap (collecting.ts). */
+async function collected(id: number, sign: string): Promise<void> {
+  process.kill(id, 'SIGUSR2')
+  while (!existsSync(sign)) await delay(10)
+  await rm(sign)
 }
 
 /** Runs the network under faults, and checks of every round that it ended as it must. */
@@ -204,7 +217,11 @@ describe('a network of processes of which any may be killed, stopped or cut off 
     if (soakRounds === 0) this.skip()
     // By itself a node keeps records of the last thousand rounds, and would still be filling its disk.
     process.env.SECAGG_KEEP_ROUNDS = '100'
-    after(() => void delete process.env.SECAGG_KEEP_ROUNDS)
+    process.env.NODE_OPTIONS = `--import=${new URL('collecting.ts', import.meta.url).href}`
+    process.env.COLLECTED_FOLDER = collectedFolder = folder()
+    after(() => {
+      for (const name of ['SECAGG_KEEP_ROUNDS', 'NODE_OPTIONS', 'COLLECTED_FOLDER']) delete process.env[name]
+    })
     const footprints = await runUnder(new Chaos(soakRounds, drawKill), soakRounds, join(folder(), 'soak'))
     for (const { figure, warm, end } of growth(footprints))
       assert.ok(end <= 1.1 * warm, `${figure} grew from ${warm} to ${end}`)
