@@ -3,14 +3,17 @@ import { pino } from 'pino'
 import { readTask } from '../../nodes/daemon/config.ts'
 import { Daemon } from '../../nodes/daemon/daemon.ts'
 import { reportedOutcome } from '../../nodes/daemon/reported-outcome.ts'
+import { letLie } from '../nodes/liar.ts'
 import type { Call, Settings, Word } from './daemon-processes.ts'
 
 const say = (word: Word): void => void (process.connected && process.send!(word))
 
-const { taskFile, ...options } = JSON.parse(process.argv[2]) as Settings
+const { taskFile, lies = false, ...options } = JSON.parse(process.argv[2]) as Settings
+const task = await readTask(taskFile)
+if (lies) await letLie(task, options.dataDir)
 const daemon = await Daemon.start({
   ...options,
-  task: await readTask(taskFile),
+  task,
   logger: pino({ level: 'silent' }),
   closed: (outcome) => say({ type: 'closed', outcome: reportedOutcome(outcome) })
 })

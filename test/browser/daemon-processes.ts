@@ -7,7 +7,11 @@ import type { reportedOutcome } from '../../nodes/daemon/reported-outcome.ts'
 
 export type Outcome = ReturnType<typeof reportedOutcome>
 export type Method = 'stage' | 'want' | 'status' | 'export'
-export type Settings = Omit<DaemonOptions, 'task' | 'logger' | 'closed' | 'phase'> & { taskFile: string }
+export type Settings = Omit<DaemonOptions, 'task' | 'logger' | 'closed' | 'phase'> & {
+  taskFile: string
+  /** It alters every sum that it publishes (nodes/liar.ts). */
+  lies?: boolean
+}
 export interface Call {
   number: number
   method: Method

@@ -44,7 +44,10 @@ export async function until(
 export interface NetworkOptions {
   /** Whether the daemon that the pages know relays, without which they have no way to each other. */
   relays: boolean
+  /** A page if so; else a daemon, the last one where it lies. */
   pageLeadsFirst: boolean
+  /** The last daemon alters every sum that it publishes. */
+  lastLies?: boolean
   /** How a page becomes a member. */
   become?: (visitor: Visitor) => Promise<void>
 }
@@ -89,7 +92,7 @@ export class PagesNetwork {
     size: { daemons: number; pages: number },
     options: NetworkOptions
   ): Promise<void> {
-    const { relays, pageLeadsFirst, become = (visitor) => this.join(visitor) } = options
+    const { relays, pageLeadsFirst, lastLies = false, become = (visitor) => this.join(visitor) } = options
     for (let page = 0; page < size.pages; page++) this.visitors.push(await Visitor.arrive(browser, url))
     for (const { page } of this.visitors)
       this.pageIds.push(
@@ -100,7 +103,8 @@ export class PagesNetwork {
       )
     const folders = Array.from({ length: size.daemons }, (_, number) => join(this.#folder, `daemon-${number}`))
     const ids = await Promise.all(folders.map(createIdentity))
-    this.#written = taskWithFirstLeader([...ids, ...this.pageIds], pageLeadsFirst ? this.pageIds : ids)
+    const daemons = lastLies ? ids.slice(-1) : ids
+    this.#written = taskWithFirstLeader([...ids, ...this.pageIds], pageLeadsFirst ? this.pageIds : daemons)
     this.task = createTask(this.#written)
     const taskFile = join(this.#folder, 'task.yaml')
     await writeFile(taskFile, JSON.stringify(this.#written))
@@ -111,7 +115,9 @@ export class PagesNetwork {
       await DaemonProcess.start({ ...settings, dataDir: first, bootstrap: [], relay: { serve: relays } })
     )
     const bootstrap = this.daemons[0].addresses.slice(0, 1)
-    const started = others.map((dataDir) => DaemonProcess.start({ ...settings, dataDir, bootstrap }))
+    const started = others.map((dataDir, at) =>
+      DaemonProcess.start({ ...settings, dataDir, bootstrap, lies: lastLies && at === others.length - 1 })
+    )
     this.daemons.push(...(await Promise.all(started)))
     await Promise.all(this.visitors.map(become))
   }
