@@ -17,32 +17,80 @@ export interface PlotOptions {
   /** The series in the order of the legend, with their dashes: those that fall on each other are told apart by them. */
   series: { name: string; color: string; dash?: number[] }[]
   percent?: boolean
+  /** Powers of ten are equally far from each other along x. */
+  logarithmic?: boolean
 }
 
 /** Lines over numbers, as SVG. */
-export async function plotLines({ title, x, y, points, series, percent = false }: PlotOptions): Promise<string> {
+export function plotLines({ title, x, y, points, series, percent, logarithmic }: PlotOptions): Promise<string> {
   const names = series.map(({ name }) => name)
+  return draw(title, {
+    data: { values: points },
+    mark: { type: 'line', point: { size: 18 }, strokeWidth: 2 },
+    encoding: {
+      x: {
+        field: 'x',
+        type: 'quantitative',
+        title: x,
+        scale: logarithmic === true ? { type: 'log' } : {},
+        axis: { tickMinStep: 1, grid: false, labelOverlap: true }
+      },
+      y: valueAxis(y, percent),
+      color: colors(series),
+      strokeDash: {
+        field: 'series',
+        scale: { domain: names, range: series.map(({ dash }) => dash ?? [1, 0]) },
+        title: null
+      }
+    }
+  })
+}
+
+export interface Bar {
+  group: string
+  series: string
+  y: number
+}
+
+/** For each group a bar of each series, side by side, as SVG. */
+export function plotBars(
+  options: Pick<PlotOptions, 'title' | 'y' | 'series' | 'percent'> & { bars: Bar[] }
+): Promise<string> {
+  const { title, y, series, percent, bars } = options
+  return draw(title, {
+    data: { values: bars },
+    mark: 'bar',
+    encoding: {
+      x: { field: 'group', type: 'nominal', title: null, sort: null, axis: { labelAngle: 0 } },
+      xOffset: { field: 'series', sort: series.map(({ name }) => name) },
+      y: valueAxis(y, percent),
+      color: colors(series)
+    }
+  })
+}
+
+const valueAxis = (title: string, percent = false) =>
+  ({ field: 'y', type: 'quantitative', title, axis: { format: percent ? '.0%' : '~s' } }) as const
+
+const colors = (series: PlotOptions['series']) => ({
+  field: 'series',
+  scale: { domain: series.map(({ name }) => name), range: series.map(({ color }) => color) },
+  title: null
+})
+
+type Unit = Pick<Extract<TopLevelSpec, { mark: unknown }>, 'data' | 'mark' | 'encoding'>
+
+async function draw(title: string, plot: Unit): Promise<string> {
   const spec: TopLevelSpec = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     background: 'white',
     title: { text: title, anchor: 'start', fontSize: 14 },
     width: 460,
     height: 260,
-    data: { values: points },
-    mark: { type: 'line', point: { size: 18 }, strokeWidth: 2 },
-    encoding: {
-      x: { field: 'x', type: 'quantitative', title: x, axis: { tickMinStep: 1, grid: false } },
-      y: { field: 'y', type: 'quantitative', title: y, axis: { format: percent ? '.0%' : '~s' } },
-      color: { field: 'series', scale: { domain: names, range: series.map(({ color }) => color) }, title: null },
-      strokeDash: {
-        field: 'series',
-        scale: { domain: names, range: series.map(({ dash }) => dash ?? [1, 0]) },
-        title: null
-      }
-    },
+    ...plot,
     config: {
       font: 'sans-serif',
-      axis: { labelFontSize: 11, titleFontSize: 12 },
+      axis: { labelFontSize: 11, titleFontSize: 12, labelLimit: 0 },
       legend: { labelFontSize: 12, labelLimit: 0 }
     }
   }
