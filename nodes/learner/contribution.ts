@@ -73,14 +73,14 @@ export function readSums(
   problem: Problem,
   task: Task,
   sums: Summed[]
-): { update: Float64Array; metrics?: SummedMetrics } {
+): { update: Float64Array; metrics?: SummedMetrics; passedBy: boolean } {
   const length = updateLength(task)
   const possible = sums.filter((sum) => isPossible(problem, task, sum))
   const trim = (task.groups?.trim ?? 0) - (sums.length - possible.length)
-  if (trim < 0) return { update: new Float64Array(length) }
+  if (trim < 0) return { update: new Float64Array(length), passedBy: true }
   const updates = possible.map(({ mean }) => mean.subarray(0, length))
   const metrics = task.encoding.type === 'fixed' && metricsOf(possible, length, task.encoding.clip)
-  return { update: trimmedMean(updates, trim), ...(metrics && { metrics }) }
+  return { update: trimmedMean(updates, trim), ...(metrics && { metrics }), passedBy: false }
 }
 
 /** Over the examples of all members whose sums these are. */

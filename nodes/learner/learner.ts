@@ -205,7 +205,9 @@ export class Learner implements Application {
   async #apply(handover: Handover, least: number): Promise<void> {
     const { round, before, terms, sums } = await this.verify(handover)
     if (round < least) return
-    const { update, metrics } = readSums(problemNamed(this.#options.recipe.problem), terms, sums)
+    const { update, metrics, passedBy } = readSums(problemNamed(this.#options.recipe.problem), terms, sums)
+    if (passedBy)
+      this.#options.logger.warn({ round }, 'the round is passed by: members that keep to the rules cannot give its sum')
     await this.#hold({
       round,
       settled: Math.max(round, this.#held.settled),

@@ -84,7 +84,8 @@ describe('what a learner takes from a sum', () => {
   it('is nothing where the mean is longer than updates can be, or no number', () => {
     for (const value of [1, NaN, Infinity, -Infinity]) {
       const mean = new Float64Array(task.length).fill(value)
-      assert.ok(isZero(readSums(problem, task, [{ mean, totalWeight: 100, included: PEERS }]).update))
+      const { update, passedBy } = readSums(problem, task, [{ mean, totalWeight: 100, included: PEERS }])
+      assert.ok(isZero(update) && passedBy)
     }
   })
 })
@@ -108,12 +109,16 @@ describe('what a learner takes from sums per group', () => {
 
   it('is the trimmed mean of those that can be, as long as no more are out than the task trims', () => {
     for (const bad of [0, 1, 2]) {
-      const { update, metrics } = readSums(problem, task, sums(bad))
+      const { update, metrics, passedBy } = readSums(problem, task, sums(bad))
+      assert.ok(!passedBy)
       assert.ok(update.every((value) => Math.abs(value - MEAN) < 1e-12))
       assert.equal(metrics!.examples, (5 - bad) * 400)
       assert.equal(metrics!.clippedFraction, 0.25)
     }
-    assert.deepEqual(readSums(problem, task, sums(3)), { update: new Float64Array(task.length - METRICS) })
+    assert.deepEqual(readSums(problem, task, sums(3)), {
+      update: new Float64Array(task.length - METRICS),
+      passedBy: true
+    })
   })
 })
 
