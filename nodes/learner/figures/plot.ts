@@ -32,7 +32,7 @@ export function plotLines({ title, x, y, points, series, percent, logarithmic }:
         field: 'x',
         type: 'quantitative',
         title: x,
-        scale: logarithmic === true ? { type: 'log' } : {},
+        scale: logarithmic === true ? { type: 'log', nice: false } : {},
         axis: { tickMinStep: 1, grid: false, labelOverlap: true }
       },
       y: valueAxis(y, percent),
@@ -61,7 +61,14 @@ export function plotBars(
     data: { values: bars },
     mark: 'bar',
     encoding: {
-      x: { field: 'group', type: 'nominal', title: null, sort: null, axis: { labelAngle: 0 } },
+      // What stands behind a comma has a line of its own.
+      x: {
+        field: 'group',
+        type: 'nominal',
+        title: null,
+        sort: null,
+        axis: { labelAngle: 0, labelExpr: `split(datum.label, ', ')` }
+      },
       xOffset: { field: 'series', sort: series.map(({ name }) => name) },
       y: valueAxis(y, percent),
       color: colors(series)
@@ -85,7 +92,7 @@ async function draw(title: string, plot: Unit): Promise<string> {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     background: 'white',
     title: { text: title, anchor: 'start', fontSize: 14 },
-    width: 460,
+    width: 560,
     height: 260,
     ...plot,
     config: {
