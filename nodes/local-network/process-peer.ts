@@ -191,10 +191,9 @@ export class ProcessPeer implements MortalPeer {
 
   #ended(): SecureAggregationError {
     const { exitCode, signalCode } = this.#child
-    const words = this.#lastWords
-      .trim()
-      .split('\n')[0]
-      .replace(/^secagg: /, '')
+    const lines = this.#lastWords.trim().split('\n')
+    // Above an error that nobody caught Node shows the line that threw it.
+    const words = (lines.find((line) => /^\w*(Error|Exception)\b.*: /.test(line)) ?? lines[0]).replace(/^secagg: /, '')
     const why = words === '' ? '' : `: ${words}`
     return new SecureAggregationError(
       'PEER_ENDED',

@@ -346,9 +346,12 @@ async function answers(connection: Connection, stopping: AbortSignal): Promise<b
   const signal = AbortSignal.any([stopping, AbortSignal.timeout(ANSWER_MS)])
   try {
     const stream = await connection.newStream(PING_PROTOCOL, { signal })
-    const answer = pEvent(stream, 'message', { rejectionEvents: ['close'], signal })
-    stream.send(crypto.getRandomValues(new Uint8Array(PING_LENGTH)))
-    await answer.finally(() => stream.abort(new Error('one answer is enough')))
+    try {
+      stream.send(crypto.getRandomValues(new Uint8Array(PING_LENGTH)))
+      await pEvent(stream, 'message', { rejectionEvents: ['close'], signal })
+    } finally {
+      stream.abort(new Error('one answer is enough'))
+    }
   } catch (error) {
     return error instanceof UnsupportedProtocolError
   }

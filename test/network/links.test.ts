@@ -101,6 +101,24 @@ describe('links', () => {
     assert.ok(both.every(({ status }) => status === 'open'))
   })
 
+  it('go on where a connection is lost just as its other side is to be asked', async () => {
+    const [alice, bob] = await strangers()
+    alice.services.links.follow([idOf(bob)])
+    await alice.services.links.waitFor([idOf(bob)], { signal: AbortSignal.timeout(10_000) })
+    const [first] = alice.getConnections(bob.peerId)
+    const open = first.newStream.bind(first)
+    first.newStream = async (...options) => {
+      const stream = await open(...options)
+      stream.abort(new Error('lost'))
+      return stream
+    }
+    await bob.dial(alice.getMultiaddrs(), { force: true })
+    // An answer that nobody waits for any more would end the process when its time is over.
+    await until(() => first.status !== 'open', 'the connection on which nothing is answered is ended')
+    await new Promise((resolve) => setTimeout(resolve, 6_000))
+    assert.deepEqual(alice.services.links.connected(), [idOf(bob)])
+  })
+
   it('do not dial a peer that refuses over and over without a pause', async () => {
     let refusals = 0
     const onRefused = (): void => void refusals++
