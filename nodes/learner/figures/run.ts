@@ -113,7 +113,7 @@ function robustnessPlot(rows: RobustnessRow[], { peers, rounds }: { peers: numbe
     title: `digits: ${peers} members, some of which poison, ${rounds} rounds`,
     y: 'digits right',
     bars: rows.flatMap(({ poison, mean, trimmedMean }) => {
-      const group = poison.members === 0 ? 'nobody' : `${poison.members}, within the ${poison.within}`
+      const group = poison.members === 0 ? 'nobody' : `${poison.members}, in the ${poison.within}`
       return [mean, trimmedMean].map((y, way) => ({ group, series: ways[way], y }))
     }),
     series: [
