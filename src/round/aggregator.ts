@@ -13,7 +13,7 @@ import type { Round } from './round.ts'
 import { shortAdvert, shortHeader } from './short-forms.ts'
 import { SliceLead } from './slice-lead.ts'
 import type { Shown, Table } from './table.ts'
-import { checkAdvert, maskingSetHash, readKeyBook, readyHash, refuseDuplicateKeys, tooFew } from './transcript.ts'
+import { checkAdvert, duplicateKey, maskingSetHash, readKeyBook, readyHash, shareKey, tooFew } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import { masksToRemove, Revealed } from './unmasking.ts'
 import type { Opened } from './unmasking.ts'
@@ -169,6 +169,12 @@ async function decideRetry(round: Round, table: Table, lock: Lock | undefined, s
     change: null,
     reason: ''
   }
+  // Whoever missed how the attempts before ended cannot vote in this one.
+  for (let earlier = 0; earlier < round.attemptNumber; earlier++) {
+    const known = round.decision(inclusionOf(earlier))
+    if (known !== undefined)
+      table.broadcast(known.from === round.me ? known : await round.state('Decision', known.body))
+  }
   const decision = await agree(round, table, proposal, signal)
   table.broadcast(decision)
   await round.learn(decision)
@@ -179,6 +185,7 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
   const { rules } = round
   const attempt = round.attempt()
   const adverts = new Map<number, Message<'KeyAdvert'>>()
+  const disputed = new Set<number>()
   // S5: a leader that crashes from here on finds that it has led, and does not say another thing in the same view.
   if (!round.ballot.sitsOut(attempt.number)) await round.ballot.enter(attempt.number, attempt.id)
   const plan = await planOf(round)
@@ -186,7 +193,14 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
     KeyAdvert(advert) {
       checkAdvert(advert, attempt.id, rules.roster)
       const others = [...adverts.values()].filter(({ from }) => from !== advert.from)
-      refuseDuplicateKeys([...others, advert], rules.roster.members[advert.from].id)
+      const twin = others.find((other) => shareKey(other, advert))
+      // An earlier leader of this attempt may have shown the one's keys to the other: who comes first proves nothing then.
+      const isFirstView = round.views.current === round.firstView
+      if (twin !== undefined && isFirstView) throw duplicateKey(twin, advert, rules.roster.members[advert.from].id)
+      if (twin !== undefined) {
+        for (const { from } of [twin, advert]) disputed.add(from)
+        round.ports.observer.refused?.(duplicateKey(twin, advert))
+      }
       adverts.set(advert.from, advert)
     }
   })
@@ -198,7 +212,9 @@ async function gatherKeys(round: Round, table: Table, signal: AbortSignal): Prom
     grace: limit / 2,
     signal
   })
-  const inOrder = [...adverts.values()].filter(({ from }) => table.isWelcome(from)).sort((a, b) => a.from - b.from)
+  const inOrder = [...adverts.values()]
+    .filter(({ from }) => table.isWelcome(from) && !disputed.has(from))
+    .sort((a, b) => a.from - b.from)
   const contributors = inOrder.filter(({ body }) => body.contributes).map(({ from }) => from)
   const few = tooFew(rules, contributors)
   if (few !== undefined) throw new LeaderGaveUp(`inputs came from ${few}`)

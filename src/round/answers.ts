@@ -1,6 +1,7 @@
 import { MessageError } from '../errors.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Chronicle } from './chronicle.ts'
+import { sameBytes } from './dealing.ts'
 import { decodeMessage } from './messages.ts'
 import type { AnyMessage, Body, Message } from './messages.ts'
 import { bytesFrames, recordFrames } from './missed.ts'
@@ -62,13 +63,18 @@ async function* howFar(
 }
 
 async function* storedSum(here: Answering, peer: string, { round }: Message): AsyncGenerator<Frame, void> {
-  const { ports, taskId } = here
+  const { ports, taskId, chronicle } = here
   refuseStranger(here, peer, round)
   const header = await ports.journal.get(sumKey(taskId, round))
-  if (header === undefined) return yield* refusal(here, round, `member ${here.me} holds no sum of round ${round}`)
+  // Until the round is closed, and has been closed with it, what is here may be a sum that nobody decided on.
+  const root = (await chronicle.closing(round))?.body.commits.root
+  if (header === undefined || round > chronicle.closed.round || (root && !sameBytes(rootOf(header), root)))
+    return yield* refusal(here, round, `member ${here.me} holds no sum of round ${round}`)
   yield { kind: 'control', payload: header }
   yield* vectorFrames(ports.vectors, sumName(taskId, round))
 }
+
+const rootOf = (header: Uint8Array): Uint8Array => (decodeMessage(header) as Message<'SumHeader'>).body.root
 
 async function* record(here: Answering, peer: string, { round }: Message): AsyncGenerator<Frame, void> {
   refuseStranger(here, peer, round)

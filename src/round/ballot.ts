@@ -95,6 +95,11 @@ export class Ballot {
     return this.#state.decisions[name]
   }
 
+  /** All decisions that it knows. */
+  decisions(): Body<'Decision'>[] {
+    return Object.values(this.#state.decisions)
+  }
+
   /** Whether this attempt was entered in an earlier life of the process, so that this member sits it out (S5). */
   sitsOut(attempt: number): boolean {
     return attempt < this.#restored

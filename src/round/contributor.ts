@@ -299,7 +299,7 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
   round.views.shown(closing ? 'data' : 'control')
   await round.reach(closing ? 'close' : 'agree')
   if (body.value.kind === 'summed') round.sumsProposed.add(view)
-  const verdict = closing ? await checkClosing(body, round, view) : checkInclusion(message, round)
+  const verdict = closing ? await checkClosing(message, round) : checkInclusion(message, round)
   if (verdict.why !== undefined) {
     round.ports.observer.refused?.(verdict.why)
     if (verdict.why instanceof MessageError && verdict.why.culprit === round.culprit(message))

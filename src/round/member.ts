@@ -450,6 +450,7 @@ export class Member {
 
   async #run(round: Round): Promise<void> {
     const began = this.#ports.clock.now()
+    if (round.ballot.decisions().length > 0) await round.restore()
     await round.views.run(this.#stop.signal)
     if (this.#stop.signal.aborted) return round.views.end(new Error('stopped'))
     const decision = await round.closed

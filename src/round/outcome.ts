@@ -26,7 +26,7 @@ export interface RoundOutcome {
   views: number
   /** How often fresh keys were made, 1 where the first ones did. */
   attempts: number
-  /** Members whose input is in the sum. */
+  /** Members whose input is in the sum; empty, as the next two, while that is not here. */
   included: number[]
   /** Members that were lost after their shares had been delivered: their masks were removed. */
   dropped: number[]
@@ -96,6 +96,8 @@ export function outcomeOf(
   const summed = value.kind === 'summed'
   const included = header === undefined ? [] : decodeSet(header.body.cut.included, roster.members.length)
   const set = round?.running?.set?.members ?? included
+  // Who was in a sum stands in its header alone.
+  const isKnown = summed && header !== undefined
   return {
     round: number,
     epoch: roster.epoch,
@@ -106,8 +108,8 @@ export function outcomeOf(
     views: Math.max(round?.views.current ?? 0, commits.view) + 1,
     attempts: (round?.attemptNumber ?? 0) + 1,
     included,
-    dropped: summed ? set.filter((member) => !included.includes(member)) : [],
-    missing: summed ? roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
+    dropped: isKnown ? set.filter((member) => !included.includes(member)) : [],
+    missing: isKnown ? roster.members.map(({ index }) => index).filter((member) => !set.includes(member)) : [],
     ...(groups === undefined ? {} : { groups: groups.of }),
     input: included.includes(me) ? 'summed' : inputOf(round, header),
     sum: header === undefined ? undefined : sumName(task.id, number),

@@ -487,6 +487,11 @@ export class Round {
     if (closes) this.#closed.resolve(message)
   }
 
+  /** What its journal knows to be decided, in this member's own words after a restart (S3). */
+  async restore(): Promise<void> {
+    for (const body of this.ballot.decisions()) await this.learn(await this.state('Decision', body))
+  }
+
   /** The decisions of this round's agreements that this member knows, as leaders signed them. */
   get decisions(): Uint8Array[] {
     return [...this.#decisions.values()].map(({ encoded }) => encoded)

@@ -154,15 +154,23 @@ export function checkAdvert({ from, body }: Message<'KeyAdvert'>, attemptId: Uin
 }
 
 /** No two adverts may share a key: whoever copies another's key could not be told from it. */
-export function refuseDuplicateKeys(adverts: Iterable<Message<'KeyAdvert'>>, culprit?: string): void {
-  const seen = new Map<string, number>()
-  for (const { from, body } of adverts) {
-    for (const key of [body.maskKey, body.sealKey]) {
+export function shareKey(one: Message<'KeyAdvert'>, other: Message<'KeyAdvert'>): boolean {
+  const keys = ({ body }: Message<'KeyAdvert'>): Uint8Array[] => [body.maskKey, body.sealKey]
+  return keys(one).some((key) => keys(other).some((copy) => compareBytes(key, copy) === 0))
+}
+
+export function duplicateKey({ from: one }: { from: number }, { from: other }: { from: number }, culprit?: string) {
+  return new MessageError('DUPLICATE_KEY', `members ${one} and ${other} advertise the same key`, { culprit })
+}
+
+export function refuseDuplicateKeys(adverts: Iterable<Message<'KeyAdvert'>>): void {
+  const seen = new Map<string, Message<'KeyAdvert'>>()
+  for (const advert of adverts) {
+    for (const key of [advert.body.maskKey, advert.body.sealKey]) {
       const text = bytesToHex(key)
       const other = seen.get(text)
-      if (other !== undefined)
-        throw new MessageError('DUPLICATE_KEY', `members ${other} and ${from} advertise the same key`, { culprit })
-      seen.set(text, from)
+      if (other !== undefined) throw duplicateKey(other, advert)
+      seen.set(text, advert)
     }
   }
 }

@@ -4,7 +4,7 @@ import type { Roster } from '../membership/roster.ts'
 import { auditAgain, WrongSum } from './auditor.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, inclusionOf } from './messages.ts'
-import type { AgreementName, Body, Message } from './messages.ts'
+import type { AgreementName, Message } from './messages.ts'
 import type { Round } from './round.ts'
 import { readCut } from './transcript.ts'
 
@@ -74,9 +74,13 @@ export function checkInclusion(message: Message<'Proposal'>, round: Round): Verd
 }
 
 /** `summed` by one's own check of the sum and one's own beacon; `burned` once an honest leader that was there has had its turn. */
-export async function checkClosing(proposal: Body<'Proposal'>, round: Round, view: number): Promise<Verdict> {
-  const { value, reason } = proposal
-  const refuse = (sentence: string): Verdict => ({ passes: false, why: new MessageError('INVALID', sentence) })
+export async function checkClosing(message: Message<'Proposal'>, round: Round): Promise<Verdict> {
+  const proposal = message.body
+  const { value, reason, view } = proposal
+  const refuse = (sentence: string, culprit?: string): Verdict => ({
+    passes: false,
+    why: new MessageError('INVALID', sentence, { culprit })
+  })
   let named: Roster
   try {
     named = await round.next.read(proposal)
@@ -86,7 +90,10 @@ export async function checkClosing(proposal: Body<'Proposal'>, round: Round, vie
   if (value.kind === 'burned') {
     const { f, D } = round.rules.thresholds
     if (view <= f + D)
-      return refuse(`a round cannot be burned in view ${view}, before f + D + 1 leaders have had their turn`)
+      return refuse(
+        `a round cannot be burned in view ${view}, before f + D + 1 leaders have had their turn`,
+        round.culprit(message)
+      )
     round.reason = reason
     return { passes: round.sameValue(value, { ...round.burned, ...round.next.following(false, named) }) }
   }

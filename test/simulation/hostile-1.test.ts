@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { drawHostile, runHostile } from './hostile.ts'
+import type { HostileSchedule } from './hostile.ts'
 import { runHostiles, seeds } from './run-all.ts'
 
 describe('whole rounds against up to f adversaries, with D members that crash, part 1', function () {
@@ -38,4 +39,33 @@ describe('whole rounds against up to f adversaries, with D members that crash, p
     const views = simulation.honest.map(({ outcomes }) => outcomes[0].views)
     assert.deepEqual(views, [2, 2, 2, 2, 2, 2])
   })
+
+  it('give nobody a sum as the round’s that is not decided yet, of two that a liar published', async () => {
+    // Members on one side of a partition still hold the other sum when those on the other side have closed the round.
+    const { endings } = await runHostile({
+      ...{ members: 6, seed: 60010945, threat: { corrupt: 0.17, dropout: 0.17 }, length: 3, rounds: 2, delay: 20 },
+      ...{ duplicates: 0.3, disk: 2, adversaries: [{ who: 2, as: 'PublishesTwoSums' }], crashes: [], breaks: [] },
+      partitions: [{ from: 351.39398323372006, until: 5351.39398323372, side: [4, 3, 2, 1] }]
+    })
+    assert.ok(!endings.includes('burned'))
+  })
+
+  // All lose their power once an attempt is given up, and who leads next knows it by its journal alone.
+  const liar = { rounds: 1, adversaries: [{ who: 1, as: 'EquivocatingSets' as const }], crashes: [], delay: 20 }
+  const outages: HostileSchedule[] = [
+    {
+      ...{ ...liar, members: 5, seed: 77000704, threat: { corrupt: 0.2, dropout: 0 }, length: 7, breaks: [] },
+      ...{ outage: 415.1755952741951, restart: { afterMs: 8000, vectors: true } }
+    },
+    {
+      ...{ ...liar, members: 4, seed: 60012329, threat: { corrupt: 0.25, dropout: 0 }, length: 3, duplicates: 0.3 },
+      breaks: [118.22267454117537, 117.59605705738068, 135.0910940207541],
+      ...{ outage: 574.1279049776495, restart: { afterMs: 1, vectors: true } }
+    }
+  ]
+  for (const schedule of outages)
+    it(`go on after an outage of all ${schedule.members} in a later attempt, and name nobody for it`, async () => {
+      const { endings } = await runHostile(schedule)
+      assert.deepEqual(endings, ['retried'])
+    })
 })

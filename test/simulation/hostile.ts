@@ -11,7 +11,15 @@ import type { Chance } from './chance.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import type { Peer, SimulationOptions } from './network.ts'
-import { checkLeaders, checkNobodyBlamed, closingOf, drawDisk, drawShards, firstOrder } from './schedule.ts'
+import {
+  checkLeaders,
+  checkNobodyBlamed,
+  checkNobodyConvicted,
+  closingOf,
+  drawDisk,
+  drawShards,
+  firstOrder
+} from './schedule.ts'
 
 /** A run with up to f corrupt members and D that crash, on a network that delays, loses, repeats and falls apart. */
 export interface HostileSchedule extends SimulationOptions {
@@ -94,6 +102,9 @@ function drawPartition(members: number[], draw: Chance) {
   return { from, until: from + pick([50, 500, 5000, 20_000], draw), side }
 }
 
+/** Of virtual time; the longest of thousands took a tenth of it. */
+const LIMIT_MS = 600_000
+
 /** What became of the rounds of a run, for a count of all. */
 export type Ending = 'summed' | 'summed later' | 'retried' | 'burned'
 
@@ -112,7 +123,7 @@ export async function runHostile(schedule: HostileSchedule): Promise<HostileRun>
   const endings: Ending[] = []
   const digests: string[] = []
   for (let round = 1; round <= schedule.rounds; round++) {
-    await simulation.round(round)
+    await simulation.round(round, LIMIT_MS)
     const outcome = await checkOutcomes(simulation, round)
     if (outcome === undefined) continue
     endings.push(endingOf(outcome, simulation))
@@ -144,6 +155,7 @@ function checkInvariants(simulation: Simulation, { rounds }: HostileSchedule): v
   ledger.check(thresholds.quorum, adversaries)
   shown.check({ ledger, thresholds, adversaries, roster: simulation.honest[0].participant.chronicle.rosterOf(0)! })
   checkNobodyBlamed(simulation)
+  checkNobodyConvicted(simulation)
   checkLeaders(simulation, rounds)
 }
 
@@ -161,14 +173,17 @@ async function checkOutcomes(simulation: Simulation, round: number): Promise<Rou
   const first = (seen.find(({ outcome }) => outcome.sum !== undefined) ?? seen[0]).outcome
   for (const { outcome } of seen)
     assert.deepEqual(closingOf(outcome), closingOf(first), `members closed round ${round} differently`)
-  const { nMin, f } = task.thresholds
-  if (first.status === 'summed') {
+  const { nMin, f, D } = task.thresholds
+  // While honest leaders may be among those still to come, nobody may propose to burn it (§6).
+  if (first.status === 'burned') assert.ok(first.views - 1 > f + D, `round ${round} was burned in view ${first.views}`)
+  // Where all have lost their disks, nobody knows any more whose sum it was.
+  else if (first.sum !== undefined) {
     assert.ok(first.included.length >= nMin, `a sum over ${first.included.length}`)
     assert.ok(first.included.filter((member) => !adversaries.has(member)).length >= nMin - f)
   }
   for (const { peer, index, outcome } of seen) {
     await checkSum(simulation, peer, index, outcome, first)
-    checkTold(peer, index, outcome, first)
+    if (first.status === 'burned' || first.sum !== undefined) checkTold(index, outcome, first)
   }
   return first
 }
@@ -180,7 +195,11 @@ async function checkSum(
   outcome: RoundOutcome,
   { included }: RoundOutcome
 ): Promise<void> {
-  if (outcome.status === 'burned' || outcome.sum === undefined) return
+  if (outcome.status === 'burned') return
+  if (outcome.sum === undefined) {
+    const { included, dropped, missing } = outcome
+    return assert.deepEqual([included, dropped, missing], [[], [], []], 'told of members without the sum')
+  }
   // The disk that a restarted process lost.
   if (restarts > 0 && (await vectors.size(outcome.sum)) === undefined) return
   assert.deepEqual(outcome.included, included, `members disagree on who is in the sum of round ${outcome.round}`)
@@ -193,8 +212,7 @@ async function checkSum(
 }
 
 /** `not included` says that the input may be contributed again: never of one that is in a sum, or may be in one. */
-function checkTold({ restarts }: Peer, index: number, { input, round }: RoundOutcome, first: RoundOutcome): void {
-  if (restarts > 0) return
+function checkTold(index: number, { input, round }: RoundOutcome, first: RoundOutcome): void {
   const isIn = first.status === 'summed' && first.included.includes(index)
   if (input === 'summed') assert.ok(isIn, `member ${index} was told that its input is in the sum of round ${round}`)
   if (input === 'not included')

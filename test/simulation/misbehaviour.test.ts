@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import type { MessageError, MessageFault } from '../../src/errors.ts'
 import { decodeMessage, encodeMessage, isSigned, MAX_MESSAGE_BYTES, signedBytes } from '../../src/round/messages.ts'
-import type { Body, Message, MessageType } from '../../src/round/messages.ts'
+import type { Body, Message, MessageType, Value } from '../../src/round/messages.ts'
 import type { Frame, Phase } from '../../src/round/ports.ts'
+import { burnedBeacon, genesisBeacon } from '../../src/membership/beacon.ts'
+import { deal, deckHash, initialDeck } from '../../src/membership/deck.ts'
 import { encodeSet } from '../../src/membership/member-set.ts'
-import { control, insteadOf } from './adversaries/adversary.ts'
+import { createRoster } from '../../src/membership/roster.ts'
+import { control, eachFrame, insteadOf } from './adversaries/adversary.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import type { SimulationOptions, Tamper } from './network.ts'
@@ -282,6 +285,69 @@ describe('a bad message costs its sender its place, never the round', () => {
     assert.ok(!blamed.includes(simulation.task.members[bystander]))
   })
 
+  describe('a key that is another member’s', () => {
+    const terms = { members: 10, threat: { corrupt: 0.1, dropout: 0.3 } }
+
+    /** One copies the mask key of another, in which order they come; a third may die as it has seen both. */
+    async function copying(copierFirst: boolean, leaderDies: boolean) {
+      const { task, identities } = await simulatedTask({ ...terms, length: 7 })
+      const order = firstOrder(task)
+      const [victim, copier] = [order[5], order[8]]
+      const stolen = Promise.withResolvers<Uint8Array>()
+      const simulation = await Simulation.create({
+        ...terms,
+        seed: 4,
+        kills: leaderDies ? [{ who: order[0], phase: 'shares', round: 1 }] : [],
+        tamper: new Map<number, Tamper>([
+          [
+            victim,
+            eachFrame(async function* (message, frame) {
+              if (message?.type === 'KeyAdvert') {
+                stolen.resolve(message.body.maskKey)
+                if (copierFirst) await simulation.clock.sleep(300)
+              }
+              yield frame
+            })
+          ],
+          [
+            copier,
+            eachFrame(async function* (message, frame) {
+              if (message?.type !== 'KeyAdvert') {
+                yield frame
+                return
+              }
+              const { body } = message
+              const copied = { ...body, maskKey: await stolen.promise }
+              if (!copierFirst) await simulation.clock.sleep(300)
+              const signature = identities[copier].sign(signedBytes('KeyAdvert', message, copied))
+              yield control(encodeMessage('KeyAdvert', message, copier, copied, signature).encoded)
+            })
+          ]
+        ])
+      })
+      await simulation.round(1)
+      await checkRound(simulation, 1)
+      const { status, included } = simulation.peers[order[3]].outcomes[0]
+      const refusals = simulation.living.flatMap((peer) => peer.refusals as MessageError[])
+      const twice = refusals.filter(({ code }) => code === 'DUPLICATE_KEY').map(({ culprit }) => culprit)
+      return { status, out: order.filter((member) => !included.includes(member)), twice, order, victim, copier, task }
+    }
+
+    it('is refused, and its sender named, where nobody but the leader had seen it before', async () => {
+      const { status, out, twice, copier, task } = await copying(false, false)
+      assert.deepEqual({ status, out, twice }, { status: 'summed', out: [copier], twice: [task.members[copier]] })
+    })
+
+    for (const copierFirst of [false, true])
+      it(`names neither after an earlier leader may have shown it to the ${copierFirst ? 'first' : 'second'} that sends it`, async () => {
+        const { status, out, twice, order, victim, copier } = await copying(copierFirst, true)
+        assert.deepEqual(
+          { status, out, twice },
+          { status: 'summed', out: [order[0], victim, copier], twice: [undefined] }
+        )
+      })
+  })
+
   it('a gossiped want under another member’s name is refused', async () => {
     const simulation = await Simulation.create({ members, seed: 1 })
     const context = { task: task.idBytes, epoch: 0, round: 1 }
@@ -293,6 +359,9 @@ describe('a bad message costs its sender its place, never the round', () => {
 })
 
 describe('a leader that lies', () => {
+  const roster = createRoster({ epoch: 0, members: [...task.members] })
+  const beacon = genesisBeacon(task.idBytes, roster.hash)
+  const next = { rosterHash: roster.hash, deckHash: deckHash(deal(initialDeck(), firstOrder(task), members)) }
   const lies: Array<[string, RegExp, Tamper]> = [
     [
       'includes an invented survivor',
@@ -352,6 +421,20 @@ describe('a leader that lies', () => {
       /two different MaskingSets in one view/,
       insteadOf('MaskingSet', (set) => [control(set.encoded), asLeader(set, { readyHash: new Uint8Array(32) })])
     ],
+    [
+      'proposes to burn the round while others may still lead it',
+      /cannot be burned in view 0/,
+      closing(() => ({ value: { kind: 'burned', beacon: burnedBeacon(beacon, 1), ...next }, lock: null, reason: 'so' }))
+    ],
+    [
+      'proposes to give the attempt up in its first view',
+      /cannot be given up in its first view/,
+      insteadOf('Proposal', (proposal, frame) =>
+        proposal.body.cut === null
+          ? [frame]
+          : [asLeader(proposal, { value: { kind: 'retry' }, cut: null, headers: [] })]
+      )
+    ],
     ['sends what no leader sends', /no leader sends/, insteadOf('MaskingSet', (set) => [ready(set)])]
   ]
 
@@ -359,6 +442,14 @@ describe('a leader that lies', () => {
     const body = { ...original.body, ...change } as Body<T>
     const signature = identities[leader].sign(signedBytes(original.type, original, body))
     return control(encodeMessage(original.type, original, leader, body, signature).encoded)
+  }
+
+  /** Another proposal to close the first round with a sum. */
+  function closing(change: (value: Extract<Value, { kind: 'summed' }>) => Partial<Body<'Proposal'>>): Tamper {
+    return insteadOf('Proposal', (proposal, frame) => {
+      const { value } = proposal.body
+      return proposal.round === 1 && value.kind === 'summed' ? [asLeader(proposal, change(value))] : [frame]
+    })
   }
 
   function ready({ body: { attemptId, keyBookHash }, ...set }: Message<'MaskingSet'>): Frame {
@@ -382,6 +473,22 @@ describe('a leader that lies', () => {
         assert.ok(convicted || named?.culprit === task.members[leader], refusals.join('; '))
       }
       assert.equal(outcomeOf(simulation, 2).status, 'summed')
+    })
+  }
+
+  // Of two sums that a liar published, an honest leader may have the other: so nobody is named for this.
+  const others: Array<[string, Partial<Extract<Value, { kind: 'summed' }>>]> = [
+    ['beacon', { beacon: new Uint8Array(32) }],
+    ['deck', { deckHash: new Uint8Array(32) }]
+  ]
+  for (const [what, change] of others) {
+    it(`closes with another ${what} than follows from the round: nobody votes for it, and the next leader closes it`, async () => {
+      const tamper = closing((value) => ({ value: { ...value, ...change } }))
+      const simulation = await run({ tamperAsLeader: new Map([[leader, tamper]]) })
+      const { status, views } = outcomeOf(simulation)
+      assert.deepEqual({ status, views }, { status: 'summed', views: 2 })
+      const refused = ({ message }: Error): boolean => /differs from what this member computed/.test(message)
+      for (const member of allBut(leader)) assert.ok(simulation.peers[member].refusals.some(refused))
     })
   }
 })

@@ -88,6 +88,8 @@ export interface Peer {
   journal: MemoryJournal
   vectors: MemoryVectorStore
   alive: boolean
+  /** Its journal is read; before that nobody reaches it, as with a node. */
+  listens: boolean
   /** Processes started before this one. */
   restarts: number
   channels: Set<Channel>
@@ -357,6 +359,7 @@ export class Simulation {
       journal: memory,
       vectors,
       alive: true,
+      listens: false,
       restarts: before === undefined ? 0 : before.restarts + 1,
       channels: new Set(),
       outcomes: before?.outcomes ?? [],
@@ -415,6 +418,7 @@ export class Simulation {
       missed: (outcome) => void (peer.alive && peer.missed.push(outcome))
     })
     this.peers[index] = peer
+    void peer.participant.load().then(() => (peer.listens = true))
     return peer
   }
 
@@ -482,12 +486,13 @@ export class Simulation {
     const { clock } = this
     const { delay: _, ...settings } = this.#settings
     const reach = (index: number): Peer => {
-      if (!this.peers[index].alive || !self.alive || this.#isApart(me, index)) throw unreachable
-      return this.peers[index]
+      const there = this.peers[index]
+      if (!there.alive || !there.listens || !self.alive || this.#isApart(me, index)) throw unreachable
+      return there
     }
     const hand = (to: number, message: Uint8Array): void => {
       const there = this.peers[to]
-      if (!there.alive) return
+      if (!there.alive || !there.listens) return
       void there.participant.hear(self.id, message).catch((error: Error) => there.refusals.push(error))
     }
     return {

@@ -3,7 +3,7 @@ import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { H } from '../../src/crypto/hash.ts'
 import { MessageError, TaskError } from '../../src/errors.ts'
 import { carryOver, deal, initialDeck, leaderOrder } from '../../src/membership/deck.ts'
-import { genesisBeacon } from '../../src/membership/beacon.ts'
+import { burnedBeacon, genesisBeacon } from '../../src/membership/beacon.ts'
 import { decodeMessage, valueHash } from '../../src/round/messages.ts'
 import type { Message } from '../../src/round/messages.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
@@ -176,20 +176,24 @@ export async function checkRound(simulation: Simulation, round: number): Promise
   ])
 }
 
-/** An honest member is never named as one at fault by another, whatever is done to it; slow it may be called. */
+/** An honest member is never named as one at fault by another, whatever is done to it; slow it may be called. Nor does its code fail. */
 export function checkNobodyBlamed({ peers, task, adversaries }: Simulation): void {
   const corrupt = new Set<string | undefined>([...adversaries.keys()].map((who) => task.members[who]))
   for (const [index, { refusals }] of peers.entries())
-    for (const error of adversaries.has(index) ? [] : refusals)
+    for (const error of adversaries.has(index) ? [] : refusals) {
+      const isDefect = error instanceof TypeError || error instanceof RangeError
+      assert.ok(!isDefect, `member ${index} failed: ${error.stack}`)
       if (error instanceof MessageError && error.code !== 'OUT_OF_PHASE' && !corrupt.has(error.culprit))
         assert.equal(error.culprit, undefined, `member ${index} blames an honest one: ${error.message}`)
+    }
 }
 
 /** Whatever crashes and is lost, no two words of an honest member are evidence against it. */
-export function checkNobodyConvicted({ peers }: Simulation): void {
+export function checkNobodyConvicted({ peers, adversaries }: Simulation): void {
   for (const [index, { member }] of peers.entries())
-    for (const { kind, culprit } of member.evidence)
-      assert.fail(`member ${index} holds evidence of ${kind} against member ${culprit}, which is honest`)
+    for (const { kind, culprit } of adversaries.has(index) ? [] : member.evidence)
+      if (!adversaries.has(culprit))
+        assert.fail(`member ${index} holds evidence of ${kind} against member ${culprit}, which is honest`)
 }
 
 /** Order and deck follow from the closed rounds alone (§7), and so does who led the first view. */
@@ -212,6 +216,7 @@ export function checkLeaders({ task, honest }: Simulation, rounds: number): void
     }
     roster = inEffect
     const order = leaderOrder(deck, roster, beacon, round)
+    if (value.kind === 'burned') assert.deepEqual(value.beacon, burnedBeacon(beacon, round))
     if (outcome.status === 'burned' || outcome.views === 1) assert.equal(outcome.aggregator, order[0])
     const cycle = firsts.slice(firsts.length - (firsts.length % roster.members.length))
     assert.ok(!cycle.includes(order[0]) && firsts.at(-1) !== order[0], `member ${order[0]} is first in line too often`)

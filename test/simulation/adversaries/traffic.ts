@@ -1,4 +1,5 @@
 import { decodeMessage } from '../../../src/round/messages.ts'
+import type { RoundContext } from '../../../src/round/messages.ts'
 import type { Frame } from '../../../src/round/ports.ts'
 import { below } from '../chance.ts'
 import { Adversary, eachFrame, said } from './adversary.ts'
@@ -45,16 +46,22 @@ export class Floods extends Adversary {
   }
 
   override deliveries(message: Uint8Array): Uint8Array[] {
-    return Array<Uint8Array>(5).fill(message)
+    return [...Array<Uint8Array>(5).fill(message), ...this.#changes(decodeMessage(message))]
   }
 
   override announcements(encoded: Uint8Array): Uint8Array[] {
     const { me, plot, chance } = this.self
     const message = decodeMessage(encoded)
-    const changes = Array.from({ length: 4 }, () =>
-      said('ViewChange', message, me, { view: 1 + below(60_000, chance), locks: [] }, plot)
-    )
     const later = { ...message, round: message.round + 1 + below(5, chance) }
-    return [encoded, encoded, said('Want', later, me, {}, plot).payload, ...changes.map(({ payload }) => payload)]
+    return [encoded, encoded, said('Want', later, me, {}, plot).payload, ...this.#changes(message)]
+  }
+
+  /** To views that nobody is in. */
+  #changes(context: RoundContext): Uint8Array[] {
+    const { me, plot, chance } = this.self
+    return Array.from(
+      { length: 4 },
+      () => said('ViewChange', context, me, { view: 1 + below(60_000, chance), locks: [] }, plot).payload
+    )
   }
 }
