@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TaskError } from '../../src/errors.ts'
 import type { NetworkPage } from '../local-network/page.ts'
 import { printJson } from './command.ts'
 import type { Command } from './command.ts'
@@ -38,7 +39,7 @@ export const networkCommand: Command = {
         },
         warn: (text) => void process.stderr.write(`secagg: ${text}\n`)
       }
-    )
+    ).catch((error: Error) => Promise.reject(inOptions(error)))
     table.end(summary)
     if (json) printJson(summary)
     if (page !== undefined && process.stdout.isTTY) {
@@ -49,6 +50,19 @@ export const networkCommand: Command = {
     await page?.close()
     return summary.exact === summary.rounds ? 0 : 1
   }
+}
+
+/** What a task's fields are called here, where there is no file of a task. */
+const optionOf = new Map([
+  ['encoding.bits', '--bits'],
+  ['encoding.max', '--max'],
+  ['encoding.weighted', '--weights']
+])
+
+function inOptions(error: Error): Error {
+  if (!(error instanceof TaskError)) return error
+  const named = error.message.replaceAll(/encoding\.\w+/g, (field) => optionOf.get(field) ?? field)
+  return named === error.message ? error : new TaskError(error.code, named, { cause: error })
 }
 
 async function openPage(people: NodeJS.WriteStream, json: boolean): Promise<NetworkPage> {

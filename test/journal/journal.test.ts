@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { Level } from 'level'
 import { type Journal, type JournalOperation, MemoryJournal } from '../../src/journal/journal.ts'
 import { LevelJournal } from '../../src/journal/level-journal.ts'
 
@@ -133,6 +134,31 @@ const operations: fc.Arbitrary<JournalOperation[]> = fc.array(
   ),
   { maxLength: 6 }
 )
+
+describe('a journal on disk', () => {
+  it('has every change on the disk itself before it says so, not in the system’s memory alone', async () => {
+    const synced: unknown[] = []
+    const level = Level.prototype as unknown as Record<string, (...args: unknown[]) => Promise<void>>
+    const methods = ['_put', '_batch', '_del']
+    const own = methods.map((method) => level[method])
+    for (const [at, method] of methods.entries()) {
+      const honest = own[at]
+      level[method] = function (...args) {
+        synced.push((args.at(-1) as { sync?: boolean }).sync)
+        return honest.apply(this, args)
+      }
+    }
+    try {
+      const journal = await openLevel()
+      await journal.put('vote', bytes(1))
+      await journal.batch([{ type: 'put', key: 'lock', value: bytes(2) }])
+      await journal.delete('vote')
+    } finally {
+      for (const [at, method] of methods.entries()) level[method] = own[at]
+    }
+    assert.deepEqual(synced, [true, true, true])
+  })
+})
 
 describe('all journals', () => {
   it('hold the same after the same batches, and those on disk after opening them again as well', async () => {

@@ -148,7 +148,7 @@ describe('secagg network', () => {
 
   it('refuses an infeasible threat and too many bits as a failure, with what to change', async () => {
     await failure(/0\.4 corrupt .* lower corrupt to 0\.2499/, '--corrupt', '0.4')
-    await failure(/need 34 bits, more than 32; lower encoding\.bits to 29/, '--bits', '31')
+    await failure(/need 34 bits, more than 32; lower --bits to 29/, '--bits', '31')
     await failure(/at most 1200 members/, '--peers', '1201')
     await failure(/at most 1200 members/, '--peers', '1201', '--corrupt', '0.5')
     await failure(
