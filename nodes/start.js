@@ -23,9 +23,10 @@ function startAgain() {
   })
 }
 
-/** What was packed, in a checkout the sources, or a bundle of them (test/bundle.ts). */
+/** What was packed, in a checkout the sources, or for its tests a bundle of them. */
 function program() {
-  if (process.env.SECAGG_BUNDLE !== undefined) return pathToFileURL(process.env.SECAGG_BUNDLE).href
+  const isCheckout = existsSync(new URL('../test/bundle.ts', import.meta.url))
+  if (isCheckout && process.env.SECAGG_BUNDLE !== undefined) return pathToFileURL(process.env.SECAGG_BUNDLE).href
   const packed = new URL('../dist/nodes/cli.js', import.meta.url)
   return existsSync(packed) ? packed.href : new URL('cli.ts', import.meta.url).href
 }
