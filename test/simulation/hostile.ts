@@ -38,8 +38,9 @@ const terms: Array<[members: number, corrupt: number, dropout: number]> = [
   ...Array<[number, number, number]>(14).fill([3, 0, 0.34]),
   ...Array<[number, number, number]>(20).fill([4, 0.25, 0]),
   ...Array<[number, number, number]>(4).fill([5, 0.2, 0]),
-  ...Array<[number, number, number]>(2).fill([6, 0.17, 0.17]),
-  [7, 0.15, 0.15],
+  // With a liar and one that may be missing there is something to leave out, and leaders lie about that.
+  ...Array<[number, number, number]>(6).fill([6, 0.17, 0.17]),
+  ...Array<[number, number, number]>(4).fill([7, 0.15, 0.15]),
   [7, 0.3, 0]
 ]
 const large: typeof terms = [
