@@ -302,3 +302,19 @@ describe('members that do not agree give noise, never a partial sum', () => {
     assertNoise(result, inputs)
   })
 })
+
+describe('an attempt that is over', () => {
+  it('has erased its mask key, its seal key and its seed, of which nothing was opened (S7)', async () => {
+    const secrets: Uint8Array[] = []
+    const attempt = new Attempt(0, hashOf('context'), await rulesFor(3), 0, (length) => {
+      const bytes = randomBytes(length)
+      secrets.push(bytes)
+      return bytes
+    })
+    attempt.advert(true)
+    assert.equal(secrets.length, 3)
+    assert.ok(secrets.every((bytes) => bytes.some((byte) => byte !== 0)))
+    attempt.wipe()
+    assert.ok(secrets.every((bytes) => bytes.every((byte) => byte === 0)))
+  })
+})
