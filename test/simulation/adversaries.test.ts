@@ -214,6 +214,13 @@ describe('a member', function () {
     assert.deepEqual([first.status, first.views], ['summed', 1])
   })
 
+  it('that slanders others harms nobody but itself', async () => {
+    const { simulation, first } = await against('Slanders', member)
+    assert.deepEqual([first.status, first.views, first.included], ['summed', 1, everyone])
+    assert.ok(simulation.honest.every((peer) => peer.member.evidence.length === 0))
+    assertNamed(simulation, member, /proves nothing|signature/)
+  })
+
   it('that floods moves nobody to another view, and its input counts once', async () => {
     const { simulation, first } = await against('Floods', member)
     assert.deepEqual([first.status, first.views, first.included], ['summed', 1, everyone])

@@ -1,7 +1,7 @@
 import type { Adversary, Corrupt } from './adversary.ts'
 import { AltersSum, BadChunks, PublishesTwoSums, WithholdsChunks } from './audits.ts'
 import { InventsSurvivors, SplitsTheVote } from './cuts.ts'
-import { BadShares, DoubleVotes, SendsGarbage, Withholds } from './members.ts'
+import { BadShares, DoubleVotes, SendsGarbage, Slanders, Withholds } from './members.ts'
 import { DropsNeighbours, EquivocatingSets, SmallestSet } from './sets.ts'
 import { AsksBothSides, ReplaysOldRound, WithholdsSum } from './sums.ts'
 import { Floods, StallsByteByByte } from './traffic.ts'
@@ -25,6 +25,7 @@ export const behaviours = {
   DoubleVotes,
   Floods,
   SendsGarbage,
+  Slanders,
   StallsByteByByte,
   Withholds,
   WithholdsChunks

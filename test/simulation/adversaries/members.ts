@@ -1,8 +1,9 @@
-import { decodeMessage } from '../../../src/round/messages.ts'
+import { encodeEvidence } from '../../../src/round/evidence.ts'
+import { decodeMessage, encodeMessage, signedBytes } from '../../../src/round/messages.ts'
 import type { AnyMessage, MessageType } from '../../../src/round/messages.ts'
 import type { Frame } from '../../../src/round/ports.ts'
 import { below, pick } from '../chance.ts'
-import { Adversary, control, eachFrame, insteadOf } from './adversary.ts'
+import { Adversary, control, eachFrame, insteadOf, said } from './adversary.ts'
 import type { Tamper } from './adversary.ts'
 
 /** Members that break their part. */
@@ -97,5 +98,33 @@ export class DoubleVotes extends Adversary {
     const twice = insteadOf('Prepare', (vote, frame) => [frame, this.resaid(vote, { value: new Uint8Array(32) })])
     const again = insteadOf('Commit', (vote, frame) => [this.resaid(vote, { value: new Uint8Array(32) }), frame])
     return (frames, to) => again(twice(frames, to), to)
+  }
+}
+
+/** Brings evidence against honest members: statements that they never made, or made and do not contradict each other. */
+export class Slanders extends Adversary {
+  override deliveries(message: Uint8Array): Uint8Array[] {
+    return [message, this.#slander(decodeMessage(message))]
+  }
+
+  override announcements(encoded: Uint8Array): Uint8Array[] {
+    const message = decodeMessage(encoded)
+    const own = message.from === this.self.me
+    return [encoded, this.#slander(message), ...(own ? [] : [this.#slander(message, [encoded, encoded])])]
+  }
+
+  #slander(context: AnyMessage, heard?: Uint8Array[]): Uint8Array {
+    const { me, plot, chance } = this.self
+    const culprit = heard === undefined ? pick(this.honest, chance) : context.from
+    const { task, epoch, round } = context
+    const advert = (byte: number): Uint8Array => {
+      const key = new Uint8Array(32).fill(byte)
+      const body = { attemptId: key, contributes: true, maskKey: key, sealKey: key, seedCommitment: key }
+      const signature = plot.sign(me, signedBytes('KeyAdvert', context, body))
+      return encodeMessage('KeyAdvert', context, culprit, body, signature).encoded
+    }
+    const statements = heard ?? [advert(1 + below(100, chance)), advert(101 + below(100, chance))]
+    const evidence = encodeEvidence({ kind: 'double-statement', culprit, task, epoch, round, statements })
+    return said('Evidence', context, me, { evidence }, plot).payload
   }
 }
