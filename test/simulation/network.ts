@@ -359,7 +359,8 @@ export class Simulation {
       journal: memory,
       vectors,
       alive: true,
-      listens: false,
+      // What begins with an empty journal has nothing to read.
+      listens: before === undefined,
       restarts: before === undefined ? 0 : before.restarts + 1,
       channels: new Set(),
       outcomes: before?.outcomes ?? [],
@@ -418,7 +419,7 @@ export class Simulation {
       missed: (outcome) => void (peer.alive && peer.missed.push(outcome))
     })
     this.peers[index] = peer
-    void peer.participant.load().then(() => (peer.listens = true))
+    if (before !== undefined) void peer.participant.load().then(() => (peer.listens = true))
     return peer
   }
 
