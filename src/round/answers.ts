@@ -67,8 +67,10 @@ async function* storedSum(here: Answering, peer: string, { round }: Message): As
   refuseStranger(here, peer, round)
   const header = await ports.journal.get(sumKey(taskId, round))
   // Until the round is closed, and has been closed with it, what is here may be a sum that nobody decided on.
-  const root = (await chronicle.closing(round))?.body.commits.root
-  if (header === undefined || round > chronicle.closed.round || (root && !sameBytes(rootOf(header), root)))
+  const closing = await chronicle.closing(round)
+  const root = closing?.body.commits.root
+  const isOther = header !== undefined && closing !== undefined && (root == null || !sameBytes(rootOf(header), root))
+  if (header === undefined || isOther || round > chronicle.closed.round)
     return yield* refusal(here, round, `member ${here.me} holds no sum of round ${round}`)
   yield { kind: 'control', payload: header }
   yield* vectorFrames(ports.vectors, sumName(taskId, round))

@@ -1,61 +1,49 @@
 import assert from 'node:assert/strict'
-import type { Browser } from 'puppeteer-core'
-import { temporaryFolder } from '../nodes/secagg.ts'
-import { closeChromium, openChromium } from './chromium.ts'
-import { PagesNetwork } from './pages-network.ts'
-import { servePages } from './pages.ts'
+import { startPages } from './pages-network.ts'
+import type { PagesNetwork } from './pages-network.ts'
 import type { Visitor } from './pages.ts'
 
 describe('two pages that cannot reach each other', function () {
   this.timeout(120_000)
-  const folder = temporaryFolder()
-  let browser: Browser | undefined
-  let site: Awaited<ReturnType<typeof servePages>> | undefined
-  let network: PagesNetwork | undefined
 
   /** As a person does it, with what the page offers. */
-  async function joinByHand({ page }: Visitor): Promise<void> {
-    const { task, daemons } = network!
+  async function joinByHand({ page }: Visitor, network: PagesNetwork): Promise<void> {
+    const { task, daemons } = network
     await page.waitForSelector('button:enabled')
     await page.type(
       '#bootstrap',
       daemons[0].addresses.find((address) => address.includes('/ws/'))!
     )
-    await page.$eval('#task', (field, text) => ((field as HTMLTextAreaElement).value = text), network!.taskText)
+    await page.$eval('#task', (field, text) => ((field as HTMLTextAreaElement).value = text), network.taskText)
     await page.click('[name=local]')
     await page.click('button')
     await page.waitForSelector('#values')
     assert.ok(task.members.includes(await page.$eval('#id', (id) => id.textContent)))
   }
 
-  before(async function () {
-    browser = await openChromium(this)
-    site = await servePages()
-    network = new PagesNetwork(folder())
-    const become = (visitor: Visitor): Promise<void> =>
-      visitor === network!.visitors[1] ? joinByHand(visitor) : network!.join(visitor)
-    await network.start(browser, site.url, { daemons: 3, pages: 2 }, { relays: false, pageLeadsFirst: false, become })
-    await network.assembled({ pagesMeet: false })
-  })
-
-  after(async () => {
-    await closeChromium(browser)
-    await network?.stop()
-    await site?.close()
-  })
+  const started = startPages(
+    { daemons: 3, pages: 2 },
+    {
+      relays: false,
+      pageLeadsFirst: false,
+      become: (visitor, network) =>
+        visitor === network.visitors[1] ? joinByHand(visitor, network) : network.join(visitor)
+    }
+  )
 
   it('send their shares through the aggregator, and a person sees the sum', async () => {
-    const { visitors, pageIds } = network!
+    const { network } = started()
+    const { visitors, pageIds } = network
     const [, { page, errors }] = visitors
-    const round = await network!.stage()
-    const numbers = [...network!.input(pageIds[1], round)].join(' ')
+    const round = await network.stage()
+    const numbers = [...network.input(pageIds[1], round)].join(' ')
     await page.$eval('#values', (field, text) => ((field as HTMLTextAreaElement).value = text), numbers)
     await page.click('button')
-    const outcome = await network!.closed(round)
+    const outcome = await network.closed(round)
     assert.deepEqual(outcome.included, [0, 1, 2, 3, 4], outcome.reason)
-    const sum = network!.expected(outcome.included, round)
-    assert.deepEqual(await network!.sumOfDaemon(0, round), sum)
-    assert.deepEqual(await network!.sumOfPage(visitors[0], round), sum)
+    const sum = network.expected(outcome.included, round)
+    assert.deepEqual(await network.sumOfDaemon(0, round), sum)
+    assert.deepEqual(await network.sumOfPage(visitors[0], round), sum)
     const output = await page.waitForSelector('#sum')
     assert.equal(await output!.evaluate(({ textContent }) => textContent), `${sum.slice(0, 100).join(' ')} …`)
     assert.match(await page.$eval('.rounds', (list) => list.textContent), /summed over 5 of 5; your numbers are in it/)

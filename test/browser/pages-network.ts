@@ -9,9 +9,11 @@ import { leaderOrder } from '../../src/membership/deck.ts'
 import { Chronicle } from '../../src/round/chronicle.ts'
 import type { Task, TaskInput } from '../../src/task/task.ts'
 import { createTask } from '../../src/task/task.ts'
+import { temporaryFolder } from '../nodes/secagg.ts'
+import { closeChromium, openChromium } from './chromium.ts'
 import { DaemonProcess } from './daemon-processes.ts'
 import type { Outcome } from './daemon-processes.ts'
-import { Visitor } from './pages.ts'
+import { servePages, Visitor } from './pages.ts'
 
 export interface Library {
   BrowserMember: typeof BrowserMember
@@ -49,7 +51,7 @@ export interface NetworkOptions {
   /** The last daemon alters every sum that it publishes. */
   lastLies?: boolean
   /** How a page becomes a member. */
-  become?: (visitor: Visitor) => Promise<void>
+  become?: (visitor: Visitor, network: PagesNetwork) => Promise<void>
 }
 
 /** A task of these members whose public randomness makes one of `leaders` lead the first round. */
@@ -92,7 +94,7 @@ export class PagesNetwork {
     size: { daemons: number; pages: number },
     options: NetworkOptions
   ): Promise<void> {
-    const { relays, pageLeadsFirst, lastLies = false, become = (visitor) => this.join(visitor) } = options
+    const { relays, pageLeadsFirst, lastLies = false, become = (visitor: Visitor) => this.join(visitor) } = options
     for (let page = 0; page < size.pages; page++) this.visitors.push(await Visitor.arrive(browser, url))
     for (const { page } of this.visitors)
       this.pageIds.push(
@@ -119,7 +121,7 @@ export class PagesNetwork {
       DaemonProcess.start({ ...settings, dataDir, bootstrap, lies: lastLies && at === others.length - 1 })
     )
     this.daemons.push(...(await Promise.all(started)))
-    await Promise.all(this.visitors.map(become))
+    await Promise.all(this.visitors.map((visitor) => become(visitor, this)))
   }
 
   /** The task as a file says it. */
@@ -249,4 +251,33 @@ export class PagesNetwork {
   async stop(): Promise<void> {
     await Promise.all(this.daemons.map((daemon) => daemon.stop()))
   }
+}
+
+/** For a `describe`: a network with pages in a browser of its own, from before its tests until after them. */
+export function startPages(size: { daemons: number; pages: number }, options: NetworkOptions): () => Started {
+  const folder = temporaryFolder()
+  let browser: Browser | undefined
+  let site: Started['site'] | undefined
+  let network: PagesNetwork | undefined
+
+  before(async function () {
+    browser = await openChromium(this)
+    site = await servePages()
+    network = new PagesNetwork(folder())
+    await network.start(browser, site.url, size, options)
+    await network.assembled({ pagesMeet: options.relays })
+  })
+
+  after(async () => {
+    await closeChromium(browser)
+    await network?.stop()
+    await site?.close()
+  })
+
+  return () => ({ network: network!, site: site! })
+}
+
+export interface Started {
+  network: PagesNetwork
+  site: Awaited<ReturnType<typeof servePages>>
 }
