@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { folderOf } from '../../src/round/round.ts'
+import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
+import { folderOf, sumKey } from '../../src/round/round.ts'
 import type { Phase } from '../../src/round/ports.ts'
 import { below, chance, pick } from './chance.ts'
 import { simulatedTask } from './identities.ts'
@@ -101,8 +102,34 @@ describe('a member that crashes and comes back with its journal', function () {
     await simulation.round(1)
     const { outcomes } = simulation.peers[who]
     await simulation.clock.run(() => outcomes.length > 0, simulation.clock.now() + 600_000)
-    const [{ status, input, sum }] = outcomes
+    const [{ status, input, sum, included, dropped, missing }] = outcomes
     assert.deepEqual({ status, input, sum }, { status: 'summed', input: 'burned', sum: undefined })
+    // Who was in it stands in the sum's header alone.
+    assert.deepEqual({ included, dropped, missing }, { included: [], dropped: [], missing: [] })
+  })
+
+  it('gives nobody a sum of a round that was burned, though one was made', async () => {
+    const summed = await Simulation.create({ members: 4, seed: 3, threat })
+    await summed.round(1)
+    const key = sumKey(summed.task.id, 1)
+    const header = (await summed.peers[0].journal.get(key))!
+    const kills = Array.from({ length: 4 }, (_, who) => ({ who, phase: 'unmask' as const, round: 1 }))
+    const restart = { afterMs: 2000, vectors: true }
+    const burned = await Simulation.create({ members: 4, seed: 3, threat, kills, restart })
+    await burned.round(1, 1_200_000)
+    const answerOf = async (simulation: Simulation): Promise<string> => {
+      const { task, peers } = simulation
+      await peers[0].journal.put(key, header)
+      const context = { task: task.idBytes, epoch: 0, round: 1 }
+      const signature = simulation.signAs(1, signedBytes('SumRequest', context, {}))
+      const { encoded } = encodeMessage('SumRequest', context, 1, {}, signature)
+      for await (const { payload } of peers[0].participant.answer(task.members[1], encoded))
+        return decodeMessage(payload).type
+      return 'nothing'
+    }
+    assert.equal(burned.peers[0].outcomes[0].status, 'burned')
+    assert.equal(await answerOf(summed), 'SumHeader')
+    assert.equal(await answerOf(burned), 'Refusal')
   })
 
   it('names nobody for the shares that were sealed to the keys it has lost', async () => {
