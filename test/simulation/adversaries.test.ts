@@ -122,6 +122,18 @@ describe('an aggregator', function () {
       assert.ok(member.evidence.some(({ kind, culprit }) => kind === 'equivocation' && culprit === leader))
   })
 
+  it('that closes the round with what does not follow from it has no vote for that, and the next one closes it', async () => {
+    const views = new Set<number>()
+    for (let seed = 1; seed <= 12; seed++) {
+      const { simulation, first } = await against('ClosesWrongly', leader, { seed })
+      assert.deepEqual([first.status, first.included], ['summed', everyone])
+      assert.equal(simulation.ledger.attempts(1), 1)
+      views.add(first.views)
+    }
+    // Before half of the members its lie leaves a quorum for the truth now and then.
+    assert.ok(views.has(2), 'some lie reached everybody')
+  })
+
   it('that answers no audit is not needed for one: the chunks come from their owners', async () => {
     const { simulation, first } = await against('WithholdsChunks', leader)
     assert.deepEqual([first.status, first.included], ['summed', everyone])

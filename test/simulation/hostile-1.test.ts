@@ -40,6 +40,17 @@ describe('whole rounds against up to f adversaries, with D members that crash, p
     assert.deepEqual(views, [2, 2, 2, 2, 2, 2])
   })
 
+  it('end also for a member that was alone with its journal after an outage, and that nobody reaches but by asking', async () => {
+    // Restarted before the others, it finds nobody to ask; they, who have closed the round, say nothing of their own accord.
+    const { endings } = await runHostile({
+      ...{ members: 4, seed: 90030160, threat: { corrupt: 0.25, dropout: 0 }, length: 7, rounds: 1, delay: 20 },
+      ...{ direct: 0, lostDirect: 0.1, adversaries: [{ who: 2, as: 'ReplaysOldRound' }], crashes: [], breaks: [] },
+      partitions: [{ from: 334.344795155996, until: 5334.344795156, side: [1, 2, 3] }],
+      ...{ outage: 384.3249846249819, restart: { afterMs: 8000, vectors: true } }
+    })
+    assert.deepEqual(endings, ['summed'])
+  })
+
   it('give nobody a sum as the round’s that is not decided yet, of two that a liar published', async () => {
     // Members on one side of a partition still hold the other sum when those on the other side have closed the round.
     const { endings } = await runHostile({

@@ -109,6 +109,9 @@ export interface Peer {
 const never = (): Promise<never> => new Promise(() => {})
 const processGone = () => new Error('the process is gone')
 
+/** As `src/network/catching-up.ts` does. */
+const ASK_AGAIN_MS = 1000
+
 /** Everybody gossips what was decided to everybody. */
 const EVENTS_A_PAIR = 4
 
@@ -261,12 +264,26 @@ export class Simulation {
   restart(index: number, { vectors = true }: { vectors?: boolean } = {}): void {
     const before = this.peers[index]
     const peer = this.#begin(index, before.journal, vectors ? before.vectors : new MemoryVectorStore(), before)
-    const others = this.living.filter((other) => other !== peer)
-    void (async () => {
-      await peer.participant.start()
-      for (const other of others)
-        await peer.participant.catchUp(other.id).catch((error: Error) => peer.refusals.push(error))
-    })()
+    void peer.participant.start().then(() => {
+      for (const other of this.living) if (other !== peer) this.#meet(peer, other)
+    })
+  }
+
+  /** Both ask how far the rounds are once they are connected, until they are answered, as nodes do. */
+  #meet(one: Peer, other: Peer): void {
+    const askUntilAnswered = async (asker: Peer, asked: Peer): Promise<void> => {
+      while (asker.alive && asked.alive) {
+        const error = await asker.participant.catchUp(asked.id).then(
+          () => undefined,
+          (reason: Error) => reason
+        )
+        if (error === undefined) return
+        asker.refusals.push(error)
+        await this.clock.sleep(ASK_AGAIN_MS)
+      }
+    }
+    void askUntilAnswered(one, other)
+    void askUntilAnswered(other, one)
   }
 
   /** Breaks one of the conversations that run, as a network does. */

@@ -1,5 +1,6 @@
 import type { Adversary, Corrupt } from './adversary.ts'
 import { AltersSum, BadChunks, PublishesTwoSums, WithholdsChunks } from './audits.ts'
+import { ClosesWrongly } from './closings.ts'
 import { InventsSurvivors, SplitsTheVote } from './cuts.ts'
 import { BadShares, DoubleVotes, SendsGarbage, Slanders, Withholds } from './members.ts'
 import { DropsNeighbours, EquivocatingSets, SmallestSet } from './sets.ts'
@@ -12,6 +13,7 @@ export const behaviours = {
   AltersSum,
   PublishesTwoSums,
   AsksBothSides,
+  ClosesWrongly,
   DropsNeighbours,
   EquivocatingSets,
   InventsSurvivors,
