@@ -170,11 +170,6 @@ export class BrowserMember {
     const connected = (): void => tell({ type: 'connected', members: this.connected })
     this.#node.addEventListener('connection:open', connected)
     this.#node.addEventListener('connection:close', connected)
-    // A page that was away asks whoever it meets first how far the rounds have come.
-    this.#node.addEventListener('peer:identify', ({ detail: { peerId } }) => {
-      const peer = peerId.toString()
-      if (this.#session.member.roster.indexOf(peer) >= 0) void this.#session.participant.catchUp(peer).catch(() => {})
-    })
     connected()
   }
 }

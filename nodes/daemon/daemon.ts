@@ -16,7 +16,6 @@ import type { HeldRound } from '../../src/round/record.ts'
 import type { Task } from '../../src/task/task.ts'
 import { writeNpy } from '../npy.ts'
 import type { RoundArchive } from './archive.ts'
-import { CatchingUp } from './catching-up.ts'
 import { Contributions } from './contributions.ts'
 import type { Contribution } from './contributions.ts'
 import type { DaemonOptions, Standing } from './daemon-options.ts'
@@ -56,7 +55,6 @@ export class Daemon {
   readonly #staged: StagedInputs
   readonly #measures: RoundMeasures
   readonly #glimpse: Glimpse
-  readonly #catchingUp: CatchingUp
   #recorded: Promise<void> = Promise.resolve()
 
   private constructor(options: DaemonOptions, { node, journal, vectors, archive, isolation }: MemberNode) {
@@ -78,10 +76,6 @@ export class Daemon {
     this.#staged = new StagedInputs(options.task)
     this.#measures = new RoundMeasures(() => this.#session.traffic)
     this.#glimpse = new Glimpse(options.task, vectors)
-    this.#catchingUp = new CatchingUp(this.#session, connected, {
-      caughtUp: () => options.application?.caughtUp(),
-      logger: options.logger
-    })
   }
 
   /** @throws SecureAggregationError: no identity, a folder in use, an address in use; TaskError; MessageError STRANGER where this is no member */
@@ -176,7 +170,7 @@ export class Daemon {
       members: roster.members.length,
       quorum: member.task.thresholds.quorum,
       connected: here(this.#node.services.links.connected()),
-      answered: here(this.#catchingUp.answered),
+      answered: here(this.#session.answered),
       closedRound: member.closedRound,
       runningRound: member.runningRound
     }
@@ -255,7 +249,6 @@ export class Daemon {
 
   async stop(): Promise<void> {
     this.#measures.stop()
-    this.#catchingUp.stop()
     this.#contributions.stop()
     await this.#node.stop()
     this.#asking.stop()
@@ -283,6 +276,9 @@ export class Daemon {
       journal: this.#journal,
       vectors: this.#vectors
     })
+    aggregation.addEventListener('member:answered', () => application?.caughtUp())
+    // The first may have answered before anybody listened here.
+    application?.caughtUp()
     links.follow([...roster.members, ...roster.suspended].map(({ id }) => id))
     aggregation.addEventListener('roster', ({ detail: { epoch, members, suspended } }) => {
       this.#options.logger.info({ epoch, members: members.length, suspended: suspended.length }, 'roster changed')
@@ -323,12 +319,6 @@ export class Daemon {
     for (const change of ['connection:open', 'connection:close'] as const)
       this.#node.addEventListener(change, () => this.#watch.members())
     this.#watch.members()
-    // A member that was away asks whoever it meets first how far the rounds have come.
-    this.#node.addEventListener(
-      'peer:identify',
-      ({ detail: { peerId } }) => void this.#catchingUp.ask(peerId.toString())
-    )
-    this.#catchingUp.start()
   }
 
   /** A node that was restarted tells its past from its journal. */

@@ -74,6 +74,8 @@ export interface SecureAggregationEvents {
   'round:missed': CustomEvent<RoundOutcome & { task: string }>
   /** A round was closed without a sum. */
   'round:burned': CustomEvent<RoundOutcome & { task: string }>
+  /** A member that this node met has told how far the rounds have come: what was closed meanwhile is known here. */
+  'member:answered': CustomEvent<{ task: string; member: string }>
   /** A roster has taken effect; peer ids. */
   roster: CustomEvent<{ task: string; epoch: number; members: string[]; suspended: string[] }>
   /** A member broke the protocol. */
@@ -282,6 +284,7 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
       missed: (outcome) => this.safeDispatchEvent('round:missed', { detail: { ...outcome, task: task.id } }),
       keepRounds: this.#init.keepRounds,
       convicted: (evidence) => this.#convicted(session, evidence),
+      caughtUp: (member) => this.safeDispatchEvent('member:answered', { detail: { task: task.id, member } }),
       epoch: (roster) => this.safeDispatchEvent('roster', { detail: { task: task.id, ...idsOf(roster) } })
     })
     return session

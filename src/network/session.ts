@@ -23,6 +23,7 @@ import { systemClock } from './clock.ts'
 import { Contributions } from './contributions.ts'
 import type { ContributeOptions, Contribution, Input, LazyInput, Sum } from './contributions.ts'
 import { Asking } from './asking.ts'
+import { CatchingUp } from './catching-up.ts'
 import { Announcements } from './gossip.ts'
 import type { AnnouncementComponents } from './gossip.ts'
 import { Provisional } from './provisional.ts'
@@ -65,6 +66,8 @@ export interface SessionOptions {
   /** Of how many late rounds what was missed is asked for. */
   keepRounds?: number
   convicted(evidence: Evidence): void
+  /** A member has told how far the rounds have come. */
+  caughtUp?(member: string): void
   /** A roster has taken effect. */
   epoch?(roster: Roster): void
 }
@@ -74,6 +77,7 @@ export class Session {
   readonly task: Task
   readonly participant: Participant
   readonly #asking: Asking
+  readonly #catchingUp: CatchingUp
   readonly #streams: Streams
   readonly #announcements: Announcements
   readonly #options: SessionOptions
@@ -115,7 +119,15 @@ export class Session {
           if (error instanceof MessageError) throw error
         }
       },
-      answer: (from, request) => this.participant.answer(from, request)
+      answer: (from, request) => this.participant.answer(from, request),
+      met: (peer) => this.#catchingUp.met(peer),
+      parted: (peer) => this.#catchingUp.parted(peer)
+    })
+    this.#catchingUp = new CatchingUp({
+      connected: () => this.#connectedMembers(),
+      ask: (member) => this.participant.catchUp(member),
+      caughtUp: (member) => options.caughtUp?.(member),
+      failed: (member, error) => this.#log('could not ask %s how far the rounds are - %e', member, error)
     })
     this.#announcements = new Announcements(components, task.idBytes, {
       isMember: (peer) => this.expects(peer),
@@ -190,10 +202,12 @@ export class Session {
     this.#announcements.start()
     await this.participant.start()
     this.#running = true
+    this.#catchingUp.start()
   }
 
   async stop(): Promise<void> {
     this.#running = false
+    this.#catchingUp.stop()
     this.#asking.stop()
     this.#stop.abort(new Error('the service has stopped'))
     this.#contributions.rejectAll(({ round, masked }) =>
@@ -222,6 +236,18 @@ export class Session {
   /** Put together only when it is read: members are asked about again and again, and their standing does not need it. */
   *#connected(): Iterable<string> {
     for (const { remotePeer } of this.#connections()) yield remotePeer.toString()
+  }
+
+  /** Through a relay nobody is asked anything. */
+  *#connectedMembers(): Iterable<string> {
+    const { roster } = this.member
+    for (const { remotePeer, limits } of this.#connections())
+      if (limits === undefined && roster.indexOf(remotePeer.toString()) >= 0) yield remotePeer.toString()
+  }
+
+  /** Members that have told how far the rounds have come, since this node was started. */
+  get answered(): ReadonlySet<string> {
+    return this.#catchingUp.answered
   }
 
   get traffic(): { sent: number; received: number } {

@@ -18,6 +18,9 @@ export interface StreamHandlers {
   deliver(from: string, message: Uint8Array): Promise<void>
   /** A request, to be answered by frames. */
   answer(from: string, request: Uint8Array): AsyncIterable<Frame>
+  /** There is a new connection to a peer of this task, or the last one is gone. */
+  met?(peer: string): void
+  parted?(peer: string): void
 }
 
 /**
@@ -40,6 +43,7 @@ export class Streams {
   readonly #direct = new Map<string, Promise<Conversation>>()
   readonly #gone = { sent: 0, received: 0 }
   #stopping = new AbortController()
+  #topology?: string
 
   constructor(components: StreamComponents, taskId: string, handlers: StreamHandlers) {
     this.#components = components
@@ -68,10 +72,15 @@ export class Streams {
       for await (const { payload } of conversation.frames())
         return conversation.sink(this.#handlers.answer(from, payload))
     })
+    this.#topology = await this.#components.registrar.register(this.#protocol('ask'), {
+      onConnect: (peer) => this.#handlers.met?.(peer.toString()),
+      onDisconnect: (peer) => this.#handlers.parted?.(peer.toString())
+    })
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the service has stopped'))
+    if (this.#topology !== undefined) this.#components.registrar.unregister(this.#topology)
     for (const use of Object.keys(LIMITS) as Use[]) await this.#components.registrar.unhandle(this.#protocol(use))
     this.#direct.clear()
   }

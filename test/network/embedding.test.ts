@@ -131,6 +131,31 @@ describe('the service in an application', () => {
     assert.ok((await late.promise) instanceof Error)
   })
 
+  it('learns from whoever it meets again what was closed meanwhile, before anybody wants another round', async () => {
+    const away = await networkWith({}, 4, { threat: { corrupt: 0, dropout: 0.25 } })
+    const [{ id }] = away.tasks
+    try {
+      const [one, ...others] = away.nodes
+      await one.stop()
+      const ends = others.map(({ services }) => services.aggregation.contribute(id, [1, 1, 1, 1]))
+      for (const { round, values } of await Promise.all(ends)) assert.deepEqual([round, values[0]], [1, 3n])
+      const { aggregation } = one.services
+      const answered = Promise.withResolvers<string>()
+      const told = nextOutcome(aggregation)
+      aggregation.addEventListener('member:answered', ({ detail }) => answered.resolve(detail.member))
+      await one.start()
+      assert.equal(aggregation.session(id).member.closedRound, 0)
+      // One is enough, whoever has dialled.
+      await others[2].dial(one.getMultiaddrs())
+      assert.equal(await answered.promise, others[2].peerId.toString())
+      const outcome = await told
+      assert.deepEqual([outcome.round, aggregation.session(id).member.closedRound], [1, 1])
+      assert.equal((await aggregation.sum(id, outcome)).values[0], 3n)
+    } finally {
+      await away.stop()
+    }
+  })
+
   it('asks ever more seldom while nobody else has a vector, and is in the sum once others have', async () => {
     const alone = await networkWith({}, 3, { deadline: 1, threat: { corrupt: 0, dropout: 0 } })
     const [{ id }] = alone.tasks
