@@ -1,5 +1,7 @@
 import { ConnectionClosedError } from '@libp2p/interface'
 import { pEvent } from 'p-event'
+// What libp2p's streams take, so that a header goes out with its payload and neither is copied.
+import { Uint8ArrayList } from 'uint8arraylist'
 import { encodeFrame, FrameDecoder } from './frames.ts'
 import type { Frame, FrameLimits } from './frames.ts'
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
@@ -169,10 +171,10 @@ export class Conversation {
 
   async #send(frame: Frame): Promise<void> {
     this.#unwritable.signal.throwIfAborted()
-    for (const part of encodeFrame(frame, this.#options)) {
-      this.#stream.send(part)
-      this.bytesSent += part.length
-    }
+    // In one piece: what is sent alone, if only a header, is encrypted and written alone.
+    const parts = new Uint8ArrayList(...encodeFrame(frame, this.#options))
+    this.bytesSent += parts.byteLength
+    this.#stream.send(parts)
     while (this.#stream.writableNeedsDrain) {
       this.#unwritable.signal.throwIfAborted()
       // Not `stream.onDrain()`: its promise is never renewed, so it holds nobody back after the first time.
