@@ -24,7 +24,8 @@ function isMissing(error: unknown): boolean {
 
 /** Exactly `length` bytes: one read may give fewer than it was asked for. */
 async function readExactly(handle: FileHandle, name: string, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length)
+  // Filled to its end, or thrown away: not zeroed before.
+  const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
   for (let done = 0; done < length;) {
     const { bytesRead } = await handle.read(bytes, done, length - done, offset + done)
     if (bytesRead === 0) {

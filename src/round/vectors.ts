@@ -18,6 +18,9 @@ const BLOCK_ELEMENTS = 8 * CHUNK_ELEMENTS
 /** Bytes of a frame that carries a piece of a vector. */
 export const DATA_FRAME_BYTES = 128 * 1024
 
+/** Frames that are read from the store at once. */
+const FRAMES_READ = 8
+
 /** Whose vector, of which attempt: bound into every leaf. The sum's `member` is n, one past the last. */
 export interface VectorOwner {
   attemptId: Uint8Array
@@ -151,9 +154,15 @@ export async function receiveVector(
   }
 }
 
+/** Bytes as data frames, which are views of them. */
+export function* dataFrames(bytes: Uint8Array): Generator<Frame> {
+  for (let at = 0; at < bytes.length; at += DATA_FRAME_BYTES)
+    yield { kind: 'data', payload: bytes.subarray(at, at + DATA_FRAME_BYTES) }
+}
+
 /** A stored vector as data frames. */
 export async function* vectorFrames(store: VectorStore, name: string): AsyncGenerator<Frame> {
-  for await (const payload of store.read(name, { chunkBytes: DATA_FRAME_BYTES })) yield { kind: 'data', payload }
+  for await (const bytes of store.read(name, { chunkBytes: FRAMES_READ * DATA_FRAME_BYTES })) yield* dataFrames(bytes)
 }
 
 /** A part of a stored vector as data frames. */
@@ -162,10 +171,9 @@ export async function* partFrames(
   name: string,
   { offset, bytes }: { offset: number; bytes: number }
 ): AsyncGenerator<Frame> {
-  for (let at = 0; at < bytes; at += DATA_FRAME_BYTES) {
-    const payload = await store.readRange(name, offset + at, Math.min(DATA_FRAME_BYTES, bytes - at))
-    yield { kind: 'data', payload }
-  }
+  const most = FRAMES_READ * DATA_FRAME_BYTES
+  for (let at = 0; at < bytes; at += most)
+    yield* dataFrames(await store.readRange(name, offset + at, Math.min(most, bytes - at)))
 }
 
 /** Adds a stored vector to the accumulator. */
@@ -177,9 +185,8 @@ export async function addStored(
   clock: Clock
 ): Promise<void> {
   let offset = 0
-  for await (const chunk of store.read(name, { chunkBytes: 4 * chunkBytes(shape) })) {
-    unpackAdd(chunk, shape.bits, accumulator, offset)
-    offset += 4 * CHUNK_ELEMENTS
+  for await (const block of store.read(name, { chunkBytes: (BLOCK_ELEMENTS / CHUNK_ELEMENTS) * chunkBytes(shape) })) {
+    offset += unpackAdd(block, shape.bits, accumulator, offset)
     await clock.pause()
   }
 }
