@@ -127,7 +127,11 @@ async function check(task: Task, vector: Vector, options: EncodeOptions): Promis
 }
 
 function checkFinite(values: Float64Array, start: number): void {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) throw notFinite(start + i)
+  // A number less itself is 0, NaN and the infinities less themselves are NaN.
+  let differences = 0
+  const count = values.length
+  for (let i = 0; i < count; i++) differences += values[i] - values[i]
+  if (differences !== 0) throw notFinite(start + values.findIndex((value) => !Number.isFinite(value)))
 }
 
 async function encode(task: PlainTask, vector: Vector, options: EncodeOptions): Promise<Encoded> {
@@ -141,7 +145,8 @@ async function encode(task: PlainTask, vector: Vector, options: EncodeOptions): 
   let clipped = 0
   const encodeChunk = (start: number, end: number): void => {
     const chunk = values.subarray(0, end - start)
-    const whole = levels.subarray(0, end - start)
+    // Narrow lanes would make every loop below see two kinds of array.
+    const whole = lanes instanceof Uint32Array ? lanes.subarray(start, end) : levels.subarray(0, end - start)
     readChunk(vector, start, chunk)
     if (encoding.type === 'integer') {
       fromIntegers(chunk, whole, encoding, start)
@@ -153,7 +158,7 @@ async function encode(task: PlainTask, vector: Vector, options: EncodeOptions): 
       // As many bytes as the lanes have, in the end: too many to wait for a collection.
       if (draws !== undefined && options.random === undefined) release(draws)
     }
-    lanes.set(whole, start)
+    if (!(lanes instanceof Uint32Array)) lanes.set(whole, start)
   }
   try {
     await eachChunk(length, encodeChunk, options)

@@ -22,16 +22,16 @@ export function quantise(
   const largest = largestLevel(encoding)
   let clipped = 0
   const count = values.length
+  // A number less itself is 0, NaN and the infinities less themselves are NaN.
+  let differences = 0
   for (let i = 0; i < count; i++) {
-    let value = values[i]
-    if (!(Math.abs(value) <= clip)) {
-      if (!Number.isFinite(value)) throw notFinite(start + i)
-      value = value > 0 ? clip : -clip
-      clipped++
-    }
-    // Divided first: the quotient is at most 1, so the product never exceeds the largest level. No branch below depends on
-    // the value: a processor guesses every second one wrong.
-    const scaled = ((value * factor + clip) / width) * largest
+    const value = values[i]
+    differences += value - value
+    const held = Math.max(-clip, Math.min(clip, value))
+    clipped += Number(held !== value)
+    // Divided first: the quotient is at most 1, so the product never exceeds the largest level. No branch depends on the
+    // value: a processor guesses every second one wrong.
+    const scaled = ((held * factor + clip) / width) * largest
     if (draws === undefined) {
       levels[i] = Math.floor(scaled + 0.5)
     } else {
@@ -39,6 +39,7 @@ export function quantise(
       levels[i] = floor + Number(draws[i] < (scaled - floor) * 2 ** 32)
     }
   }
+  if (differences !== 0) throw notFinite(start + values.findIndex((value) => !Number.isFinite(value)))
   return clipped
 }
 
