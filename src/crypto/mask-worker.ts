@@ -1,3 +1,4 @@
+import { move } from 'piscina'
 import { pairwiseMaskSeeds } from './key-agreement.ts'
 import type { Partner } from './key-agreement.ts'
 import { addMasks } from './mask-stream.ts'
@@ -9,11 +10,11 @@ import { Secret } from './secret.ts'
 const seedBytes = 32
 const maskBytes = seedBytes + 1
 
-/** Part of a vector, in memory that both threads see. */
+/** Part of a vector, in memory that goes to the worker and comes back. */
 export interface MaskTask {
   kind: 'mask'
   /** The lanes, from its first byte on. */
-  slab: SharedArrayBuffer
+  slab: ArrayBuffer
   length: number
   bits: 16 | 32
   /** Place of the first lane in the whole vector. */
@@ -52,23 +53,22 @@ function readMasks(shared: SharedArrayBuffer): Mask[] {
   })
 }
 
-/** One task of either kind. Nobody else is waiting for this thread, so it never pauses. */
-export default function work(task: MaskTask | AgreeTask): Promise<void> {
+/** One task of either kind: the slab of masked lanes goes back. Nobody else is waiting for this thread, so it never pauses. */
+export default function work(task: MaskTask | AgreeTask): Promise<ArrayBuffer | void> {
   return task.kind === 'mask' ? mask(task) : agree(task)
 }
 
-/** Adds the masks to the lanes of the slab; on a copy, because every access to shared memory costs several times as much. */
-async function mask({ slab, length, bits, offset, masks: shared }: MaskTask): Promise<void> {
+/** Adds the masks to the lanes of the slab. Where that fails the slab is wiped, for it does not go back. */
+async function mask({ slab, length, bits, offset, masks: shared }: MaskTask): Promise<ArrayBuffer> {
   const masks = readMasks(shared)
-  const lanes: Lanes = bits === 16 ? new Uint16Array(length) : new Uint32Array(length)
-  const own = new Uint8Array(lanes.buffer)
-  const theirs = new Uint8Array(slab, 0, own.length)
-  own.set(theirs)
+  const lanes: Lanes = bits === 16 ? new Uint16Array(slab, 0, length) : new Uint32Array(slab, 0, length)
   try {
     await addMasks(lanes, masks, { offset, pause: () => Promise.resolve() })
-    theirs.set(own)
+    return move(slab) as ArrayBuffer
+  } catch (error) {
+    lanes.fill(0)
+    throw error
   } finally {
-    own.fill(0)
     for (const { seed } of masks) (seed as Uint8Array).fill(0)
   }
 }

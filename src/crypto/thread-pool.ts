@@ -4,13 +4,13 @@ import { Piscina } from 'piscina'
 import { SecureAggregationError } from '../errors.ts'
 import { agreeAll } from './key-agreement.ts'
 import type { Agreements } from './key-agreement.ts'
-import { addLanes, addMasks, createLanes } from './mask-stream.ts'
+import { addLanes, addMasks } from './mask-stream.ts'
 import type { Lanes, Mask, MaskOptions } from './mask-stream.ts'
 import { shareMasks } from './mask-worker.ts'
 import type { AgreeTask, MaskTask } from './mask-worker.ts'
 import { Secret } from './secret.ts'
 
-type Threads = Piscina<MaskTask | AgreeTask, void>
+type Threads = Piscina<MaskTask | AgreeTask, ArrayBuffer | void>
 
 /** Lanes that a thread takes at a time. A key is set up for each mask of each part, which costs as much as 80 KiB of it. */
 const partBytes = 1_048_576
@@ -84,10 +84,10 @@ export class ThreadPool {
     try {
       await this.#each(parts, lanes.byteLength, signal, async (slab, part) => {
         const own = new Uint8Array(part.lanes.buffer, part.lanes.byteOffset, part.lanes.byteLength)
-        const theirs = new Uint8Array(slab, 0, own.length)
-        theirs.set(own)
-        await run(pool, maskTask(slab, part.lanes, shared, offset + part.start))
-        own.set(theirs)
+        new Uint8Array(slab, 0, own.length).set(own)
+        const back = await mask(pool, maskTask(slab, part.lanes, shared, offset + part.start))
+        own.set(new Uint8Array(back, 0, own.length))
+        return back
       })
     } finally {
       new Uint8Array(shared).fill(0)
@@ -96,52 +96,46 @@ export class ThreadPool {
 
   /** Each slab sums up what its tasks add: the masks, and never the lanes. */
   async #addShort(pool: Threads, lanes: Lanes, masks: Mask[], { offset = 0, signal }: MaskOptions): Promise<void> {
-    const slabs = new Set<SharedArrayBuffer>()
+    const Lanes = lanes.BYTES_PER_ELEMENT === 2 ? Uint16Array : Uint32Array
     await this.#each(
       groupsOf(masks, lanes.byteLength, 2 * this.#threads),
       lanes.byteLength,
       signal,
       async (slab, group) => {
-        slabs.add(slab)
         const shared = shareMasks(group)
         try {
-          await run(pool, maskTask(slab, lanes, shared, offset))
+          return await mask(pool, maskTask(slab, lanes, shared, offset))
         } finally {
           new Uint8Array(shared).fill(0)
         }
       },
-      (slab) => {
-        if (!slabs.has(slab)) return
-        const sum = createLanes(8 * lanes.BYTES_PER_ELEMENT, lanes.length)
-        const bytes = new Uint8Array(sum.buffer)
-        bytes.set(new Uint8Array(slab, 0, bytes.length))
-        addLanes(lanes, sum)
-        bytes.fill(0)
-      }
+      (slab) => addLanes(lanes, new Lanes(slab, 0, lanes.length))
     )
   }
 
-  /** Hands out the work, each piece with a slab that no other has at the same time. */
+  /** Hands out the work, each piece with a slab that goes to a thread and comes back, and is no other's at the same time. */
   async #each<T>(
     works: Generator<T, void>,
     byteLength: number,
     signal: AbortSignal | undefined,
-    work: (slab: SharedArrayBuffer, piece: T) => Promise<void>,
-    done: (slab: SharedArrayBuffer) => void = () => {}
+    work: (slab: ArrayBuffer, piece: T) => Promise<ArrayBuffer>,
+    done: (slab: ArrayBuffer) => void = () => {}
   ): Promise<void> {
     const loop = async (): Promise<void> => {
-      const slab = new SharedArrayBuffer(Math.min(partBytes, byteLength))
+      let slab = new ArrayBuffer(0)
       try {
         for (let piece = works.next(); piece.done !== true; piece = works.next()) {
           signal?.throwIfAborted()
-          await work(slab, piece.value)
+          if (slab.byteLength === 0) slab = new ArrayBuffer(Math.min(partBytes, byteLength))
+          slab = await work(slab, piece.value)
         }
-        done(slab)
+        if (slab.byteLength > 0) done(slab)
       } catch (error) {
         works.return()
         throw error
       } finally {
-        new Uint8Array(slab).fill(0)
+        // A thread that died has taken it along.
+        if (!slab.detached) new Uint8Array(slab).fill(0)
       }
     }
     // One more than there are threads: none waits for this one to hand it the next part.
@@ -160,7 +154,7 @@ export class ThreadPool {
   #running(): Threads {
     if (this.#pool !== undefined) return this.#pool
     const threads = this.#threads
-    const pool = new Piscina<MaskTask | AgreeTask, void>({
+    const pool = new Piscina<MaskTask | AgreeTask, ArrayBuffer | void>({
       filename: worker.href,
       minThreads: threads,
       maxThreads: threads
@@ -190,7 +184,7 @@ function* groupsOf(masks: Mask[], byteLength: number, least: number): Generator<
   for (let start = 0; start < masks.length; start += length) yield masks.slice(start, start + length)
 }
 
-function maskTask(slab: SharedArrayBuffer, lanes: Lanes, masks: SharedArrayBuffer, offset: number): MaskTask {
+function maskTask(slab: ArrayBuffer, lanes: Lanes, masks: SharedArrayBuffer, offset: number): MaskTask {
   return { kind: 'mask', slab, masks, length: lanes.length, bits: lanes.BYTES_PER_ELEMENT === 2 ? 16 : 32, offset }
 }
 
@@ -207,9 +201,18 @@ async function agree(pool: Threads, { secret, partners, ...context }: Agreements
   }
 }
 
-async function run(pool: Threads, task: MaskTask | AgreeTask): Promise<void> {
+/** The slab as it comes back. */
+async function mask(pool: Threads, task: MaskTask): Promise<ArrayBuffer> {
+  return (await run(pool, task, [task.slab])) as ArrayBuffer
+}
+
+async function run(
+  pool: Threads,
+  task: MaskTask | AgreeTask,
+  transferList?: ArrayBuffer[]
+): Promise<ArrayBuffer | void> {
   try {
-    await pool.run(task)
+    return await pool.run(task, { transferList })
   } catch (cause) {
     const sentence = `a worker thread ended in the middle of masking (${(cause as Error).message}); the vector stays unmasked`
     throw new SecureAggregationError('WORKER_FAILED', sentence, { cause })

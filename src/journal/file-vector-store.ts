@@ -10,6 +10,7 @@ import {
   defaultChunkBytes,
   missingVector,
   notStaged,
+  type ReadOptions,
   type StagedVector,
   type VectorStore
 } from './vector-store.ts'
@@ -22,12 +23,13 @@ function isMissing(error: unknown): boolean {
   return (error as { code?: unknown }).code === 'ENOENT'
 }
 
-/** Exactly `length` bytes: one read may give fewer than it was asked for. */
-async function readExactly(handle: FileHandle, name: string, offset: number, length: number): Promise<Uint8Array> {
-  // Filled to its end, or thrown away: not zeroed before.
-  const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done)
+/** Not zeroed: filled to its end, or thrown away. */
+const unfilled = (length: number): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
+
+/** All of `bytes`: one read may give fewer than it was asked for. */
+async function fill(handle: FileHandle, name: string, offset: number, bytes: Uint8Array): Promise<Uint8Array> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, offset + done)
     if (bytesRead === 0) {
       throw new SecureAggregationError('VECTOR_RANGE', `vector ${name} ends at ${offset + done}, before it should`)
     }
@@ -64,13 +66,18 @@ export class FileVectorStore implements VectorStore {
     return new FileStagedVector(name, handle, temporary, (sync) => this.#place(temporary, name, sync))
   }
 
-  async *read(name: string, { chunkBytes = defaultChunkBytes } = {}): AsyncIterable<Uint8Array> {
+  async *read(
+    name: string,
+    { chunkBytes = defaultChunkBytes, reuse = false }: ReadOptions = {}
+  ): AsyncIterable<Uint8Array> {
     checkChunkBytes(chunkBytes)
     const handle = await this.#open(name)
     try {
       const { size } = await handle.stat()
+      const shared = reuse ? unfilled(Math.min(chunkBytes, size)) : undefined
       for (let offset = 0; offset < size; offset += chunkBytes) {
-        yield await readExactly(handle, name, offset, Math.min(chunkBytes, size - offset))
+        const length = Math.min(chunkBytes, size - offset)
+        yield await fill(handle, name, offset, shared?.subarray(0, length) ?? unfilled(length))
       }
     } finally {
       await handle.close()
@@ -81,7 +88,7 @@ export class FileVectorStore implements VectorStore {
     const handle = await this.#open(name)
     try {
       checkRange(name, offset, length, (await handle.stat()).size)
-      return await readExactly(handle, name, offset, length)
+      return await fill(handle, name, offset, unfilled(length))
     } finally {
       await handle.close()
     }

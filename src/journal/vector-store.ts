@@ -3,6 +3,12 @@ import { SecureAggregationError } from '../errors.ts'
 /** Chunks of `read` where nothing else is asked for, in bytes. */
 export const defaultChunkBytes = 65_536
 
+export interface ReadOptions {
+  chunkBytes?: number
+  /** Each chunk may be gone when the next is asked for: one memory for all of them (false). */
+  reuse?: boolean
+}
+
 /**
  * Large packed vectors (masked uploads, sums), kept outside the journal. Names are like `round-3/attempt-0/member-5`: parts
  * of a-z, 0-9 and -, with slashes between.
@@ -11,7 +17,7 @@ export interface VectorStore {
   /** Begins a vector. Whatever has this name stays until `commit`, and the last commit stands. */
   stage(name: string): Promise<StagedVector>
   /** The vector in chunks of exactly `chunkBytes` but the last; an empty one has none. Throws 'VECTOR_MISSING'. */
-  read(name: string, options?: { chunkBytes?: number }): AsyncIterable<Uint8Array>
+  read(name: string, options?: ReadOptions): AsyncIterable<Uint8Array>
   /** Exactly `length` bytes from `offset`. Throws 'VECTOR_MISSING', and 'VECTOR_RANGE' beyond the end. */
   readRange(name: string, offset: number, length: number): Promise<Uint8Array>
   /** In bytes; undefined where there is no such vector. */
@@ -80,7 +86,7 @@ export class MemoryVectorStore implements VectorStore {
     return new MemoryStagedVector(name, (vector) => void this.#vectors.set(name, vector))
   }
 
-  async *read(name: string, { chunkBytes = defaultChunkBytes } = {}): AsyncIterable<Uint8Array> {
+  async *read(name: string, { chunkBytes = defaultChunkBytes }: ReadOptions = {}): AsyncIterable<Uint8Array> {
     checkChunkBytes(chunkBytes)
     const vector = this.#find(name)
     for (let offset = 0; offset < vector.length; offset += chunkBytes) yield vector.slice(offset, offset + chunkBytes)

@@ -67,7 +67,8 @@ async function readLanes(vectors: VectorStore, name: string, { elements, bits }:
   const lanes = createLanes(bits, elements)
   let offset = 0
   const chunkBytes = 8 * packedLength(CHUNK_ELEMENTS, bits)
-  for await (const chunk of vectors.read(name, { chunkBytes })) offset += unpackAdd(chunk, bits, lanes, offset)
+  for await (const chunk of vectors.read(name, { chunkBytes, reuse: true }))
+    offset += unpackAdd(chunk, bits, lanes, offset)
   return lanes
 }
 

@@ -37,7 +37,7 @@ export async function chunkTree(
   clock: Pick<Clock, 'pause'>
 ): Promise<VectorTree> {
   const hasher = new VectorHasher({ ...owner, chunkBytes: packedLength(CHUNK_ELEMENTS, bits) })
-  for await (const bytes of store.read(name, { chunkBytes: READ_BYTES })) {
+  for await (const bytes of store.read(name, { chunkBytes: READ_BYTES, reuse: true })) {
     hasher.update(bytes)
     await clock.pause()
   }

@@ -71,6 +71,8 @@ export async function maskInto(
   }
 ): Promise<Uint8Array> {
   const hasher = new VectorHasher({ ...owner, chunkBytes: chunkBytes(shape) })
+  // The same for each block: what is thrown away by the megabyte makes the collector run.
+  const bytes = new Uint8Array(packedLength(Math.min(BLOCK_ELEMENTS, lanes.length), shape.bits))
   const staged = await store.stage(name)
   try {
     const offset = (owner.firstChunk ?? 0) * CHUNK_ELEMENTS
@@ -78,7 +80,7 @@ export async function maskInto(
     for (let offset = 0; offset < lanes.length; offset += BLOCK_ELEMENTS) {
       const block = lanes.subarray(offset, offset + BLOCK_ELEMENTS)
       signal?.throwIfAborted()
-      const packed = pack(block, shape.bits)
+      const packed = pack(block, shape.bits, bytes.subarray(0, packedLength(block.length, shape.bits)))
       hasher.update(packed)
       await staged.write(packed)
       if (offset > 0) await clock.pause()
@@ -185,7 +187,8 @@ export async function addStored(
   clock: Clock
 ): Promise<void> {
   let offset = 0
-  for await (const block of store.read(name, { chunkBytes: (BLOCK_ELEMENTS / CHUNK_ELEMENTS) * chunkBytes(shape) })) {
+  const blockBytes = (BLOCK_ELEMENTS / CHUNK_ELEMENTS) * chunkBytes(shape)
+  for await (const block of store.read(name, { chunkBytes: blockBytes, reuse: true })) {
     offset += unpackAdd(block, shape.bits, accumulator, offset)
     await clock.pause()
   }

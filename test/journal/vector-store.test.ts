@@ -58,6 +58,9 @@ for (const [kind, open] of Object.entries(kinds)) {
           assert.deepEqual(new Uint8Array(Buffer.concat(found)), vector)
           assert.ok(found.slice(0, -1).every((chunk) => chunk.length === size))
           assert.equal(found.length, Math.ceil(vector.length / size))
+          const copied: Uint8Array[] = []
+          for await (const chunk of store.read('sum', { chunkBytes: size, reuse: true })) copied.push(chunk.slice())
+          assert.deepEqual(copied, found)
           const offset = a % (vector.length + 1)
           const length = b % (vector.length - offset + 1)
           assert.deepEqual(await store.readRange('sum', offset, length), vector.slice(offset, offset + length))
