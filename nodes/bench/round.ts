@@ -26,8 +26,12 @@ export async function benchRounds(): Promise<void> {
       phases.map((phase) => [phase, medianOf(seen.map((round) => round.phaseMs[phase] ?? 0))])
     )
     const eventLoopMaxMs = Math.max(...seen.flatMap((round) => round.eventLoopMaxMs))
+    const eventLoopP99Ms = Math.max(...seen.flatMap((round) => round.eventLoopP99Ms))
     const summed = seen.every(({ exact }) => exact)
-    report('round.wall', ms, { elements, processes: peers, overFloor: ms / floor, summed, phaseMs, eventLoopMaxMs })
+    report('round.wall', ms, {
+      ...{ elements, processes: peers, overFloor: ms / floor, summed, phaseMs },
+      ...{ eventLoopMaxMs, eventLoopP99Ms }
+    })
   }
 }
 

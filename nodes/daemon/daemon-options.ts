@@ -67,6 +67,8 @@ export interface DaemonOutcome extends RoundOutcome {
   maxRssBytes: number
   /** The longest that the event loop stood still during the round, in milliseconds. */
   eventLoopMaxMs: number
+  /** 99 of 100 times it was not later than this. */
+  eventLoopP99Ms: number
 }
 
 /** Where a node stands among the others, itself counted. */

@@ -51,7 +51,8 @@ const outcome = z.object({
   bytesSent: z.int().min(0),
   bytesReceived: z.int().min(0),
   maxRssBytes: z.number().min(0),
-  eventLoopMaxMs: milliseconds
+  eventLoopMaxMs: milliseconds,
+  eventLoopP99Ms: milliseconds
 })
 
 const status = z.object({

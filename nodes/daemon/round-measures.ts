@@ -35,6 +35,7 @@ export class RoundMeasures {
       bytesReceived: received - this.#before.received,
       maxRssBytes: process.resourceUsage().maxRSS * 1024,
       eventLoopMaxMs: this.#delay.at(1),
+      eventLoopP99Ms: this.#delay.at(0.99),
       maskingMs: this.#maskingMs
     }
     this.#delay.end()

@@ -28,6 +28,7 @@ export interface RoundReport {
   bytesReceived: number[]
   maxRssBytes: number[]
   eventLoopMaxMs: number[]
+  eventLoopP99Ms: number[]
 }
 
 export interface Summary {
@@ -42,7 +43,7 @@ export interface Summary {
 
 export function reportRound(closed: ClosedRound, ids: string[], length: number, exactness?: Exactness): RoundReport {
   const { round, reason, aggregator, views, attempts, included, dropped, missing, killed, outcomes } = closed
-  const each = (of: 'bytesSent' | 'bytesReceived' | 'maxRssBytes' | 'eventLoopMaxMs'): number[] =>
+  const each = (of: 'bytesSent' | 'bytesReceived' | 'maxRssBytes' | 'eventLoopMaxMs' | 'eventLoopP99Ms'): number[] =>
     ids.map((_, number) => Math.round(outcomes.get(number)?.[of] ?? 0))
   const phaseMs = Object.entries(closed.phaseMs).map(([phase, ms]) => [phase, Math.round(ms)] as const)
   return {
@@ -67,7 +68,8 @@ export function reportRound(closed: ClosedRound, ids: string[], length: number, 
     bytesSent: each('bytesSent'),
     bytesReceived: each('bytesReceived'),
     maxRssBytes: each('maxRssBytes'),
-    eventLoopMaxMs: each('eventLoopMaxMs')
+    eventLoopMaxMs: each('eventLoopMaxMs'),
+    eventLoopP99Ms: each('eventLoopP99Ms')
   }
 }
 

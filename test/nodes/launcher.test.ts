@@ -60,6 +60,7 @@ describe('a round as its launcher sees it', () => {
       bytesReceived: 1,
       maxRssBytes: 1,
       eventLoopMaxMs: 1,
+      eventLoopP99Ms: 1,
       ...fields
     }
   }

@@ -11,7 +11,15 @@ const report = (round: number, more: Partial<LearningReport> = {}): LearningRepo
   ...{ type: 'round', round, status: 'summed', aggregator: 'id', aggregatorIndex: 7, views: 1, attempts: 1 },
   ...{ members: 24, included: Array.from({ length: 22 }, (_, at) => at), dropped: [22], missing: [23], killed: [22] },
   ...{ length: 10, exact: true, maxError: 0, durationMs: 12_345, phaseMs: {}, bytesSent: [], bytesReceived: [] },
-  ...{ maxRssBytes: [], eventLoopMaxMs: [], model: '0123456789abcdef', sameModel: true, together: 1, alone: 0.5 },
+  ...{
+    maxRssBytes: [],
+    eventLoopMaxMs: [],
+    eventLoopP99Ms: [],
+    model: '0123456789abcdef',
+    sameModel: true,
+    together: 1,
+    alone: 0.5
+  },
   ...more
 })
 
