@@ -72,8 +72,14 @@ export class Streams {
       for await (const { payload } of conversation.frames())
         return conversation.sink(this.#handlers.answer(from, payload))
     })
+    // libp2p tells of a connection again whenever the peer identifies itself anew, as it does when its addresses change.
+    const known = new WeakSet<Connection>()
     this.#topology = await this.#components.registrar.register(this.#protocol('ask'), {
-      onConnect: (peer) => this.#handlers.met?.(peer.toString()),
+      onConnect: (peer, connection) => {
+        if (known.has(connection)) return
+        known.add(connection)
+        this.#handlers.met?.(peer.toString())
+      },
       onDisconnect: (peer) => this.#handlers.parted?.(peer.toString())
     })
   }

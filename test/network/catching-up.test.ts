@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { CatchingUp } from '../../src/network/catching-up.ts'
+import { Streams } from '../../src/network/streams.ts'
+import { componentsOf, Network, openTo, until } from './nodes.ts'
 
 describe('catching up', () => {
   const asked: string[] = []
@@ -65,5 +67,26 @@ describe('catching up', () => {
     await turn()
     catchingUp.met('b')
     assert.deepEqual(asked, ['a', 'b'])
+  })
+})
+
+describe('meeting a peer', () => {
+  const network = new Network()
+  afterEach(() => network.stop())
+
+  it('is a new connection to it, and nothing that it tells of itself over one that is known', async () => {
+    const nodes = [await network.add({ memory: true }), await network.add({ memory: true })]
+    const met: string[] = []
+    const handlers = { converse: async () => {}, deliver: async () => {}, answer: async function* () {} }
+    for (const node of nodes)
+      await new Streams(componentsOf(node), 'task', { ...handlers, met: (peer) => void met.push(peer) }).start()
+    const [here, there] = nodes
+    await here.dial(there.getMultiaddrs())
+    await until(() => met.length === 2, 'each has met the other')
+    const [connection] = here.getConnections(there.peerId)
+    for (let told = 0; told < 3; told++) await here.services.identify.identify(connection)
+    assert.equal(met.length, 2)
+    await here.dial(there.getMultiaddrs(), { force: true })
+    await until(() => openTo(here, there).length === 2 && met.length === 4, 'they have met once more')
   })
 })
