@@ -1,6 +1,6 @@
 import { encodeSet } from '../../src/membership/member-set.ts'
 import { HEADER_LENGTH, MAX_DATA } from '../../src/network/frames.ts'
-import { encodeMessage } from '../../src/round/messages.ts'
+import { encodeMessage, MOST_CHUNKS } from '../../src/round/messages.ts'
 import type { Body, Certificate, MessageType } from '../../src/round/messages.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
 import { auditOf } from '../../src/task/task.ts'
@@ -44,9 +44,11 @@ export function roundBytes(task: Task & { shards?: number }): RoundBytes {
   const sent = stream * (uploads.sent + sums.sent)
   const received = stream * (uploads.received + sums.received)
   const audits = auditVectors(task, shards)
-  const audited = { sent: stream * audits.sent, received: stream * audits.received }
+  const { asks, gives } = auditBytes(task, stream)
+  const auditors = shards > 1 ? others : others - 1
+  const audited = { sent: others * asks + auditors * gives, received: others * gives + auditors * asks }
   // A lone aggregator has all that it would ask for, and gives only what is its own.
-  const leads = shards > 1 ? audited : { sent: audited.received, received: 0 }
+  const leads = shards > 1 ? audited : { sent: others * gives, received: others * asks }
   return {
     vector,
     control: others * down,
@@ -65,13 +67,36 @@ export function roundBytes(task: Task & { shards?: number }): RoundBytes {
   }
 }
 
+/** Of each vector that a member draws. */
+function auditPart(task: Task): number {
+  const audit = auditOf(task)
+  return audit === 'full' ? 1 : Math.min(1, audit / task.members.length)
+}
+
 /** In vectors, of a member that audits (§10): the part it draws of everyone else's, each from its owner. */
 function auditVectors(task: Task, shards: number): Traffic {
   const members = task.members.length
-  const audit = auditOf(task)
-  const part = audit === 'full' ? 1 : Math.min(1, audit / members)
+  const part = auditPart(task)
   // A lone aggregator asks for nothing.
   return { sent: part * (members - (shards > 1 ? 1 : 2)), received: part * (members - 1) }
+}
+
+/** What an auditor and the owner of a vector say to one another: requests for the chunks drawn, and these with their paths. */
+function auditBytes(task: Task, stream: number): { asks: number; gives: number } {
+  const chunks = Math.ceil(task.laneCount / CHUNK_ELEMENTS)
+  const part = auditPart(task)
+  const drawn = part * chunks
+  const hash = new Uint8Array(32)
+  const context = { task: hash, epoch: 0, round: 1 }
+  const path = Array.from({ length: Math.ceil(Math.log2(chunks)) }, () => hash)
+  const request = { attemptId: hash, member: 0, root: hash, chunks: [0] }
+  const { encoded: ask } = encodeMessage('ChunkRequest', context, 0, request, new Uint8Array(64))
+  const { encoded: give } = encodeMessage('Chunk', context, 0, { index: 0, path }, undefined)
+  const requests = Math.max(Math.min(1, drawn), drawn / MOST_CHUNKS)
+  return {
+    asks: requests * (ask.length + HEADER_LENGTH),
+    gives: part * stream + drawn * (give.length + HEADER_LENGTH)
+  }
 }
 
 /**
@@ -139,7 +164,6 @@ function controlBytes(n: number, quorum: number, places: number): { up: number; 
       uploads: members
     }),
     advert,
-    message('ShareRoot', { attemptId, root: hash }),
     message('Ready', { attemptId, keyBookHash: hash, dealers: members }),
     header,
     message('Vector', { attemptId, member: 0 }),

@@ -232,7 +232,8 @@ describe('secagg doctor --task', () => {
     const sampled = roundBytes({ ...task, audit: 2 })
     assert.deepEqual(sampled.busiest.audits, { sent: 14 / 8, received: 15 / 8 })
     const full = roundBytes({ ...task, audit: 'full' })
-    assert.ok(full.member.received - member.received > 15 * vector && full.leader.received === leader.received)
+    assert.ok(full.member.received - member.received > 15 * vector)
+    assert.ok(full.leader.received - leader.received < vector / 100)
     const shared = roundBytes({ ...task, shards: 16 })
     for (const bytes of [shared.owner!.sent, shared.owner!.received, shared.leader.sent, shared.leader.received])
       assert.ok(bytes > 1.8 * vector && bytes < 2.3 * vector, `${bytes / vector} vectors`)
@@ -243,35 +244,34 @@ describe('secagg doctor --task', () => {
     assert.ok(slow > 5 * fast && seconds(whole, 100, 20) > fast && seconds(shared, 100) < fast / 3)
   })
 
-  it('counts the bytes of a round as they are: at most a quarter more than a real one took', async () => {
-    const members = await makeMembers(folder(), 4, { deadline: 30, audit: 0 })
-    const memory = () => ({ memory: true, listen: [`/memory/${randomUUID()}`] })
-    const first = await daemons.start(members, 0, memory())
-    for (const number of [1, 2, 3]) await daemons.start(members, number, { ...memory(), bootstrap: first.addresses })
-    const all = daemons.running
-    await until(() => all.every((daemon) => daemon.status().subscribed.length === 3), 'all are connected', 40_000)
-    const told = roundBytes(members.task)
-    const indices = members.ids.map((id) => members.task.members.indexOf(id))
-    /** Bytes as told by bytes as they were. */
-    const ratios = async (round: number): Promise<number[]> => {
-      await Promise.all(all.map((daemon, number) => daemon.stage(round, members.inputs[number])))
-      await first.want()
-      await until(() => daemons.outcomes.every(({ length }) => length === round), 'the round is closed', 40_000)
-      return daemons.outcomes.flatMap((outcomes, number) => {
-        const { aggregator, bytesSent, bytesReceived } = outcomes[round - 1]
-        const { sent, received } = indices[number] === aggregator ? told.leader : told.member
-        // The next in order receives the leader's own vector as well; with two elements that is little.
-        return [sent / bytesSent, received / bytesReceived]
-      })
-    }
-    const close = (ratio: number): boolean => ratio > 0.75 && ratio < 1.25
-    const seen: string[] = []
-    // On a busy machine members ask each other again: one calm round in eight is enough.
-    for (let round = 1; round <= 8; round++) {
-      const all = await ratios(round)
-      if (all.every(close)) return
-      seen.push(all.map((ratio) => ratio.toFixed(2)).join(' '))
-    }
-    assert.fail(seen.join('; '))
-  })
+  for (const audit of [0, 'full'] as const) {
+    it(`counts the bytes of a round as they are, within a quarter, with the audit ${audit}`, async () => {
+      const members = await makeMembers(folder(), 4, { deadline: 30, audit })
+      const memory = () => ({ memory: true, listen: [`/memory/${randomUUID()}`] })
+      const first = await daemons.start(members, 0, memory())
+      for (const number of [1, 2, 3]) await daemons.start(members, number, { ...memory(), bootstrap: first.addresses })
+      const all = daemons.running
+      const acquainted = () =>
+        all.every((daemon) => daemon.status().subscribed.length === 3 && daemon.standing.answered === 4)
+      await until(acquainted, 'all have met', 40_000)
+      const told = roundBytes(members.task)
+      const indices = members.ids.map((id) => members.task.members.indexOf(id))
+      let calm = 0
+      for (let round = 1; calm < 5; round++) {
+        await Promise.all(all.map((daemon, number) => daemon.stage(round, members.inputs[number])))
+        await first.want()
+        await until(() => daemons.outcomes.every(({ length }) => length === round), 'the round is closed', 40_000)
+        const outcomes = daemons.outcomes.map((told) => told[round - 1])
+        // On a machine that is too busy another leader takes over, and much is said twice.
+        if (outcomes.some(({ views }) => views > 1)) continue
+        calm++
+        const ratios = outcomes.flatMap(({ aggregator, bytesSent, bytesReceived }, number) => {
+          const { sent, received } = indices[number] === aggregator ? told.leader : told.member
+          return [sent / bytesSent, received / bytesReceived]
+        })
+        const seen = `round ${round}: ${ratios.map((ratio) => ratio.toFixed(2)).join(' ')}`
+        for (const ratio of ratios) assert.ok(ratio > 0.75 && ratio < 1.25, seen)
+      }
+    })
+  }
 })
