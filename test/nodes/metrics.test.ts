@@ -17,6 +17,15 @@ const terms = {
   deadline: 4
 } as const
 
+interface Grafana {
+  panels: {
+    id: number
+    gridPos: { x: number; y: number; w: number; h: number }
+    targets: { expr: string; legendFormat: string }[]
+  }[]
+  templating: { list: [unknown, { query: { query: string } }] }
+}
+
 interface Documented {
   responses: Record<string, { headers: Record<string, { description: string }> }>
 }
@@ -66,13 +75,44 @@ describe('what a node tells its operator', function () {
     assert.match(text, /^process_resident_memory_bytes \d+$/m)
   })
 
-  it('has every metric that the Grafana dashboard shows', async () => {
-    const dashboard = await readFile(packageFile('config/grafana-dashboard.json'), 'utf8')
-    const shown = new Set(dashboard.match(/\b(secagg|process)_[a-z_]+/g))
-    assert.ok(shown.size > 10)
-    const text = await metrics()
-    // One of evidence alone has no series before the first proof.
-    for (const name of shown) assert.match(text, new RegExp(`^(# TYPE ${name} |${name}[{ ])`, 'm'))
+  it('has every metric, and every label of it, that the Grafana dashboard asks for', async () => {
+    const dashboard = JSON.parse(await readFile(packageFile('config/grafana-dashboard.json'), 'utf8')) as Grafana
+    const { panels, templating } = dashboard
+    const series = (await metrics())
+      .split('\n')
+      .filter((line) => line.startsWith('secagg_') || line.startsWith('process_'))
+    const of = (name: string): string[] => series.filter((line) => /^\w+/.exec(line)![0] === name)
+    const labelsOf = (name: string): Set<string> =>
+      new Set(of(name).flatMap((line) => [...line.matchAll(/[{,](\w+)="/g)].map(([, label]) => label)))
+    const asked = new Set<string>()
+    for (const { expr, legendFormat } of panels.flatMap(({ targets }) => targets)) {
+      const by = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, labels]) => labels.split(', '))
+      const shown = [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label]) => label)
+      for (const [, name, matchers] of expr.matchAll(/\b((?:secagg|process)_\w+)\{([^}]*)\}/g)) {
+        asked.add(name)
+        // One with privacy alone, whose task this is not, has no series here: its name is in the metrics all the same.
+        if (name === 'secagg_privacy_epsilon') continue
+        const labels = labelsOf(name).add('instance')
+        assert.ok(of(name).length > 0, `a series of ${name}`)
+        const wanted = [...matchers.matchAll(/(\w+)[!=]/g)].map(([, label]) => label)
+        for (const label of [...wanted, ...by, ...shown])
+          assert.ok(labels.has(label), `${name} has a label ${label}, which "${expr}" asks for`)
+      }
+    }
+    assert.ok(asked.size > 15, 'what is asked for is found')
+    assert.match(await metrics(), /^# TYPE secagg_privacy_epsilon gauge$/m)
+    const [, variable] = /^label_values\((\w+), instance\)$/.exec(templating.list[1].query.query)!
+    assert.ok(of(variable).length > 0)
+  })
+
+  it('has a Grafana dashboard of panels that lie beside one another', async () => {
+    const { panels } = JSON.parse(await readFile(packageFile('config/grafana-dashboard.json'), 'utf8')) as Grafana
+    assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length)
+    const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, at) => `${x + (at % w)}:${y + Math.floor(at / w)}`)
+    )
+    assert.equal(new Set(cells).size, cells.length)
+    assert.ok(panels.every(({ gridPos: { x, w } }) => x + w <= 24))
   })
 
   it('tells in its feed who leads, which phases passed and how the round ended', () => {
