@@ -108,6 +108,7 @@ describe('the control API', function () {
     const allowed = await call('/v1/tasks', { headers: { origin: 'https://app.example' } })
     assert.equal(allowed.status, 200)
     assert.equal(allowed.headers.get('access-control-allow-origin'), 'https://app.example')
+    assert.match(allowed.headers.get('access-control-expose-headers')!, /x-secagg-round.*x-secagg-epsilon/)
     const preflight = await fetch(`${api.url}/v1/tasks/api/contributions`, {
       method: 'OPTIONS',
       headers: { origin: 'https://app.example', 'access-control-request-method': 'POST' }
@@ -139,6 +140,7 @@ describe('the control API', function () {
     await refused(wrong, 404, 'TASK_UNKNOWN', /runs the task api/)
     await refused(await call('/v1/tasks/other/rounds'), 404, 'TASK_UNKNOWN', /api/)
     await refused(await call('/v2'), 404, 'NOT_FOUND', /openapi/)
+    await refused(await call('/dashboard/'), 404, 'NOT_FOUND', /no file/)
   })
 
   it('refuses what is too large, at its announcement or once it is', async () => {
@@ -168,6 +170,13 @@ describe('the control API', function () {
     await refused(await contribute('{"a":1}', '', json), 422, 'INPUT_TYPE', /array of numbers/)
     await refused(await contribute('[1,', '', json), 400, 'INVALID_JSON', /no JSON/)
     await refused(await contribute('1', '', 'text/plain'), 415, 'MEDIA_TYPE', /x-npy/)
+    const gzip = { 'content-encoding': 'gzip' }
+    await refused(
+      await contribute(bytesOf(floats(1)), '', 'application/octet-stream', gzip),
+      415,
+      'CONTENT_ENCODING',
+      /gzip/
+    )
   })
 
   it('refuses NaN, in every format, and a weight that the task does not have', async () => {
@@ -178,6 +187,8 @@ describe('the control API', function () {
     await refused(await contribute(python, '', 'application/json'), 422, 'INPUT_NOT_FINITE', /NaN/)
     await refused(await contribute(bytesOf(floats(1)), '?weight=11'), 422, 'INPUT_WEIGHT', /from 1 to 10/)
     await refused(await contribute(bytesOf(floats(1)), '?weight=x'), 400, 'INVALID_REQUEST', /weight/)
+    const misspelt = await contribute(bytesOf(floats(1)), '?wieght=2')
+    await refused(misspelt, 400, 'INVALID_REQUEST', /^there is no parameter "wieght" \(did you mean "weight"\?\)$/)
     await waitsForNothing()
   })
 

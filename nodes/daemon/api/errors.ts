@@ -64,6 +64,8 @@ function known(error: unknown): { status: number; code: string; message: string 
     if (status !== undefined) return { status, code: error.code, message: error.message }
   }
   const { statusCode, code, message } = error as Partial<FastifyError>
+  // What the file server says of a folder, and of what lies outside of its own.
+  if (statusCode === 403) return { status: 404, code: 'NOT_FOUND', message: 'there is no file under this path' }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     const told = sentenceOf[code ?? ''] ?? message ?? ''
     return { status: statusCode, code: namedBy[code ?? ''] ?? 'INVALID_REQUEST', message: told }

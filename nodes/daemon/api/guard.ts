@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ApiError } from './errors.ts'
+import { sumHeaders } from './schemas.ts'
 import type { ApiSettings } from './settings.ts'
 
 const loopbackNames = ['localhost', '127.0.0.1', '[::1]']
@@ -62,8 +63,7 @@ function allowOrigin(request: FastifyRequest, reply: FastifyReply, host: string,
     vary: 'origin',
     'access-control-allow-methods': 'GET, POST',
     'access-control-allow-headers': 'authorization, content-type, last-event-id',
-    'access-control-expose-headers':
-      'location, x-secagg-round, x-secagg-total-weight, x-secagg-included, x-secagg-dtype'
+    'access-control-expose-headers': ['location', ...Object.keys(sumHeaders)].join(', ')
   })
 }
 

@@ -243,6 +243,9 @@ async function receive(request: FastifyRequest, task: Task, mostBytes: number) {
   const known = vectorTypes.find((one) => one === type)
   if (known === undefined)
     throw new ApiError(415, 'MEDIA_TYPE', `the body is of type "${type}"; send one of ${vectorTypes.join(', ')}`)
+  const encoded = request.headers['content-encoding'] ?? 'identity'
+  if (encoded !== 'identity')
+    throw new ApiError(415, 'CONTENT_ENCODING', `the body comes in the encoding "${encoded}"; send it as it is`)
   const limit = Math.min(largestUpload(known, task), mostBytes)
   const bytes = await readBody(request.body as IncomingMessage, limit, expectedOf(task))
   return readVector(known, bytes, task)

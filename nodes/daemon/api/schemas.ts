@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { FastifySchema } from 'fastify'
 import { evidenceKinds } from '../../../src/round/evidence.ts'
+import { nearest } from '../../suggestion.ts'
 import { toldRoundSchema } from '../round-record.ts'
 import { ApiError } from './errors.ts'
 
@@ -47,7 +48,7 @@ export const roundsBody = z.object({ runningRound: z.int().nullable(), rounds: z
 export const roundBody = toldRoundSchema
 const header = (type: 'integer' | 'number' | 'string', description: string): object => ({ type, description })
 /** What stands beside a sum of any format. */
-const sumHeaders = {
+export const sumHeaders = {
   'x-secagg-round': header('integer', 'whose sum it is'),
   'x-secagg-included': header('integer', 'how many vectors are in the sum'),
   'x-secagg-total-weight': header('number', 'the sum divided by it is the mean'),
@@ -137,9 +138,15 @@ export function compileValidator({ schema }: { schema: unknown }): Validate {
   return (value) => {
     const parsed = schema.safeParse(value)
     if (parsed.success) return { value: parsed.data }
-    const [{ message }] = parsed.error.issues
-    return { error: new ApiError(400, 'INVALID_REQUEST', message) }
+    const [issue] = parsed.error.issues
+    const sentence = issue.code === 'unrecognized_keys' ? unknownParameter(issue.keys[0], schema) : issue.message
+    return { error: new ApiError(400, 'INVALID_REQUEST', sentence) }
   }
+}
+
+function unknownParameter(key: string, schema: z.ZodType): string {
+  const meant = schema instanceof z.ZodObject ? nearest(key, Object.keys(schema.shape)) : undefined
+  return `there is no parameter "${key.slice(0, 40)}"${meant === undefined ? '; see /openapi.json' : ` (did you mean "${meant}"?)`}`
 }
 
 /** The same schemas as JSON Schema, for the OpenAPI document. */
