@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import type { Logger } from 'pino'
 import { TaskError } from '../../src/errors.ts'
+import type { RoundError } from '../../src/errors.ts'
+import type { Input } from '../../src/network/contributions.ts'
 import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumKey, sumName } from '../../src/round/round.ts'
 import type { Task } from '../../src/task/task.ts'
@@ -30,7 +32,7 @@ export interface LearnerOptions {
   /** Told of each new model. */
   learned?: (round: number, hash: string, metrics?: SummedMetrics) => void
   /** Told when a round that is over is taken in, whatever became of it. */
-  taken?: () => void
+  taken?: (outcome: RoundOutcome) => void
 }
 
 const RETRY_MS = 300
@@ -48,6 +50,7 @@ export class Learner implements Application {
   /** Closed rounds are taken in one after the other. */
   #turn: Promise<void> = Promise.resolve()
   #settled = Promise.withResolvers<void>()
+  #isSpent = false
   #prepared?: { state: ModelState; round: number; contribution: Promise<Contribution> }
 
   private constructor(options: LearnerOptions, held: Held) {
@@ -70,6 +73,11 @@ export class Learner implements Application {
 
   get hash(): string {
     return bytesToHex(this.#hash)
+  }
+
+  /** Whether its next update would go beyond the task's budget of privacy: it contributes no more, and learns from the others. */
+  get isSpent(): boolean {
+    return this.#isSpent
   }
 
   get #hash(): Uint8Array {
@@ -100,9 +108,10 @@ export class Learner implements Application {
     return this.#hash
   }
 
-  async input({ round }: { round: number }): Promise<Contribution> {
-    await this.#readyFor(round)
-    return this.prepare(round)
+  async input({ round }: { round: number }): Promise<Input | undefined> {
+    if (this.#isSpent) return undefined
+    const { vector, weight } = await this.prepare(round)
+    return { vector, weight, refused: (error) => this.#refused(error) }
   }
 
   /** Trains for a round, once. */
@@ -121,8 +130,14 @@ export class Learner implements Application {
   closed(outcome: RoundOutcome): void {
     this.#next(async () => {
       await this.#takeIn(outcome)
-      this.#options.taken?.()
+      this.#options.taken?.(outcome)
     })
+  }
+
+  #refused({ message, code }: RoundError): void {
+    if (code !== 'PRIVACY_BUDGET' || this.#isSpent) return
+    this.#isSpent = true
+    this.#options.logger.warn({ reason: message }, 'the budget is spent')
   }
 
   async #readyFor(round: number): Promise<void> {

@@ -1,5 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import type { Logger } from 'pino'
+import { Asking } from '../../src/network/asking.ts'
+import type { RoundOutcome } from '../../src/round/outcome.ts'
 import type { Daemon } from '../daemon/daemon.ts'
 import type { Ordered } from '../daemon/launcher-link.ts'
 import { runNode } from '../daemon/run-node.ts'
@@ -24,22 +26,25 @@ async function openLearner(folder: string, logger: Logger): Promise<Program> {
   const { recipe, member, rounds } = await readSettings(folder)
   const problem = problemNamed(recipe.problem)
   const data = { own: problem.own(member), heldOut: problem.heldOut(member) }
-  let goOn = (): void => {}
-  const taken = (): void => goOn()
+  let asking: Asking | undefined
+  const taken = (outcome: RoundOutcome): void => asking?.closed(outcome)
   const learner = await Learner.open({ recipe, data, folder, seed: trainingSeed(recipe.seed, member), logger, taken })
-  const ask = async (daemon: Daemon): Promise<void> => {
-    const next = daemon.status().closedRound + 1
-    if (next > rounds) return
-    await learner.prepare(next)
-    await daemon.want()
-  }
   return {
     application: learner,
     ordered: (daemon) => ordered(daemon, learner),
     began: (daemon) => {
-      goOn = () =>
-        void ask(daemon).catch((error: Error) => logger.warn({ reason: error.message }, 'no round was asked for'))
-      goOn()
+      const next = (): number => daemon.status().closedRound + 1
+      asking = new Asking({
+        // Deadlines run from here, so it has trained before.
+        want: async () => {
+          await learner.prepare(next())
+          await daemon.want()
+        },
+        isDue: () => next() <= rounds && !learner.isSpent,
+        deadlineMs: daemon.task.deadlineMs,
+        refused: ({ message }) => logger.warn({ reason: message }, 'no round was asked for')
+      })
+      asking.again()
     }
   }
 }
