@@ -18,15 +18,24 @@ export interface Members {
   inputs: string[]
 }
 
-/** Integers of 0 to 1000, two elements; some of `size` members may be missing, none corrupt. */
-export async function makeMembers(folder: string, size: number, terms: Partial<TaskInput> = {}): Promise<Members> {
+/**
+ * Integers of 0 to 1000, two elements; some of `size` members may be missing, none corrupt. Those beyond the `founders` are no
+ * members yet, and may join.
+ */
+export async function makeMembers(
+  folder: string,
+  size: number,
+  terms: Partial<TaskInput> = {},
+  founders = size
+): Promise<Members> {
   // A folder of its own: a test that is tried again makes members again.
   const home = await mkdtemp(join(folder, 'members-'))
   const folders = Array.from({ length: size }, (_, number) => join(home, `peer-${number}`))
   const ids = await Promise.all(folders.map(createIdentity))
   const written: TaskInput = {
     name: 'test',
-    members: ids,
+    members: ids.slice(0, founders),
+    ...(founders < size && { admission: { allow: ids.slice(founders) } }),
     length: 2,
     encoding: { type: 'integer', max: 1000 },
     threat: { corrupt: 0, dropout: 0.25 },
