@@ -50,17 +50,24 @@ describe('Skellam noise (§12)', () => {
   }
 
   it('has the variance asked for, at the size of real noise, within five standard errors', () => {
-    for (const variance of [1e3, 6.2e5, 1e9]) {
+    // Three members whose task has 32 bits have the largest: 2^58 in all (§12).
+    for (const variance of [1e3, 6.2e5, 1e9, 1e12, 1e15, 2 ** 58 / 3]) {
       const sample = skellam(variance, uniforms(reproducible(2)))
       let sum = 0
       let squares = 0
+      let odd = 0
       for (let i = 0; i < draws; i++) {
         const value = sample()
         sum += value
         squares += value * value
+        odd += Math.abs(value % 2)
       }
-      assert.ok(Math.abs(sum / draws) < 5 * Math.sqrt(variance / draws))
-      assert.ok(Math.abs(squares / draws / variance - 1) < 5 * Math.sqrt(2 / draws))
+      assert.ok(Math.abs(sum / draws) < 5 * Math.sqrt(variance / draws), `${sum / draws} of ${variance}`)
+      assert.ok(
+        Math.abs(squares / draws / variance - 1) < 5 * Math.sqrt(2 / draws),
+        `${squares / draws} of ${variance}`
+      )
+      assert.ok(Math.abs(odd / draws - 0.5) < 5 * Math.sqrt(0.25 / draws), `${odd} are odd, of ${variance}`)
     }
   })
 
