@@ -5,7 +5,7 @@ import { createEncoder } from '../../src/encoding/encoder.ts'
 import { PrivacyLedger, privateTerms } from '../../src/round/privacy-ledger.ts'
 import type { Task } from '../../src/task/task.ts'
 import { reproducible } from '../../nodes/local-network/generated-inputs.ts'
-import { contributionFrom, readSums } from '../../nodes/learner/contribution.ts'
+import { contributionFrom, normOf, readSums } from '../../nodes/learner/contribution.ts'
 import type { Contribution, Summed } from '../../nodes/learner/contribution.ts'
 import { simulatedTask } from '../../nodes/learner/figures/simulation.ts'
 import { applyMean } from '../../nodes/learner/optimizers.ts'
@@ -42,6 +42,21 @@ async function sumOf(task: Task, sent: Contribution[], change: (lanes: Lanes, me
   }
   return Object.assign(await encoder.decode(sum, sent.length), { included: sent.length })
 }
+
+describe('what a learner sends', () => {
+  it('is shortened to the norm of the problem, and no longer than it says', async () => {
+    const task = await simulatedTask({ recipe, peers: PEERS, rounds: 1 })
+    const state = baseModel(recipe)
+    const data = { own: problem.own(0), heldOut: problem.heldOut(0) }
+    const lengthOf = async (norm: number): Promise<number> => {
+      const { vector } = await contributionFrom({ ...problem, norm }, { task, state, data, seed: ['test', 0] })
+      return normOf(vector.subarray(0, task.length - METRICS))
+    }
+    const own = await lengthOf(Infinity)
+    assert.ok(Math.abs((await lengthOf(own / 3)) / (own / 3) - 1) < 1e-6)
+    assert.equal(await lengthOf(own * 3), own)
+  })
+})
 
 describe('what a learner takes from a sum', () => {
   let task: Task

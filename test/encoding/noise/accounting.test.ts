@@ -39,6 +39,22 @@ describe('the accountant of differential privacy (§12)', () => {
     assert.ok(epsilon(100, 16, 2 ** 17, { rounds: 2 }) > usual)
   })
 
+  it('takes the smaller of two bounds for what whole numbers cost more than real ones', () => {
+    const bound = { scale: 1, l2: 2, l1: 4 }
+    // Of noise with variance 1 at order 2: 2 · 4 / 2, and min{ (3 · 4 + 6 · 4) / 4, 3 · 4 / 2 }.
+    assert.equal(releaseCost(bound, 1, 1)[0], 4 + 6)
+    // With variance 100 the first is smaller.
+    assert.equal(releaseCost(bound, 10, 1)[0], 0.04 + 36 / 40_000)
+  })
+
+  it('takes L2² for L1 where that is less than L2·√d', () => {
+    const shape = { members: 100, bits: 10, clip: 1, deviation: 0.1 }
+    const short = sensitivity({ ...shape, dimension: 4 })
+    assert.ok(short.l2 > 2 && short.l1 === short.l2 * 2)
+    const { l2, l1 } = sensitivity({ ...shape, dimension: 2 ** 20 })
+    assert.ok(l2 < 2 ** 10 && l1 === l2 * l2)
+  })
+
   it('scales no further than a million, whatever the bits', () => {
     const shape = { members: 3, dimension: 1024, clip: 1e-3, deviation: 1e-3 }
     assert.equal(sensitivity({ ...shape, bits: 32 }).scale, 1e6)

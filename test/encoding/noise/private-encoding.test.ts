@@ -21,34 +21,35 @@ function sumOf(task: PrivateTask, vectors: Lanes[]): Lanes {
   return sum
 }
 
-const norm = (values: ArrayLike<number>): number => Math.hypot(...Array.from(values))
+const norm = (values: ArrayLike<number>): number => {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i] ** 2
+  return Math.sqrt(sum)
+}
 
 describe('vectors with differential privacy (§12)', () => {
-  it('sum to the sum of the clipped vectors, with noise of the promised deviation', async () => {
-    const members = 10
-    const task = privateTask(members, 3000, { clip: 2, noiseMultiplier: 0.5 })
+  it('sum to the sum of the clipped vectors, with noise of the promised variance', async () => {
+    const [members, length] = [10, 2 ** 16]
+    const task = privateTask(members, length, { clip: 2, noiseMultiplier: 0.5 })
     const encoder = createEncoder(task, 7)
     const inputs = Array.from({ length: members }, (_, member) =>
-      Float64Array.from({ length: 3000 }, (_, i) => Math.sin(member + i) * (member < 5 ? 0.01 : 1))
+      Float64Array.from({ length }, (_, i) => Math.sin(member + i) * (member < 5 ? 0.001 : 1))
     )
-    const encoded = await Promise.all(inputs.map((vector) => encoder.encode(vector)))
-    const { values } = await encoder.decode(
-      sumOf(
-        task,
-        encoded.map(({ lanes }) => lanes)
-      ),
-      members
-    )
-    const plain = new Float64Array(3000)
+    const encoded: Lanes[] = []
+    for (const vector of inputs) encoded.push((await encoder.encode(vector)).lanes)
+    const { values } = await encoder.decode(sumOf(task, encoded), members)
+    const plain = new Float64Array(length)
     for (const vector of inputs) {
       const factor = Math.min(1, 2 / norm(vector))
       vector.forEach((value, i) => (plain[i] += value * factor))
     }
-    const errors = plain.map((value, i) => Number(values[i]) - value)
-    const deviation = noiseDeviation(task) * Math.sqrt(members)
-    const found = norm(errors) / Math.sqrt(3000)
-    // Three thousand samples: five standard errors, and what rounding adds.
-    assert.ok(Math.abs(found / deviation - 1) < 5 / Math.sqrt(2 * 3000) + 0.01, `${found} for ${deviation}`)
+    const variance = plain.reduce((sum, value, i) => sum + (Number(values[i]) - value) ** 2, 0) / length
+    const promised = members * noiseDeviation(task) ** 2
+    // Five standard errors of a variance, and what rounding to whole numbers adds at most.
+    const error = 5 * Math.sqrt(2 / length)
+    const rounding = members / 4 / taskSensitivity(task).scale ** 2
+    assert.ok(variance > promised * (1 - error), `${variance} for ${promised}`)
+    assert.ok(variance < (promised + rounding) * (1 + error), `${variance} for ${promised}`)
   })
 
   it('are calibrated so that nMin − f honest contributors alone give the noise multiplier', () => {
@@ -57,13 +58,15 @@ describe('vectors with differential privacy (§12)', () => {
   })
 
   it('never exceed the norm that the accountant counts with, before noise', async () => {
-    const task = privateTask(4, 1000, { noiseMultiplier: 1e-4 })
-    const { l2, scale } = taskSensitivity(task)
-    const noise = scale * noiseDeviation(task) * Math.sqrt(task.laneCount)
-    for (let run = 0; run < 20; run++) {
-      const { lanes } = await createEncoder(task, run).encode(new Float64Array(1000).fill(9))
-      const signed = Array.from(lanes, (lane) => (lane << 12) >> 12)
-      assert.ok(norm(signed) < l2 + 2 * noise)
+    // So little noise that it is next to always zero; one rounding in ten would be longer.
+    const task = privateTask(3, 4, { noiseMultiplier: 1e-4, bits: 8 })
+    const { l2 } = taskSensitivity(task)
+    for (let round = 0; round < 300; round++) {
+      const { lanes } = await createEncoder(task, round).encode([Math.cos(round), Math.sin(round), 3, -2])
+      assert.ok(
+        norm(Array.from(lanes, (lane) => (lane << 16) >> 16)) <= l2,
+        `round ${round}: ${lanes.join()} for ${l2}`
+      )
     }
   })
 
