@@ -21,7 +21,7 @@ export async function learn({ run, out, json }: LearnOptions): Promise<number> {
   if (out !== undefined) await makeFolder(out, { named: `--out ${out}` })
   people.write(introduction(run))
   let view: LiveView | undefined
-  people.write(`  starting ${run.peers} processes …\n\n`)
+  people.write(`\n  starting ${run.peers} processes …\n\n`)
   const learned = await runLearning(run, {
     started: (first) => {
       view = new LiveView(people, {
@@ -33,7 +33,7 @@ export async function learn({ run, out, json }: LearnOptions): Promise<number> {
       })
       view.begin()
     },
-    opening: (round) => view?.doing(`round ${round}: members train on their own data`),
+    opening: (round) => view?.opening(round),
     phase: (number, { phase, leading }) => view?.phase(number, phase, leading),
     running: (numbers) => view?.running(numbers),
     round: (report) => {

@@ -35,7 +35,7 @@ function learn(stream: NodeJS.WriteStream): void {
   const view = viewOf(stream)
   const all = Array.from({ length: 24 }, (_, number) => number)
   for (let round = 1; round <= ROUNDS; round++) {
-    view.doing(`round ${round}: members train on their own data, which takes longer than usual this time`)
+    view.opening(round)
     for (const phase of ['keys', 'shares', 'mask'] as const) {
       for (const number of all) view.phase(number, phase, number === 7)
       view.running(all.slice(0, -1))
@@ -76,7 +76,7 @@ describe('the live view of members that learn', () => {
     ]) {
       const terminal = new Terminal(80, rows)
       const view = viewOf(terminal.stream)
-      view.doing('round 1')
+      view.opening(1)
       assert.equal(counted(terminal.lines, /right predictions over rounds/), curves)
       assert.equal(counted(terminal.lines, /^ {2}members {2}0 {2}1/), 1)
       view.end()
@@ -94,10 +94,35 @@ describe('the live view of members that learn', () => {
     view.running(all.filter((number) => number !== 2))
     assert.match(marked(), / ✖2 {2}3 /)
     view.phase(2, 'mask', true)
-    view.doing('round 2')
+    view.opening(2)
     assert.match(marked(), / ✖2 {2}3 /)
     view.running(all)
     assert.match(marked(), / 2 {2}3 /)
+    view.end()
+  })
+
+  it('says that members train until one of them says more, then how many are in which phase', () => {
+    const terminal = new Terminal(80, 24)
+    const view = viewOf(terminal.stream)
+    const said = (): string => terminal.lines.filter((line) => line !== '').at(-1)!
+    view.opening(1)
+    assert.equal(said(), '  round 1: members train on their own data')
+    for (const number of [0, 1, 2]) view.phase(number, number < 2 ? 'mask' : 'agree', false)
+    view.running([0, 1, 2])
+    assert.equal(said(), '  round 1: 2 mask, 1 agree')
+    view.opening(2)
+    assert.equal(said(), '  round 2: members train on their own data')
+    view.end()
+  })
+
+  it('has one scale from the first round to the last, up to all predictions', () => {
+    const terminal = new Terminal(80, 24)
+    const view = viewOf(terminal.stream)
+    const scale = () => terminal.lines.flatMap((line) => / (\d+%) ┤/.exec(line)?.[1] ?? [])
+    view.opening(1)
+    assert.deepEqual(scale(), ['100%', '75%', '50%', '25%', '0%'])
+    view.round(report(1, { together: 0.3 }))
+    assert.deepEqual(scale(), ['100%', '75%', '50%', '25%', '0%'])
     view.end()
   })
 

@@ -14,16 +14,14 @@ const dots = [
 ]
 const BLANK = 0x2800
 
-/** Curves over rounds 0 to `rounds`, as lines of text; later series do not cover earlier ones. */
+/** Curves over rounds 0 to `rounds`, up to all of it, as lines of text; later series do not cover earlier ones. */
 export function drawCurves(
   series: Series[],
   { rounds, width, height, colors }: { rounds: number; width: number; height: number; colors: boolean }
 ): string[] {
-  const highest = Math.max(0.1, ...series.flatMap(({ values }) => values))
-  const top = Math.ceil(highest * 10) / 10
   const cells = Array.from({ length: height }, () => Array.from({ length: width }, () => ({ bits: 0, owner: -1 })))
   series.forEach(({ values }, owner) => {
-    for (const [x, y] of traced(values, { rounds, top, columns: 2 * width, rows: 4 * height })) {
+    for (const [x, y] of traced(values, { rounds, columns: 2 * width, rows: 4 * height })) {
       const cell = cells[y >> 2][x >> 1]
       if (cell.owner < 0) cell.owner = owner
       if (cell.owner === owner) cell.bits |= dots[x & 1][y & 3]
@@ -32,7 +30,7 @@ export function drawCurves(
   const paint = (text: string, owner: number): string =>
     colors && owner >= 0 ? styleText(series[owner].color, text, { validateStream: false }) : text
   const lines = cells.map((row, at) => {
-    const value = top * (1 - at / (height - 1))
+    const value = 1 - at / (height - 1)
     const label = at % 2 === 0 ? `${Math.round(100 * value)}%` : ''
     return `  ${label.padStart(4)} ┤${row.map(({ bits, owner }) => paint(String.fromCharCode(BLANK + bits), owner)).join('')}`
   })
@@ -42,10 +40,10 @@ export function drawCurves(
 /** Every dot of the lines between the points. */
 function* traced(
   values: number[],
-  { rounds, top, columns, rows }: { rounds: number; top: number; columns: number; rows: number }
+  { rounds, columns, rows }: { rounds: number; columns: number; rows: number }
 ): Generator<[x: number, y: number]> {
   const xOf = (round: number): number => Math.round((round / rounds) * (columns - 1))
-  const yOf = (value: number): number => Math.round((1 - value / top) * (rows - 1))
+  const yOf = (value: number): number => Math.round((1 - value) * (rows - 1))
   for (let at = 0; at < values.length; at++) {
     const [x, y] = [xOf(at), yOf(values[at])]
     yield [x, y]

@@ -56,7 +56,7 @@ export class LiveView {
   readonly #phases = new Map<number, Phase>()
   #running?: ReadonlySet<number>
   #leader?: number
-  #doing = 'starting'
+  #round = 0
   /** How wide the lines below the table are. */
   #drawn: number[] = []
   #tick?: NodeJS.Timeout
@@ -75,8 +75,9 @@ export class LiveView {
     )
   }
 
-  doing(text: string): void {
-    this.#doing = text
+  /** A round is about to be asked for: the members train for it. */
+  opening(round: number): void {
+    this.#round = round
     this.#phases.clear()
     this.#leader = undefined
     this.#draw()
@@ -202,12 +203,13 @@ export class LiveView {
     const counts = new Map<Phase, number>()
     for (const phase of this.#phases.values()) counts.set(phase, (counts.get(phase) ?? 0) + 1)
     const phases = [...counts].map(([phase, count]) => `${count} ${phase}`).join(', ')
+    const doing = phases === '' ? 'members train on their own data' : phases
     const legend = this.#paint('dim', '★ aggregates  ✖ killed')
     const lines: string[] = []
     while (marks.length > 0) lines.push(marks.splice(0, MARKS_IN_LINE).join(' '))
     return [
       ...lines.map((line, at) => (at === 0 ? `  members ${line}   ${legend}` : `          ${line}`)),
-      `  ${this.#doing}${phases === '' ? '' : `: ${phases}`}`
+      this.#round === 0 ? '' : `  round ${this.#round}: ${doing}`
     ]
   }
 }
