@@ -44,7 +44,7 @@ export async function accuracyFigure(figure: AccuracyFigure, tell: (text: string
   const noisy = await learnTogether({ ...setting, recipe: recipe(true), privacy }, 'secure')
   const at = (of: (values: number[]) => number): number[] =>
     plain.accuracy.map((_, round) => of(single.map((curve) => curve[round])))
-  const name = `secure, ε = ${noisy.epsilon!.toFixed(1)}`
+  const name = `secure, ε = ${noisy.epsilon!.toLocaleString('en', { maximumSignificantDigits: 4 })}`
   const curves = {
     'alone, mean': at((values) => values.reduce((sum, value) => sum + value) / values.length),
     'alone, best': at((values) => Math.max(...values)),
@@ -55,8 +55,9 @@ export async function accuracyFigure(figure: AccuracyFigure, tell: (text: string
   const points = Object.entries(curves).flatMap(([series, values]) => values.map((y, x): Point => ({ x, y, series })))
   const svg = await plotLines({
     title: `${problem}: ${peers} members, FedAvg`,
+    subtitle: 'on the held-out examples of all members',
     x: 'rounds',
-    y: 'right on all members’ held-out examples',
+    y: 'right predictions',
     points,
     series: [
       { name: 'alone, mean', color: '#b0b0b0' },

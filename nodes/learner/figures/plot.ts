@@ -7,10 +7,14 @@ export interface Point {
   x: number
   y: number
   series: string
+  /** Stands below the point. */
+  label?: string
 }
 
 export interface PlotOptions {
   title: string
+  /** Under the title: what the axes have no room for. */
+  subtitle?: string
   x: string
   y: string
   points: Point[]
@@ -22,27 +26,38 @@ export interface PlotOptions {
 }
 
 /** Lines over numbers, as SVG. */
-export function plotLines({ title, x, y, points, series, percent, logarithmic }: PlotOptions): Promise<string> {
+export function plotLines({ x, y, points, series, percent, logarithmic, ...heads }: PlotOptions): Promise<string> {
   const names = series.map(({ name }) => name)
-  return draw(title, {
+  return draw(heads, {
     data: { values: points },
-    mark: { type: 'line', point: { size: 18 }, strokeWidth: 2 },
     encoding: {
       x: {
         field: 'x',
         type: 'quantitative',
         title: x,
-        scale: logarithmic === true ? { type: 'log', nice: false } : {},
+        scale: logarithmic === true ? { type: 'log', nice: false, padding: 24 } : {},
         axis: { tickMinStep: 1, grid: false, labelOverlap: true }
       },
       y: valueAxis(y, percent),
-      color: colors(series),
-      strokeDash: {
-        field: 'series',
-        scale: { domain: names, range: series.map(({ dash }) => dash ?? [1, 0]) },
-        title: null
+      color: { ...colors(series), legend: { symbolType: 'stroke' } }
+    },
+    layer: [
+      {
+        mark: { type: 'line', strokeWidth: 2, point: { size: 18 } },
+        encoding: {
+          strokeDash: {
+            field: 'series',
+            scale: { domain: names, range: series.map(({ dash }) => dash ?? [1, 0]) },
+            title: null
+          }
+        }
+      },
+      {
+        transform: [{ filter: 'datum.label' }],
+        mark: { type: 'text', dy: 14, fontSize: 11 },
+        encoding: { text: { field: 'label' }, color: { value: '#333' } }
       }
-    }
+    ]
   })
 }
 
@@ -53,11 +68,9 @@ export interface Bar {
 }
 
 /** For each group a bar of each series, side by side, as SVG. */
-export function plotBars(
-  options: Pick<PlotOptions, 'title' | 'y' | 'series' | 'percent'> & { bars: Bar[] }
-): Promise<string> {
-  const { title, y, series, percent, bars } = options
-  return draw(title, {
+export function plotBars(options: Omit<PlotOptions, 'points' | 'logarithmic'> & { bars: Bar[] }): Promise<string> {
+  const { x, y, series, percent, bars, ...heads } = options
+  return draw(heads, {
     data: { values: bars },
     mark: 'bar',
     encoding: {
@@ -65,7 +78,7 @@ export function plotBars(
       x: {
         field: 'group',
         type: 'nominal',
-        title: null,
+        title: x,
         sort: null,
         axis: { labelAngle: 0, labelExpr: `split(datum.label, ', ')` }
       },
@@ -85,20 +98,31 @@ const colors = (series: PlotOptions['series']) => ({
   title: null
 })
 
-type Unit = Pick<Extract<TopLevelSpec, { mark: unknown }>, 'data' | 'mark' | 'encoding'>
+type Unit = Extract<TopLevelSpec, { mark: unknown }>
+type Layers = Exclude<Extract<TopLevelSpec, { layer: unknown }>, { repeat: unknown }>
+type Plot = Pick<Unit, 'data' | 'mark' | 'encoding'> | Pick<Layers, 'data' | 'layer' | 'encoding'>
 
-async function draw(title: string, plot: Unit): Promise<string> {
+async function draw({ title, subtitle }: Pick<PlotOptions, 'title' | 'subtitle'>, plot: Plot): Promise<string> {
   const spec: TopLevelSpec = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     background: 'white',
-    title: { text: title, anchor: 'start', fontSize: 14 },
+    padding: 12,
+    title: {
+      text: title,
+      subtitle,
+      anchor: 'start',
+      fontSize: 14,
+      subtitleFontSize: 12,
+      subtitleColor: '#555',
+      offset: 12
+    },
     width: 560,
     height: 260,
     ...plot,
     config: {
       font: 'sans-serif',
       axis: { labelFontSize: 11, titleFontSize: 12, labelLimit: 0 },
-      legend: { labelFontSize: 12, labelLimit: 0 }
+      legend: { labelFontSize: 12, labelLimit: 0, symbolSize: 300, symbolStrokeWidth: 2 }
     }
   }
   return new View(parse(compile(spec).spec), { renderer: 'none' }).toSVG()

@@ -1,170 +1,16 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SecureAggregationError } from '../../../src/errors.ts'
-import { accuracyFigure } from './accuracy.ts'
-import type { AccuracyFigure } from './accuracy.ts'
-import { plotBars, plotLines } from './plot.ts'
-import { privacyTable } from './privacy.ts'
-import type { PrivacyRow } from './privacy.ts'
-import { robustnessTable } from './robustness.ts'
-import type { RobustnessRow } from './robustness.ts'
-import { speedTable } from './speed.ts'
-import type { SpeedRow } from './speed.ts'
+import { figureNames } from './names.ts'
+import type { FigureName } from './names.ts'
 
 /** `npm run figures [-- NAME …]`: each figure in a few minutes (robustness in ten), as SVG and as numbers, into a folder of results. */
 
 const FOLDER = 'results/learning'
-/** How the mean is taken where some poison. */
-const ways = ['mean of all', 'trimmed mean over 8 groups']
-const tell = (text: string): void => void process.stderr.write(`  ${text}\n`)
 
-const figures: Record<string, () => Promise<Record<string, string>>> = {
-  'accuracy-words': () => accuracy({ problem: 'words', peers: 8, rounds: 8, noiseMultiplier: 0.02 }),
-  'accuracy-digits': () => accuracy({ problem: 'digits', peers: 32, rounds: 20, noiseMultiplier: 0.3 }),
-  privacy: async () => {
-    const shape = { peers: 128, rounds: 12, multipliers: [0.3, 0.6, 1, 2, 4] }
-    const rows = await privacyTable(shape, tell)
-    const table = rows.map(({ noiseMultiplier, epsilon, accuracy: right }) => [
-      String(noiseMultiplier ?? 'no noise'),
-      epsilon?.toFixed(1) ?? '–',
-      percent(right)
-    ])
-    return {
-      'privacy.md': markdown(['noise multiplier z', 'ε at δ = 1e-5', 'digits right'], table),
-      'privacy.svg': await privacyPlot(rows, shape)
-    }
-  },
-  robustness: async () => {
-    const poisons: RobustnessRow['poison'][] = [
-      { members: 0, within: 'norm' },
-      { members: 3, within: 'norm' },
-      { members: 1, within: 'encoding' },
-      { members: 2, within: 'encoding' },
-      { members: 3, within: 'encoding' }
-    ]
-    const threat = { corrupt: 0.05, dropout: 0.05 }
-    const shape = { peers: 64, rounds: 10, seeds: 3, threat, groups: { count: 8, trim: 3 }, poisons }
-    const { rows, honest } = await robustnessTable(shape, tell)
-    const table = rows.map(({ poison, mean, trimmedMean }) => [
-      poison.members === 0 ? 'nobody' : `${poison.members}, as far as the ${poison.within} lets them`,
-      percent(mean),
-      percent(trimmedMean)
-    ])
-    const heads = ['who poisons', ...ways]
-    const hidden = `Honest members in a sum, at least: ${honest.together} of all, ${honest.inGroup} of a group.`
-    return {
-      'robustness.md': `${markdown(heads, table)}\n${hidden}\n`,
-      'robustness.svg': await robustnessPlot(rows, shape)
-    }
-  },
-  speed: async () => {
-    const rows = await speedTable([8, 16, 32], 3, tell)
-    const kb = (bytes: number): string => `${Math.round(bytes / 1000)} kB`
-    const table = rows.map((row) => [
-      String(row.members),
-      row.seconds.toFixed(2),
-      kb(row.memberSent),
-      kb(row.memberReceived),
-      kb(row.aggregatorSent),
-      kb(row.aggregatorReceived)
-    ])
-    const heads = ['members', 'seconds', 'member sends', 'receives', 'aggregator sends', 'receives']
-    return {
-      'speed.md': markdown(heads, table),
-      'speed.svg': await secondsPlot(rows),
-      'bytes.svg': await bytesPlot(rows)
-    }
-  }
-}
-
-async function accuracy(figure: AccuracyFigure): Promise<Record<string, string>> {
-  const { svg, curves, apart } = await accuracyFigure(figure, tell)
-  const rows = Object.entries(curves).map(([name, values]) => [name, percent(values[0]), percent(values.at(-1)!)])
-  const table = markdown(['', 'before', `after ${figure.rounds} rounds`], rows)
-  const name = `accuracy-${figure.problem}`
-  return { [`${name}.svg`]: svg, [`${name}.md`]: `${table}\nPlain and secure differ by ${percent(apart)} at most.\n` }
-}
-
-function privacyPlot(rows: PrivacyRow[], { peers, rounds }: { peers: number; rounds: number }): Promise<string> {
-  const private_ = rows.filter(({ epsilon }) => epsilon !== undefined)
-  const epsilons = private_.map(({ epsilon }) => epsilon!)
-  const [none] = rows.filter(({ epsilon }) => epsilon === undefined)
-  const line = (x: number) => ({ x, y: none.accuracy, series: 'no noise' })
-  return plotLines({
-    title: `digits: ${peers} members, ${rounds} rounds, with privacy`,
-    x: 'ε at δ = 1e-5',
-    y: 'digits right',
-    points: [
-      ...private_.map(({ epsilon, accuracy }) => ({ x: epsilon!, y: accuracy, series: 'with noise' })),
-      line(Math.min(...epsilons)),
-      line(Math.max(...epsilons))
-    ],
-    series: [
-      { name: 'with noise', color: '#0072b2' },
-      { name: 'no noise', color: '#707070', dash: [5, 4] }
-    ],
-    percent: true,
-    logarithmic: true
-  })
-}
-
-function robustnessPlot(rows: RobustnessRow[], { peers, rounds }: { peers: number; rounds: number }): Promise<string> {
-  return plotBars({
-    title: `digits: ${peers} members, some of which poison, ${rounds} rounds`,
-    y: 'digits right',
-    bars: rows.flatMap(({ poison, mean, trimmedMean }) => {
-      const group = poison.members === 0 ? 'nobody' : `${poison.members}, in the ${poison.within}`
-      return [mean, trimmedMean].map((y, way) => ({ group, series: ways[way], y }))
-    }),
-    series: [
-      { name: ways[0], color: '#e69f00' },
-      { name: ways[1], color: '#0072b2' }
-    ],
-    percent: true
-  })
-}
-
-function secondsPlot(rows: SpeedRow[]): Promise<string> {
-  return plotLines({
-    title: 'A round of the words problem, processes on one machine',
-    x: 'members',
-    y: 'seconds',
-    points: rows.map(({ members, seconds }) => ({ x: members, y: seconds, series: 'a round' })),
-    series: [{ name: 'a round', color: '#0072b2' }]
-  })
-}
-
-function bytesPlot(rows: SpeedRow[]): Promise<string> {
-  const lines: Record<string, { color: string; dash?: number[]; of: (row: SpeedRow) => number }> = {
-    'aggregator receives': { color: '#d55e00', of: (row) => row.aggregatorReceived },
-    'aggregator sends': { color: '#d55e00', dash: [5, 4], of: (row) => row.aggregatorSent },
-    'member receives': { color: '#0072b2', of: (row) => row.memberReceived },
-    'member sends': { color: '#0072b2', dash: [5, 4], of: (row) => row.memberSent }
-  }
-  return plotLines({
-    title: 'Bytes of a round of the words problem',
-    x: 'members',
-    y: 'bytes',
-    points: Object.entries(lines).flatMap(([series, { of }]) =>
-      rows.map((row) => ({ x: row.members, y: of(row), series }))
-    ),
-    series: Object.entries(lines).map(([name, { color, dash }]) => ({ name, color, dash }))
-  })
-}
-
-function percent(part: number): string {
-  return `${(100 * part).toFixed(1)} %`
-}
-
-function markdown(heads: string[], rows: string[][]): string {
-  const line = (cells: string[]): string => `| ${cells.join(' | ')} |\n`
-  return line(heads) + line(heads.map(() => '---')) + rows.map(line).join('')
-}
-
-const names = Object.keys(figures)
 const usage = `Usage: npm run figures [-- NAME …]
 
-Makes all figures, or those that are named, into ${FOLDER}: ${names.join(', ')}.
+Makes all figures, or those that are named, into ${FOLDER}: ${figureNames.join(', ')}.
 `
 
 const asked = process.argv.slice(2)
@@ -172,14 +18,17 @@ if (asked.some((name) => name === '--help' || name === '-h')) {
   process.stdout.write(usage)
   process.exit(0)
 }
-const unknown = asked.find((name) => !names.includes(name))
+const isFigure = (name: string): name is FigureName => (figureNames as readonly string[]).includes(name)
+const unknown = asked.find((name) => !isFigure(name))
 if (unknown !== undefined) {
-  process.stderr.write(`there is no figure "${unknown}"; name some of ${names.join(', ')}\n`)
+  process.stderr.write(`there is no figure "${unknown}"; name some of ${figureNames.join(', ')}\n`)
   process.exit(2)
 }
+// Whoever asks wrongly need not wait for what learns and draws.
+const { figures } = await import('./figures.ts')
 await mkdir(FOLDER, { recursive: true })
 try {
-  for (const name of asked.length > 0 ? asked : names) {
+  for (const name of asked.length > 0 ? asked.filter(isFigure) : figureNames) {
     process.stderr.write(`${name}\n`)
     for (const [file, text] of Object.entries(await figures[name]())) {
       await writeFile(join(FOLDER, file), text)
