@@ -73,7 +73,7 @@ export async function auditSum(audit: Audit, full = false): Promise<Audited> {
       const claimed = await readChunk(ports.vectors, name, index, sum.sumShape)
       if (!sameBytes(right, claimed)) throw await wrong(audit, sum, { index, right, claimed }, chunkOf)
       signal.throwIfAborted()
-      round.views.shown('data')
+      round.views.goesOn('data')
       await ports.clock.pause()
     }
   }

@@ -66,7 +66,7 @@ async function fetchOf(
         const asked = { member, root, shape: round.shape, chunks: left.slice(0, MOST_CHUNKS) }
         const took = (chunk: ProvenChunk) => {
           had.set(chunk.index, chunk)
-          if (!signal.aborted) round.views.shown('data')
+          if (!signal.aborted) round.views.goesOn('data')
         }
         const patience = round.views.patience.limit / 4
         if ((await askForChunks(round, holder, asked, { patience, signal, took })) !== undefined) break

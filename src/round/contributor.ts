@@ -96,7 +96,7 @@ async function* answer(
       round.sharding?.planned(message, view)
       break
     case 'Opened':
-      round.views.shown('data')
+      round.views.shown('Opened', 'data')
       round.sharding?.takeOpened(message)
       break
     case 'VectorRequest':
@@ -114,7 +114,7 @@ async function* answer(
     case 'Decision':
       await round.learn(message)
       if (isClosing(message)) return
-      round.views.shown('data')
+      round.views.shown(`Decision of ${message.body.commits.agreement}`, 'data')
       yield* reveal(round)
       break
     case 'RevealRequest':
@@ -141,7 +141,7 @@ const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'contr
 /** Phases 0 and 1. The mark is on disk before the advert leaves (S5). */
 async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number): AsyncGenerator<Frame> {
   await checkPlan(plan, round, view)
-  round.views.shown('control')
+  round.views.shown('RoundPlan', 'control')
   const attempt = round.attempt()
   attempt.keep('RoundPlan', `in view ${view}`, plan)
   if (round.ballot.sitsOut(attempt.number)) return
@@ -157,7 +157,7 @@ async function* deliverShares(message: Message<'KeyBook'>, round: Round, view: n
   const attempt = inView(message, round, view)
   const book = readKeyBook(message, attempt, round.rules)
   attempt.keep('KeyBook', round.hex(book.hash), message)
-  round.views.shown('control')
+  round.views.shown('KeyBook', 'control')
   for (const fault of attempt.open(book)) round.ports.observer.refused?.(fault)
   const own = book.adverts.get(round.me)
   if (own === undefined || round.ballot.sitsOut(attempt.number)) return
@@ -193,7 +193,7 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
   const set = readMaskingSet(message, attempt.book, round.rules)
   attempt.sets.set(round.hex(set.hash), { book: attempt.book, set })
   attempt.keep('MaskingSet', round.hex(set.hash), message)
-  round.views.shown('data')
+  round.views.shown('MaskingSet', 'data')
   if (round.ballot.sitsOut(attempt.number)) return
   await round.reach('mask')
   yield* custodyOf(set, attempt, round)
@@ -244,7 +244,7 @@ async function* sendVector({ body }: Message<'VectorRequest'>, round: Round): As
   // There is but one of its own; of others it may keep another than the one that is asked for.
   const name = isOwn ? round.maskedName : kept.find(([header]) => header && sameBytes(header.body.root, root))?.[1]
   if (name === undefined) return
-  round.views.shown('data')
+  round.views.shown('VectorRequest', 'data')
   yield control(await round.state('Vector', { attemptId, member }))
   yield* vectorFrames(round.ports.vectors, name)
 }
@@ -296,7 +296,7 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
       }
     )
   const closing = body.agreement === 'closing'
-  round.views.shown(closing ? 'data' : 'control')
+  round.views.shown(closing ? 'Proposal to close' : 'Proposal', closing ? 'data' : 'control')
   await round.reach(closing ? 'close' : 'agree')
   if (body.value.kind === 'summed') round.sumsProposed.add(view)
   const verdict = closing ? await checkClosing(message, round) : checkInclusion(message, round)
@@ -330,7 +330,7 @@ async function* prepare(message: Message<'Proposal'>, round: Round, view: number
 
 /** Shown a lock, the second vote. */
 async function* commit({ body }: Message<'Lock'>, round: Round): AsyncGenerator<Frame> {
-  round.views.shown('control')
+  round.views.shown(body.certificate.agreement === 'closing' ? 'Lock to close' : 'Lock', 'control')
   const unfit = unfitRoot(round, body.certificate.root ?? undefined)
   if (unfit !== undefined) return round.ports.observer.refused?.(unfit)
   try {
@@ -354,7 +354,7 @@ async function* reveal(round: Round): AsyncGenerator<Frame> {
 }
 
 async function* revealSilent({ body }: Message<'RevealRequest'>, round: Round): AsyncGenerator<Frame> {
-  round.views.shown('data')
+  round.views.shown('RevealRequest', 'data')
   const { decided } = round
   if (decided === undefined || round.ballot.sitsOut(decided.attempt.number)) return
   const silent = decodeSet(body.silent, round.rules.roster.members.length).filter((member) =>

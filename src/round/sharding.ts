@@ -142,7 +142,7 @@ export class Sharding {
     // Of an attempt or set that this member was not shown, or said again after a broken conversation.
     if (now === undefined || under === undefined || !sameBytes(body.attemptId, now.id)) return
     if (plan !== undefined && plan.view === view && body.number <= plan.number) return
-    this.round.views.shown('data')
+    this.round.views.shown(`SlicePlan ${body.number}`, 'data')
     const { owners, keepers, number } = body
     now.plan = { view, number, owners, keepers, ...under }
     for (const slice of this.slices.keys()) for (const who of [owners, keepers]) now.helpers[slice].add(who[slice])

@@ -31,7 +31,7 @@ export async function checkSum(
   const culprit = round.culprit(message)
   if (body.view !== view)
     throw new MessageError('WRONG_VIEW', `a SumHeader is for view ${body.view}, not ${view}`, { culprit })
-  round.views.shown('data')
+  round.views.shown('SumHeader', 'data')
   await round.reach('sum')
   const { decided } = round
   const { sharding } = round

@@ -32,6 +32,8 @@ export class Views {
   readonly #joins = new Map<number, Map<number, Body<'Join'>>>()
   #turn = new AbortController()
   #due = 0
+  /** What the leader of this view has shown so far. */
+  readonly #steps = new Set<string>()
   /** When the deadline is looked at next; moved only where it comes earlier. */
   #wakes = 0
   #rescheduled = (): void => {}
@@ -56,8 +58,19 @@ export class Views {
     return { limit: control / 2, grace: control / 10, data: data / 2 }
   }
 
-  /** The leader has shown the next phase's message: the deadline runs anew. */
-  shown(what: 'control' | 'data'): void {
+  /**
+   * The leader has shown the next phase's message: the deadline runs anew. Once for each step of an attempt: whoever
+   * repeats itself is left like one that is silent.
+   */
+  shown(step: string, what: 'control' | 'data'): void {
+    const ofAttempt = `${this.#round.attemptNumber}/${step}`
+    if (this.#steps.has(ofAttempt)) return
+    this.#steps.add(ofAttempt)
+    this.goesOn(what)
+  }
+
+  /** This member's own work goes on, which takes as long as it takes: the deadline runs anew. */
+  goesOn(what: 'control' | 'data'): void {
     this.#due = this.#round.ports.clock.now() + this.#deadlines()[what]
     if (this.#due < this.#wakes) this.#rescheduled()
   }
@@ -239,7 +252,8 @@ export class Views {
     const over = Promise.withResolvers<string>()
     this.#over = over.resolve
     this.#shownRoot = undefined
-    this.shown('control')
+    this.#steps.clear()
+    this.goesOn('control')
     const leading = this.#round.leader(view) === this.#round.me
     const ended = this.#turn
     if (leading && this.#round.ballot.mayLead(view)) this.#lead(view, signal, over.resolve)

@@ -134,6 +134,15 @@ describe('an aggregator', function () {
     assert.ok(views.has(2), 'some lie reached everybody')
   })
 
+  it('that says its last word again and again is left as one that is silent, and the next carries the round on', async () => {
+    const words = new Set<string>()
+    for (let seed = 1; words.size < 7; seed++) {
+      const { simulation, first } = await against('Lingers', leader, { seed })
+      assert.deepEqual([first.status, first.views], ['summed', 2])
+      words.add((simulation.adversaries.get(leader) as InstanceType<typeof behaviours.Lingers>).last)
+    }
+  })
+
   it('that answers no audit is not needed for one: the chunks come from their owners', async () => {
     const { simulation, first } = await against('WithholdsChunks', leader)
     assert.deepEqual([first.status, first.included], ['summed', everyone])

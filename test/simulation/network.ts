@@ -707,7 +707,9 @@ export class Simulation {
         )
       },
       // As on a real stream, the other end learns that it was reset, not why.
-      abort: ({ message }) => channel.abort(new Error(`the stream was reset: ${message}`))
+      abort: ({ message }) => {
+        if (this.#adversary(sender)?.holdsOn !== true) channel.abort(new Error(`the stream was reset: ${message}`))
+      }
     }
   }
 }

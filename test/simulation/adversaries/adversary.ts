@@ -39,6 +39,9 @@ export abstract class Adversary {
     this.self = self
   }
 
+  /** It ends no conversation, whatever its own code thinks of it: the others do, or a tamper that is done. */
+  readonly holdsOn: boolean = false
+
   /** As a member: what it says to a leader, and what it hears of one. */
   toLeader?(leader: number): Tamper
   fromLeader?(leader: number): Tamper

@@ -5,7 +5,7 @@ import { InventsSurvivors, SplitsTheVote } from './cuts.ts'
 import { BadShares, DoubleVotes, SendsGarbage, Slanders, Withholds } from './members.ts'
 import { DropsNeighbours, EquivocatingSets, SmallestSet } from './sets.ts'
 import { AsksBothSides, ReplaysOldRound, WithholdsSum } from './sums.ts'
-import { Floods, StallsByteByByte } from './traffic.ts'
+import { Floods, Lingers, StallsByteByByte } from './traffic.ts'
 
 /** Behaviours by name, so that a schedule can say which member has which. */
 export const behaviours = {
@@ -17,6 +17,7 @@ export const behaviours = {
   DropsNeighbours,
   EquivocatingSets,
   InventsSurvivors,
+  Lingers,
   ReplaysOldRound,
   SmallestSet,
   SplitsTheVote,

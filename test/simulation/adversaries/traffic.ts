@@ -1,8 +1,8 @@
 import { decodeMessage } from '../../../src/round/messages.ts'
-import type { RoundContext } from '../../../src/round/messages.ts'
+import type { AnyMessage, MessageType, RoundContext } from '../../../src/round/messages.ts'
 import type { Frame } from '../../../src/round/ports.ts'
-import { below } from '../chance.ts'
-import { Adversary, eachFrame, said } from './adversary.ts'
+import { below, pick } from '../chance.ts'
+import { Adversary, eachFrame, said, without } from './adversary.ts'
 import type { Tamper } from './adversary.ts'
 
 /** Members, or aggregators, that wear the others out. */
@@ -33,6 +33,37 @@ export class StallsByteByByte extends Adversary {
         }
       }
     }
+  }
+}
+
+/** Leads to some point and no further, and says its last word there again and again, as if the next would come. */
+export class Lingers extends Adversary {
+  override readonly holdsOn = true
+  last: MessageType = pick(
+    ['RoundPlan', 'KeyBook', 'MaskingSet', 'VectorRequest', 'Proposal', 'Lock', 'Decision'],
+    this.self.chance
+  )
+
+  override toMember(): Tamper {
+    const { clock } = this.self
+    return eachFrame(
+      async function* (this: Lingers, message: AnyMessage | undefined, frame: Frame) {
+        yield frame
+        while (message?.type === this.last) {
+          await clock.sleep(1000)
+          yield frame
+        }
+      }.bind(this)
+    )
+  }
+
+  /** Its own code gives up, and would say so to all and to whoever leads next. */
+  override toLeader(): Tamper {
+    return without(({ type, body }) => type === 'Join' && body.view > 0)
+  }
+
+  override announcements(message: Uint8Array): Uint8Array[] {
+    return decodeMessage(message).type === 'ViewChange' ? [] : [message]
   }
 }
 
