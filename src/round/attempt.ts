@@ -53,6 +53,7 @@ export class Attempt {
   readonly #seed: Secret
   #dealing?: Dealing
   readonly #held = new Map<number, HeldShare>()
+  #isOver = false
   readonly #waiting = new Map<number, Body<'ShareDelivery'>>()
 
   /** The key book that it was shown last. */
@@ -61,6 +62,8 @@ export class Attempt {
   ready?: Message<'Ready'>
   /** Every masking set that it was shown, by its hash (hex): the one it masked under need not be the one that is cut. */
   readonly sets = new Map<string, { book: KeyBook; set: MaskingSet }>()
+  /** Under way while this member masks. */
+  masking?: Promise<void>
   /** This member's own header, once it has masked; the vector is in the store. */
   header?: Message<'MaskedHeader'>
   /** Headers of leaders whose masked vectors it keeps for them. */
@@ -265,8 +268,14 @@ export class Attempt {
       })
   }
 
+  /** What it drew is erased, and nothing can be masked with it any more. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
   /** S7: what was never opened is erased when the round is closed. Input lanes and vectors are erased by whoever holds them. */
   wipe(): void {
+    this.#isOver = true
     this.#seed.wipe()
     this.#keys.mask.wipe()
     this.#keys.seal.wipe()

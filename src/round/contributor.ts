@@ -1,3 +1,5 @@
+import type { Mask } from '../crypto/mask-stream.ts'
+import { Secret } from '../crypto/secret.ts'
 import { BallotError, MessageError } from '../errors.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import type { Attempt } from './attempt.ts'
@@ -8,7 +10,7 @@ import { checkPlan } from './plan.ts'
 import type { Round } from './round.ts'
 import { checkSum } from './sum-check.ts'
 import { checkHeader, readEmbedded, readKeyBook, readMaskingSet, shownBy } from './transcript.ts'
-import type { MaskingSet } from './transcript.ts'
+import type { KeyBook, MaskingSet } from './transcript.ts'
 import { maskInto, receiveVector, vectorFrames } from './vectors.ts'
 import { checkClosing, checkInclusion, unfitRoot } from './verdicts.ts'
 
@@ -198,28 +200,41 @@ async function* mask(message: Message<'MaskingSet'>, round: Round, view: number)
   await round.reach('mask')
   yield* custodyOf(set, attempt, round)
   if (!set.members.includes(round.me)) return
-  if (attempt.header !== undefined && !sameBytes(attempt.header.body.maskingSetHash, set.hash)) return
+  // A conversation that broke, or whose view ended, may have begun it: a vector is encoded and masked once (S2).
+  if (attempt.header === undefined) await (attempt.masking ??= layMasks(attempt.book, set, attempt, round))
+  if (attempt.header === undefined || !sameBytes(attempt.header.body.maskingSetHash, set.hash)) return
+  yield control(attempt.header)
+}
+
+/** Leaves the header to be said, but where the application calls its input off. One that fails is begun anew by the next. */
+async function layMasks(book: KeyBook, set: MaskingSet, attempt: Attempt, round: Round): Promise<void> {
   const { ports, shape, me } = round
-  const name = round.maskedName
-  if (attempt.header === undefined) {
-    if (round.isCalledOff) return
+  const isNeeded = (): boolean => !round.isCalledOff && !attempt.isOver
+  let masks: Mask[] = []
+  try {
+    if (!isNeeded()) return
+    const name = round.maskedName
     const lanes = await round.takeInput()
     const owner = { attemptId: attempt.id, member: me }
     const began = ports.clock.now()
-    const masks = attempt.masks(attempt.book, set)
+    masks = attempt.masks(book, set)
     let leaves: Uint8Array[] = []
     const keep = (hashes: Uint8Array[]) => (leaves = hashes)
     const root = await maskInto(ports.vectors, name, lanes, masks, owner, shape, { ...ports, leaves: keep })
     ports.observer.masked?.(round.rules.context.round, ports.clock.now() - began)
-    if (round.isCalledOff) return
+    // The seed of masks that were laid after it had been erased is no secret.
+    if (!isNeeded()) return
     attempt.header = await round.ballot.sayOnce('MaskedHeader', attempt.number, {
       attemptId: attempt.id,
       maskingSetHash: set.hash,
       root
     })
     round.sharding?.masked(attempt.header, leaves)
+  } finally {
+    attempt.masking = undefined
+    // S7: with the others' they are opened to nobody, and they are laid but once. The first is the member's own.
+    for (const { seed } of masks.slice(1)) if (seed instanceof Secret) seed.wipe()
   }
-  yield control(attempt.header)
 }
 
 /** A leader that died gave its own masked vector to another member: the next leader can have it from there. */

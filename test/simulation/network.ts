@@ -18,7 +18,7 @@ import type { Message } from '../../src/round/messages.ts'
 import { folderOf, sumName } from '../../src/round/round.ts'
 import { Participant } from '../../src/round/participant.ts'
 import { onThisThread } from '../../src/round/ports.ts'
-import type { Channel, Frame, Phase } from '../../src/round/ports.ts'
+import type { Channel, Compute, Frame, Phase } from '../../src/round/ports.ts'
 import type { Task } from '../../src/task/task.ts'
 import { behaviours } from './adversaries/index.ts'
 import type { Adversary, Behaviour, Plot, Tamper } from './adversaries/index.ts'
@@ -63,6 +63,8 @@ export interface SimulationOptions {
   contextHash?: (index: number) => Uint8Array | Promise<Uint8Array>
   /** Milliseconds that a read or write of a journal takes, at most. */
   disk?: number
+  /** Lays the members' masks. */
+  compute?: Compute
   /** A killed process is started again after so many milliseconds. */
   restart?: { afterMs: number; vectors: boolean }
   /** Corrupt members and how they behave; they know of each other. */
@@ -173,6 +175,7 @@ export class Simulation {
       contributes: () => true,
       contextHash: () => new Uint8Array(32),
       disk: 0,
+      compute: onThisThread,
       adversaries: [],
       duplicates: 0,
       lostDirect: 0,
@@ -286,9 +289,9 @@ export class Simulation {
     void askUntilAnswered(other, one)
   }
 
-  /** Breaks one of the conversations that run, as a network does. */
-  breakConversation(): void {
-    const all = this.living.flatMap(({ channels }) => [...channels])
+  /** Breaks one of the conversations that run, or of those of one member, as a network does. */
+  breakConversation(of?: number): void {
+    const all = (of === undefined ? this.living : [this.peers[of]]).flatMap(({ channels }) => [...channels])
     if (all.length > 0) pick(all, this.#chance).abort(new Error('the connection broke'))
   }
 
@@ -414,7 +417,7 @@ export class Simulation {
         },
         journal: this.#crashing(index, peer, memory),
         vectors,
-        compute: onThisThread,
+        compute: this.#settings.compute,
         observer: {
           phase: (phase, round, leading) => this.#reached(index, peer, phase, round, leading),
           view: (round, view, why) =>
@@ -518,7 +521,7 @@ export class Simulation {
         await clock.sleep(this.#takes(), signal)
         const leader = this.#indexOf(leaderId)
         const there = reach(leader)
-        const [mine, theirs] = channelPair()
+        const [mine, theirs] = breakable(channelPair())
         this.#conversations.set(mine, [me, leader])
         for (const end of [self, there]) end.channels.add(mine)
         const [member, its] = [this.#adversary(me), this.#adversary(leader)]
@@ -712,6 +715,21 @@ export class Simulation {
       }
     }
   }
+}
+
+/** As with a real stream, whoever sends learns at once that it was reset, whatever its source is busy with. */
+function breakable(ends: [Channel, Channel]): [Channel, Channel] {
+  const reset = Promise.withResolvers<never>()
+  reset.promise.catch(() => {})
+  const breaking = (end: Channel): Channel => ({
+    source: end.source,
+    sink: (source) => Promise.race([end.sink(source), reset.promise]),
+    abort(reason) {
+      end.abort(reason)
+      reset.reject(reason)
+    }
+  })
+  return [breaking(ends[0]), breaking(ends[1])]
 }
 
 /** A restarted member may learn from the others, without an outcome of its own, that a round is over. */
