@@ -180,7 +180,14 @@ const bodies = {
     owners: z.array(index).min(1).max(0xffff),
     keepers: z.array(index).min(1).max(0xffff)
   }),
-  SliceReport: z.strictObject({ attemptId: hash, maskingSetHash: hash, slice: index, members: memberSet }),
+  SliceReport: z.strictObject({
+    attemptId: hash,
+    maskingSetHash: hash,
+    slice: index,
+    members: memberSet,
+    // Of their vectors, in roster order: whoever has signed two headers is complete nowhere.
+    roots: z.array(hash).max(0xffff)
+  }),
   // asked of a member directly, and answered: a slice of a masked vector or, of member n, of the sum
   SliceRequest: z.strictObject({ attemptId: hash, slice: index, member: index }),
   Slice: z.strictObject({

@@ -21,8 +21,8 @@ export class SliceLead {
   readonly #book: KeyBook
   readonly #set: Shown<MaskingSet, 'MaskingSet'>
   readonly #headers = new Map<number, Message<'MaskedHeader'>>()
-  /** By slice and member, whose masked vectors' slices it says are there. */
-  readonly #reports = new Map<string, ReadonlySet<number>>()
+  /** By slice and member, which masked vectors' slices it says are there: their roots. */
+  readonly #reports = new Map<string, ReadonlyMap<number, Uint8Array>>()
   /** By slice, who has signed a sum of it in this view. */
   readonly #sums = new Map<number, Message<'SliceHeader'>>()
   readonly #fetched = new Set<number>()
@@ -127,7 +127,10 @@ export class SliceLead {
     if (!sameBytes(body.maskingSetHash, this.#set.hash)) return
     if (body.slice >= this.#round.sharding!.slices.length)
       throw fault(this.#round, report, 'INVALID', 'is of a slice that there is not')
-    this.#reports.set(`${body.slice}/${from}`, new Set(decodeSet(body.members, n)))
+    const members = decodeSet(body.members, n)
+    if (body.roots.length !== members.length)
+      throw fault(this.#round, report, 'INVALID', 'does not name the root of each vector that it has a slice of')
+    this.#reports.set(`${body.slice}/${from}`, new Map(members.map((member, place) => [member, body.roots[place]])))
   }
 
   #takeSum(header: Message<'SliceHeader'>, signal: AbortSignal): void {
@@ -146,8 +149,11 @@ export class SliceLead {
     )
   }
 
+  /** Of the vector whose header is here, or in the cut. */
   #says(slice: number, member: number, of: number): boolean {
-    return this.#reports.get(`${slice}/${member}`)?.has(of) === true
+    const header = (this.#cut?.headers ?? this.#headers).get(of)
+    const root = this.#reports.get(`${slice}/${member}`)?.get(of)
+    return header !== undefined && root !== undefined && sameBytes(root, header.body.root)
   }
 
   /** What an owner has of itself counts only when another member has it, too: it may die next. */

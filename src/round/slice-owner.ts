@@ -20,7 +20,7 @@ export async function ownSlice(sharding: Sharding, slice: Slice, plan: Plan, sig
   for (const member of plan.set.members) void obtain(sharding, slice, member, plan, signal)
   void report(sharding, number, expected, plan, signal)
   if (sharding.hasSaid(`sum/${number}`)) return
-  const isWhole = () => sharding.store.membersOf(number, expected()).length === expected().length
+  const isWhole = () => expected().every((member) => isHere(sharding, number, member, plan))
   await sharding.until(
     () => cutOf(sharding, plan) !== undefined && isWhole() && sharding.opened !== undefined,
     Infinity,
@@ -41,6 +41,13 @@ function cutOf({ decided }: Sharding, { set }: Plan) {
   return decided !== undefined && sameBytes(decided.set.hash, set.hash) ? decided.cut : undefined
 }
 
+/** Whether a member's slice is here; once there is a cut, that of the vector in it: whoever has signed two gave one to each. */
+function isHere(sharding: Sharding, slice: number, member: number, plan: Plan): boolean {
+  const header = cutOf(sharding, plan)?.headers.get(member)
+  const { store } = sharding
+  return header === undefined ? store.has(slice, member) : store.pathTo(slice, member, header.body.root) !== undefined
+}
+
 /** One slice of one masked vector, from its owner or from whoever else may have it, until it is here or not needed. */
 async function obtain(
   sharding: Sharding,
@@ -52,12 +59,16 @@ async function obtain(
   const { roster } = sharding.round.rules
   const { number } = slice
   const lied = new Set<number>()
-  const isNeeded = () => cutOf(sharding, plan)?.included.has(member) !== false && !sharding.store.has(number, member)
+  const isNeeded = () =>
+    cutOf(sharding, plan)?.included.has(member) !== false && !isHere(sharding, number, member, plan)
   const check: Parameters<typeof sharding.store.fetchMasked>[3] = (header) => {
     // After a takeover it may have masked under another set.
     if (!sameBytes(header.body.maskingSetHash, plan.set.hash))
       throw new SliceRefused(`member ${member} has masked under another masking set`)
     checkHeader(header, plan.book, plan.set, roster)
+    const inCut = cutOf(sharding, plan)?.headers.get(member)
+    if (inCut !== undefined && !sameBytes(header.encoded, inCut.encoded))
+      throw new SliceRefused(`another vector of member ${member} is in the cut`)
   }
   while (!signal.aborted && isNeeded()) {
     for (const source of [member, ...sharding.helpers(number)]) {
@@ -90,7 +101,9 @@ async function report(
     const held = store.membersOf(slice, set.members)
     if (held.length > told) {
       told = held.length
-      const body = { attemptId: set.body.attemptId, maskingSetHash: set.hash, slice, members: round.setOf(held) }
+      const { attemptId } = set.body
+      const roots = held.map((member) => store.vectorRoot(slice, member))
+      const body = { attemptId, maskingSetHash: set.hash, slice, members: round.setOf(held), roots }
       const word = await round.state('SliceReport', body)
       if (signal.aborted) return
       sharding.say(`report/${slice}`, word)

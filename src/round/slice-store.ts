@@ -62,6 +62,11 @@ export class SliceStore {
     return [...among].filter((member) => this.has(slice, member))
   }
 
+  /** The root of the masked vector that a slice is of which is here. */
+  vectorRoot(slice: number, member: number): Uint8Array {
+    return readEmbedded('MaskedHeader', this.#held.get(keyOf(slice, member))!.body.header, this.#round.rules).body.root
+  }
+
   /** In which stored vector a slice lies that is here, and where. */
   placeOf(slice: number, member: number): { name: string; offset: number } {
     return this.#held.get(keyOf(slice, member))!
@@ -69,11 +74,10 @@ export class SliceStore {
 
   /** A chunk of a member's masked vector, from the slice that it lies in. */
   async chunk(member: number, root: Uint8Array, index: number): Promise<ProvenChunk | undefined> {
-    const { rules, ports, shape, task } = this.#round
+    const { ports, shape, task } = this.#round
     const slice = this.#slices[sliceOf(index, chunkCount(shape), task.shards)]
     const held = this.#held.get(keyOf(slice.number, member))
-    if (held === undefined || !sameBytes(readEmbedded('MaskedHeader', held.body.header, rules).body.root, root))
-      return undefined
+    if (held === undefined || !sameBytes(this.vectorRoot(slice.number, member), root)) return undefined
     const packed = await ports.vectors.readRange(held.name, held.offset, slice.bytes)
     const { firstChunk } = slice
     const hasher = new VectorHasher({
@@ -97,8 +101,7 @@ export class SliceStore {
   /** The way from a slice that is here to the root of this vector; undefined where it is not here or of another vector. */
   pathTo(slice: number, member: number, root: Uint8Array): Uint8Array[] | undefined {
     const held = this.#held.get(keyOf(slice, member))
-    const isOf = held && sameBytes(readEmbedded('MaskedHeader', held.body.header, this.#round.rules).body.root, root)
-    return isOf ? held.body.path : undefined
+    return held && sameBytes(this.vectorRoot(slice, member), root) ? held.body.path : undefined
   }
 
   /** What it is called where it lies alone. */

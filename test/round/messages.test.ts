@@ -89,7 +89,7 @@ const samples: { [T in MessageType]: Body<T> } = {
   Reveal: { attemptId, cutHash: hash, seed: hash, keyShares: [proof], seedShares: [] },
   RevealRequest: { attemptId, cutHash: hash, silent: setOf([4]) },
   SlicePlan: { view: 0, attemptId, maskingSetHash: hash, number: 1, owners: [0, 2], keepers: [2, 0] },
-  SliceReport: { attemptId, maskingSetHash: hash, slice: 1, members: setOf([0, 2]) },
+  SliceReport: { attemptId, maskingSetHash: hash, slice: 1, members: setOf([0, 2]), roots: [hash, attemptId] },
   SliceRequest: { attemptId, slice: 1, member: 2 },
   Slice: { attemptId, slice: 1, member: 2, root: hash, header: new Uint8Array(9), path: [hash] },
   Opened: { attemptId, cutHash: hash, seeds: [{ member: 1, secret: hash }], keys: [] },

@@ -95,6 +95,23 @@ describe('a round that is summed in slices', function () {
       )
   })
 
+  it('leaves out whoever has signed two vectors, and convicts no owner that was given the other one', async () => {
+    const terms = { members: 6, shards: 3, length, threat: { corrupt: 0.17, dropout: 0.17 } }
+    const [, , , , , liar] = firstOrder((await simulatedTask(terms)).task)
+    const adversaries = [{ who: liar, as: 'TwoHeaders' as const }]
+    const simulation = await Simulation.create({ ...terms, seed: 5, adversaries })
+    await simulation.round(1, 600_000)
+    await checkRound(simulation, 1)
+    const { views, included } = outcomeIn(simulation)
+    assert.equal(views, 1)
+    assert.deepEqual(
+      included,
+      [0, 1, 2, 3, 4, 5].filter((member) => member !== liar)
+    )
+    checkNobodyBlamed(simulation)
+    checkNobodyConvicted(simulation)
+  })
+
   for (const phase of phases) {
     it(`is summed in the first view when an owner that does not lead dies before ${phase}`, async () => {
       const terms = { members: 6, shards: 3 }

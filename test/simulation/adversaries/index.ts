@@ -2,6 +2,7 @@ import type { Adversary, Corrupt } from './adversary.ts'
 import { AltersSum, BadChunks, PublishesTwoSums, WithholdsChunks } from './audits.ts'
 import { ClosesWrongly } from './closings.ts'
 import { InventsSurvivors, SplitsTheVote } from './cuts.ts'
+import { TwoHeaders } from './headers.ts'
 import { BadShares, DoubleVotes, SendsGarbage, Slanders, Withholds } from './members.ts'
 import { DropsNeighbours, EquivocatingSets, SmallestSet } from './sets.ts'
 import { AsksBothSides, ReplaysOldRound, WithholdsSum } from './sums.ts'
@@ -30,6 +31,7 @@ export const behaviours = {
   SendsGarbage,
   Slanders,
   StallsByteByByte,
+  TwoHeaders,
   Withholds,
   WithholdsChunks
 } as const satisfies Record<string, new (self: Corrupt) => Adversary>
