@@ -103,8 +103,8 @@ function drawPartition(members: number[], draw: Chance) {
   return { from, until: from + pick([50, 500, 5000, 20_000], draw), side }
 }
 
-/** Of virtual time; the longest of thousands took a tenth of it. */
-const LIMIT_MS = 600_000
+/** Of virtual time, for each leader that has its turn before a round may be burned (§6): a long one takes 150 s. */
+const LIMIT_OF_VIEW_MS = 200_000
 
 /** What became of the rounds of a run, for a count of all. */
 export type Ending = 'summed' | 'summed later' | 'retried' | 'burned'
@@ -121,10 +121,12 @@ export async function runHostile(schedule: HostileSchedule): Promise<HostileRun>
   for (const { who, step } of schedule.crashes) simulation.killAtStep(who, step)
   for (const ms of schedule.breaks) void simulation.clock.sleep(ms).then(() => simulation.breakConversation())
   void losePower(simulation, schedule)
+  const { f, D } = simulation.task.thresholds
+  const limitMs = LIMIT_OF_VIEW_MS * (f + D + 1)
   const endings: Ending[] = []
   const digests: string[] = []
   for (let round = 1; round <= schedule.rounds; round++) {
-    await simulation.round(round, LIMIT_MS)
+    await simulation.round(round, limitMs)
     const outcome = await checkOutcomes(simulation, round)
     if (outcome === undefined) continue
     endings.push(endingOf(outcome, simulation))
