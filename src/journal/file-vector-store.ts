@@ -197,6 +197,10 @@ class FileStagedVector implements StagedVector {
     })
   }
 
+  async sync(): Promise<void> {
+    await this.#step(() => this.#handle.datasync())
+  }
+
   async commit({ sync = false }: { sync?: boolean } = {}): Promise<void> {
     await this.#step(async () => {
       if (sync) await this.#handle.sync()

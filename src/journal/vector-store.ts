@@ -30,6 +30,8 @@ export interface VectorStore {
 export interface StagedVector {
   /** The bytes may be changed again when the promise resolves. After a failed write the vector is gone. */
   write(bytes: Uint8Array): Promise<void>
+  /** What was written so far is on disk when the promise resolves: then a commit with `sync` has less to wait for. */
+  sync(): Promise<void>
   /** Puts the vector in its place at once. With `sync` it is on disk (fsync) when the promise resolves. */
   commit(options?: { sync?: boolean }): Promise<void>
   /** Forgets the vector. After `commit` or another `abort` it does nothing. */
@@ -135,6 +137,10 @@ class MemoryStagedVector implements StagedVector {
     if (this.#parts === undefined) throw notStaged(this.#name, 'ended')
     this.#parts.push(bytes.slice())
     this.#written += bytes.length
+  }
+
+  async sync(): Promise<void> {
+    if (this.#parts === undefined) throw notStaged(this.#name, 'ended')
   }
 
   async commit(_options?: { sync?: boolean }): Promise<void> {

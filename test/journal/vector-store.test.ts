@@ -69,6 +69,18 @@ for (const [kind, open] of Object.entries(kinds)) {
       await fc.assert(cases, { numRuns: 60 })
     })
 
+    it('takes more of a vector that was brought to disk in the middle, and no step after its end', async () => {
+      const store = await open()
+      const staged = await store.stage('sum')
+      await staged.write(pattern(70_000))
+      await staged.sync()
+      assert.equal(await store.size('sum'), undefined)
+      await staged.write(bytes(7))
+      await staged.commit({ sync: true })
+      assert.deepEqual(await whole(store, 'sum'), Uint8Array.from([...pattern(70_000), 7]))
+      await assert.rejects(staged.sync(), { code: 'VECTOR_NOT_STAGED' })
+    })
+
     it('reads chunks of 64 KiB where nothing else is asked for', async () => {
       const store = await open()
       await save(store, 'sum', pattern(150_000))
