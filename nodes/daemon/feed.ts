@@ -1,6 +1,9 @@
 import type { Phase } from '../../src/round/ports.ts'
 
-/** What `GET /v1/events` streams and the dashboard shows, by event name. Members are roster indices, times milliseconds. */
+/**
+ * What `GET /v1/events` streams and the dashboard shows, by event name. Members are indices in the roster of the round's epoch,
+ * times milliseconds.
+ */
 export interface FeedEvents {
   members: {
     task: string
@@ -17,7 +20,7 @@ export interface FeedEvents {
     }[]
   }
   /** `order`: the leaders in turn; view v is led by place v. */
-  'round:open': { round: number; order: number[] }
+  'round:open': { round: number; epoch: number; order: number[] }
   /** `atMs` counts from the opening of the round. */
   'round:phase': {
     round: number
@@ -37,9 +40,11 @@ export interface FeedEvents {
   'sum:withdrawn': { round: number }
   'round:closed': {
     round: number
+    epoch: number
     status: 'summed' | 'burned'
     reason?: string
     aggregator: number
+    aggregatorId: string
     views: number
     attempts: number
     included: number[]

@@ -64,10 +64,11 @@ export function recordOf(outcome: RoundOutcome, { members }: Task, measured: Mea
 
 /** A round as the feed tells it. */
 export function closedEvent(record: RoundRecord): FeedEvents['round:closed'] {
-  const { round, status, reason, aggregator, views, attempts, included, dropped, missing } = record
+  const { round, epoch, status, reason, aggregator, aggregatorId, views, attempts } = record
+  const { included, dropped, missing } = record
   const { durationMs, phaseMs, maskingMs, bytesSent, bytesReceived, audit } = record
   return {
-    ...{ round, status, reason, aggregator, views, attempts, included, dropped, missing },
+    ...{ round, epoch, status, reason, aggregator, aggregatorId, views, attempts, included, dropped, missing },
     ...{ durationMs, phaseMs, maskingMs, bytesSent, bytesReceived },
     ...(audit === undefined ? {} : { audit })
   }

@@ -71,7 +71,7 @@ export class RoundWatch {
     const order = leaderOrder(closed.deck, roster, closed.beacon, round)
     this.#running = { round, began: performance.now(), order, received: this.#nothing(0) }
     this.members()
-    this.#feed.emit('round:open', { round, order })
+    this.#feed.emit('round:open', { round, epoch: roster.epoch, order })
     return this.#running
   }
 

@@ -64,9 +64,11 @@ export class NetworkPage {
       const { values } = await readNpy(sumFile)
       this.#feed.emit('sum', { round, length: values.length, values: outline(values, OUTLINE_POINTS) })
     }
+    const aggregator = report.aggregatorIndex ?? -1
+    const { task, numbers } = this.#network!
     this.#feed.emit('round:closed', {
-      ...{ round, status, reason, views, attempts, included, dropped, missing, durationMs, phaseMs },
-      aggregator: report.aggregatorIndex ?? -1,
+      ...{ round, epoch: 0, status, reason, views, attempts, included, dropped, missing, durationMs, phaseMs },
+      ...{ aggregator, aggregatorId: task.members[numbers.indexOf(aggregator)] ?? '' },
       bytesSent: total(report.bytesSent),
       bytesReceived: total(report.bytesReceived)
     })
@@ -115,7 +117,7 @@ export class NetworkPage {
 
   #opened(round: number, order: number[]): void {
     this.#round = { round, view: 0, began: performance.now() }
-    this.#feed.emit('round:open', { round, order: order.map((index) => this.#number(index)) })
+    this.#feed.emit('round:open', { round, epoch: 0, order: order.map((index) => this.#number(index)) })
   }
 
   #number(index: number): number {

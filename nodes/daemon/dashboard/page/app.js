@@ -29,6 +29,9 @@ function App() {
     void follow({ token, signal: ended.signal, onEvent: dispatch, onStatus: setStatus })
     return () => ended.abort()
   }, [token])
+  useEffect(() => {
+    document.title = state.task === undefined ? 'secagg' : `${state.task} · secagg`
+  }, [state.task])
   const asks = token === null || status === 'refused'
   return html`<a class="skip" href="#main">Skip to the members</a>
     <header class="page-header">
@@ -58,7 +61,7 @@ function Headline({ state }) {
   const { rounds, task, epoch, members } = state
   const summed = rounds.filter(({ status }) => status === 'summed')
   const middle = summed.map(({ durationMs }) => durationMs).sort((a, b) => a - b)[Math.floor(summed.length / 2)]
-  const leaders = new Set(rounds.map(({ aggregator }) => aggregator)).size
+  const leaders = new Set(rounds.map(({ aggregatorId }) => aggregatorId)).size
   const figures = [
     ['rounds summed', summedSentence(rounds)],
     ['median time', milliseconds(middle) || '–'],
@@ -68,7 +71,7 @@ function Headline({ state }) {
     <div>
       <h1>${task ?? 'Secure aggregation'}</h1>
       <p>
-        ${members.length} members sum their vectors and nobody sees a single
+        ${members.length === 0 ? 'The members' : `${members.length} members`} sum their vectors and nobody sees a single
         one${epoch > 0 ? `; roster of epoch ${epoch}` : ''}.
       </p>
     </div>
@@ -85,9 +88,9 @@ function Headline({ state }) {
 }
 
 /** For screen readers: one sentence a round, not one a phase. */
-function announcement({ rounds, members }) {
-  const last = rounds.at(-1)
-  return last === undefined ? '' : closedSentence(members, last)
+function announcement(state) {
+  const last = state.rounds.at(-1)
+  return last === undefined ? '' : closedSentence(state, last)
 }
 
 render(html`<${App} />`, document.getElementById('app'))

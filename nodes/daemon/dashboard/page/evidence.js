@@ -1,11 +1,14 @@
 import { html } from './html.js'
-import { evidenceSentence, shortId } from './words.js'
+import { evidenceSentence, labelOf, shortId } from './words.js'
 
 /** Who has been shown to have broken the protocol, and how. */
 export function Evidence({ state }) {
   const { evidence, failures, members, rounds } = state
   const audited = rounds.filter(({ audit }) => audit?.chunks > 0).length
-  const who = (id) => members.find((member) => member.id === id)?.name ?? shortId(id)
+  const who = (id) => {
+    const member = members.find((one) => one.id === id)
+    return member === undefined ? shortId(id) : labelOf(member)
+  }
   return html`<section class="card evidence-card" aria-labelledby="evidence-title">
     <header>
       <h2 id="evidence-title">Evidence</h2>

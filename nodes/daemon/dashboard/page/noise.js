@@ -6,9 +6,10 @@ const side = 16
 
 /** What each member sent, as whoever leads has it, beside the sum that grows. */
 export function Noise({ state }) {
-  const { round, members } = state
-  const seen = round !== undefined && (Object.keys(round.vectors).length > 0 || round.preview !== undefined)
-  const awaited = members.filter(({ connected, index }) => connected || round?.received.includes(index))
+  const { round, members, me } = state
+  // A page of no single member (-1) is told what every leader receives.
+  const seen = round !== undefined && (me < 0 || round.leader === me || Object.keys(round.vectors).length > 0)
+  const isAwaited = ({ connected, index }) => index >= 0 && (connected || round?.received.includes(index))
   return html`<section class="card noise-card" aria-labelledby="noise-title">
     <header>
       <h2 id="noise-title">What the aggregator sees</h2>
@@ -18,9 +19,9 @@ export function Noise({ state }) {
       seen
         ? html`<div class="noise">
               <ul class="vectors">
-                ${awaited.map(
-                  ({ index }) =>
-                    html`<li key=${index}>
+                ${members.filter(isAwaited).map(
+                  ({ index, id }) =>
+                    html`<li key=${id}>
                       <${Vector} vector=${round.vectors[index]} name=${nameOf(members, index)} />
                     </li>`
                 )}
@@ -37,14 +38,11 @@ export function Noise({ state }) {
   </section>`
 }
 
-function unseen({ round, members, me }) {
+function unseen({ round, members }) {
   if (round === undefined) return 'Masked vectors show here as noise, and beside them their sum.'
-  // A page of no single member (-1) is told what every leader receives.
-  if (me >= 0 && round.leader !== me) {
-    const who = nameOf(members, round.leader)
-    return `${who} leads this round, and it alone receives the masked vectors. They show here when this member leads.`
-  }
-  return 'No masked vector has arrived in this round yet.'
+  if (round.leader === undefined) return 'The masked vectors of a round show here when this member leads it.'
+  const who = nameOf(members, round.leader)
+  return `${who} leads this round, and it alone receives the masked vectors. They show here when this member leads.`
 }
 
 function Vector({ vector, name }) {
@@ -58,7 +56,7 @@ function Vector({ vector, name }) {
 
 function Sum({ round }) {
   const { closed, sum, preview, received } = round
-  const burned = closed?.status === 'burned'
+  const soFar = received.length === 0 ? 'nothing yet' : `${received.length} summed, still masked`
   return html`<div class="sum">
     <span class="equals" aria-hidden="true">Σ</span>
     ${
@@ -69,7 +67,7 @@ function Sum({ round }) {
             label=${`The masked sum of ${received.length} vectors: noise until the masks are removed`}
           />`
     }
-    <p>${burned ? 'no sum: the round was burned' : `${received.length} summed, still masked`}</p>
+    <p>${closed?.status === 'burned' ? 'no sum: the round was burned' : soFar}</p>
     ${sum !== undefined && html`<${Values} sum=${sum} included=${closed?.included.length} />`}
   </div>`
 }

@@ -1,13 +1,13 @@
 import { html } from './html.js'
-import { milliseconds, nameOf, phases } from './words.js'
+import { aggregatorOf, milliseconds, nameOf, phases } from './words.js'
 
 /** The phases of the round that is shown, as they happen. */
 export function Phases({ state }) {
-  const { round, members } = state
+  const { round } = state
   return html`<section class="card phases-card" aria-labelledby="phases-title">
     <header>
       <h2 id="phases-title">${round === undefined ? 'Phases of a round' : `Round ${round.round}`}</h2>
-      <p>${headline(round, members)}</p>
+      <p>${headline(state)}</p>
     </header>
     <ol class="phases">
       ${phases.map(({ name, says }) => {
@@ -31,15 +31,15 @@ export function Phases({ state }) {
   </section>`
 }
 
-function headline(round, members) {
+function headline({ round, ...state }) {
   if (round === undefined) return 'No round has been opened yet.'
-  const who = nameOf(members, round.leader)
+  const who = nameOf(state.members, round.leader)
   if (round.closed === undefined) {
     return round.view === 0 ? `${who} leads` : `${who} leads, having taken over (view ${round.view})`
   }
   const { status, reason, durationMs, views } = round.closed
   if (status === 'burned') return `burned: ${reason ?? 'no reason was given'}`
-  const took = `summed by ${nameOf(members, round.closed.aggregator)} in ${milliseconds(durationMs)}`
+  const took = `summed by ${aggregatorOf(state, round.closed)} in ${milliseconds(durationMs)}`
   return views > 1 ? `${took}, after ${views} views` : took
 }
 

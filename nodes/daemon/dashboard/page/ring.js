@@ -1,6 +1,6 @@
 import { useRef, useState } from 'preact/hooks'
 import { html } from './html.js'
-import { nameOf, shortId } from './words.js'
+import { aggregatorOf, labelOf, shortId } from './words.js'
 
 const radius = 150
 const ledBefore = 6
@@ -62,15 +62,18 @@ export function Ring({ state }) {
         <em>${round?.closed?.status ?? round?.reached.at(-1)?.phase ?? (round && 'opening')}</em>
       </div>
     </div>
-    <${LedBefore} rounds=${state.rounds} members=${members} />
+    <${LedBefore} state=${state} />
     <${MemberDetail} member=${members[shown]} state=${state} />
   </section>`
 }
 
+/** A page outside the roster, or of a whole network, is of none. */
+const isThis = ({ index }, me) => me >= 0 && index === me
+
 function describe(member, { leads, received }, me) {
   const words = [
-    member.name ?? `member ${member.index}`,
-    member.index === me && 'this one',
+    labelOf(member),
+    isThis(member, me) && 'this one',
     leads && 'aggregator',
     member.connected ? 'connected' : 'not connected',
     member.state !== 'member' && member.state,
@@ -82,8 +85,8 @@ function describe(member, { leads, received }, me) {
 function MemberDetail({ member, state }) {
   if (member === undefined)
     return html`<p class="hint">The members appear here as soon as the daemon tells of them.</p>`
-  const { members, round, led, me } = state
-  const rounds = led[member.index] ?? 0
+  const { round, led, me } = state
+  const rounds = led[member.id] ?? 0
   const place = round?.order.indexOf(member.index) ?? -1
   const role =
     member.index === round?.leader
@@ -93,7 +96,7 @@ function MemberDetail({ member, state }) {
         : 'contributes'
   return html`<dl class="member-detail">
     <div>
-      <dt>${nameOf(members, member.index)}${member.index === me ? ' (this one)' : ''}</dt>
+      <dt>${labelOf(member)}${isThis(member, me) ? ' (this one)' : ''}</dt>
       <dd><code title=${member.id}>${shortId(member.id)}</code></dd>
     </div>
     <div>
@@ -108,12 +111,12 @@ function MemberDetail({ member, state }) {
 }
 
 /** The role as it went round. */
-function LedBefore({ rounds, members }) {
-  const last = rounds.slice(-ledBefore)
+function LedBefore({ state }) {
+  const last = state.rounds.slice(-ledBefore)
   if (last.length === 0) return null
   return html`<p class="led-before">
     Led the last ${last.length === 1 ? 'round' : `${last.length} rounds`}:${' '}
-    ${last.map(({ aggregator }) => nameOf(members, aggregator)).join(' → ')}
+    ${last.map((round) => aggregatorOf(state, round)).join(' → ')}
   </p>`
 }
 

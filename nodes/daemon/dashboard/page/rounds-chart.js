@@ -71,7 +71,7 @@ function options({ parts, told, height, width, shown }) {
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, x: false, y: false, points: { show: false } },
     scales: {
-      x: { time: false, range: (_, low, high) => extent(low, high) },
+      x: { time: false, range: ({ data }) => extent(data[0]) },
       y: { range: (_, low, high) => [0, (high || 1) * 1.1] }
     },
     axes: [
@@ -98,11 +98,9 @@ function options({ parts, told, height, width, shown }) {
   }
 }
 
-function extent(low, high) {
-  if (low === null || low === undefined) return [0.4, leastRounds + 0.6]
-  // When it is drawn again it is asked with its own last answer.
-  const [first, last] = [Math.ceil(low), Math.floor(high)]
-  return [first - 0.6, Math.max(last, first + leastRounds - 1) + 0.6]
+function extent(rounds) {
+  const first = rounds[0] ?? 1
+  return [first - 0.6, Math.max(rounds.at(-1) ?? 0, first + leastRounds - 1) + 0.6]
 }
 
 /** A cross above every burned round, and a line under the one that is described. */

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { html } from './html.js'
 import { RoundsChart } from './rounds-chart.js'
-import { auditOf, bytes, closedSentence, listOf, milliseconds, nameOf, phases } from './words.js'
+import { aggregatorOf, auditOf, bytes, closedSentence, listOf, milliseconds, phases } from './words.js'
 
 const durations = phases.map(({ name }) => ({
   name,
@@ -19,7 +19,7 @@ const inWholes = (ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick :
 
 /** The rounds that are over: how long each phase took, and whose vectors are in the sum. */
 export function Rounds({ state }) {
-  const { rounds, members } = state
+  const { rounds } = state
   const [picked, pick] = useState()
   const at = rounds.findIndex(({ round }) => round === picked)
   const shown = rounds[at] ?? rounds.at(-1)
@@ -55,7 +55,7 @@ export function Rounds({ state }) {
               aria-valuemin=${rounds[0].round}
               aria-valuemax=${rounds.at(-1).round}
               aria-valuenow=${shown.round}
-              aria-valuetext=${`${closedSentence(members, shown)}, in ${milliseconds(shown.durationMs)}`}
+              aria-valuetext=${`${closedSentence(state, shown)}, in ${milliseconds(shown.durationMs)}`}
               onKeyDown=${move}
             >
               <${RoundsChart}
@@ -76,19 +76,19 @@ export function Rounds({ state }) {
               />
             </div>
             <${Legend} round=${shown} />
-            <p class="described">${describe(members, shown)}</p>
-            <${Table} rounds=${rounds} members=${members} />`
+            <p class="described">${describe(state, shown)}</p>
+            <${Table} state=${state} />`
     }
   </section>`
 }
 
-function describe(members, round) {
-  const missing = round.missing.length === 0 ? '' : `; missing: ${listOf(members, round.missing)}`
+function describe(state, round) {
+  const missing = round.missing.length === 0 ? '' : `; missing: ${listOf(state, round, round.missing)}`
   const traffic =
     round.bytesSent === undefined ? '' : `; ${bytes(round.bytesSent)} sent, ${bytes(round.bytesReceived)} received`
   const audited = auditOf(round)
   const audit = audited === '' ? '' : `; ${audited} of the sum’s chunks recomputed here`
-  return `${closedSentence(members, round)}${missing}; ${milliseconds(round.durationMs)}${traffic}${audit}.`
+  return `${closedSentence(state, round)}${missing}; ${milliseconds(round.durationMs)}${traffic}${audit}.`
 }
 
 /** What the colours mean, with the numbers of the round that is described. */
@@ -101,7 +101,7 @@ function Legend({ round }) {
   </ul>`
 }
 
-function Table({ rounds, members }) {
+function Table({ state }) {
   return html`<details>
     <summary>The same as a table</summary>
     <div class="scroll" role="region" aria-label="Rounds as a table" tabindex="0">
@@ -122,15 +122,15 @@ function Table({ rounds, members }) {
           </tr>
         </thead>
         <tbody>
-          ${rounds.toReversed().map(
+          ${state.rounds.toReversed().map(
             (round) =>
               html`<tr key=${round.round}>
                 <th scope="row">${round.round}</th>
                 <td>${round.status}</td>
-                <td>${nameOf(members, round.aggregator)}</td>
+                <td>${aggregatorOf(state, round)}</td>
                 <td>${round.included.length}</td>
-                <td>${listOf(members, round.dropped)}</td>
-                <td>${listOf(members, round.missing)}</td>
+                <td>${listOf(state, round, round.dropped)}</td>
+                <td>${listOf(state, round, round.missing)}</td>
                 <td>${auditOf(round)}</td>
                 <td>${milliseconds(round.durationMs)}</td>
                 ${phases.map(({ name }) => html`<td>${milliseconds(round.phaseMs[name])}</td>`)}

@@ -13,9 +13,9 @@ export function take(state, { event, data }) {
     case 'reset':
       return nothing
     case 'members':
-      return { ...state, ...data, members: data.members }
+      return { ...state, ...data, round: state.round && renumbered(state.round, state, data) }
     case 'round:open':
-      return { ...state, round: opened(data.round, data.order) }
+      return { ...state, round: opened(data.round, data.epoch, data.order) }
     case 'round:phase':
       return inRound(state, data.round, (round) => reached(round, data))
     case 'vector':
@@ -41,15 +41,32 @@ export function take(state, { event, data }) {
   }
 }
 
-function opened(round, order = []) {
-  return { round, order, leader: order[0], view: 0, reached: [], vectors: {}, received: [] }
+function opened(round, epoch, order = []) {
+  return { round, epoch, order, leader: order[0], view: 0, reached: [], vectors: {}, received: [] }
 }
 
 /** Applies to the round that is shown; a later one takes its place, an earlier one is over. */
 function inRound(state, round, change) {
   if (state.round !== undefined && round < state.round.round) return state
-  const shown = state.round?.round === round ? state.round : opened(round)
+  const shown = state.round?.round === round ? state.round : opened(round, state.epoch)
   return { ...state, round: change(shown) }
+}
+
+/** Another roster numbers the members anew: the round that is shown goes on with those it knows. */
+function renumbered(round, before, now) {
+  if (round.epoch === now.epoch) return round
+  const known = round.epoch === before.epoch ? before.members : []
+  const seatOf = (id) => now.members.find((member) => member.id === id)?.index
+  const seat = (index) => seatOf(known.find((member) => member.index === index)?.id)
+  const vectors = Object.entries(round.vectors).map(([member, vector]) => [seat(Number(member)), vector])
+  return {
+    ...round,
+    epoch: now.epoch,
+    order: round.order.map(seat),
+    leader: seat(round.leader) ?? seatOf(round.closed?.aggregatorId),
+    received: round.received.map(seat),
+    vectors: Object.fromEntries(vectors)
+  }
 }
 
 function reached(round, { phase, view, leader, atMs }) {
@@ -61,8 +78,10 @@ function reached(round, { phase, view, leader, atMs }) {
 function closed(state, data) {
   if (state.rounds.some(({ round }) => round === data.round)) return state
   const rounds = [...state.rounds, data].slice(-keptRounds)
-  const led = { ...state.led, [data.aggregator]: (state.led[data.aggregator] ?? 0) + 1 }
-  return { ...inRound(state, data.round, (round) => ({ ...round, closed: data })), rounds, led }
+  const led = { ...state.led, [data.aggregatorId]: (state.led[data.aggregatorId] ?? 0) + 1 }
+  const aggregator = state.members.find(({ id }) => id === data.aggregatorId)?.index
+  const shown = inRound(state, data.round, (round) => ({ ...round, leader: round.leader ?? aggregator, closed: data }))
+  return { ...shown, rounds, led }
 }
 
 function same(one, other) {

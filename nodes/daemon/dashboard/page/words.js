@@ -21,14 +21,26 @@ const evidenceKinds = {
 /** @param {string} kind of evidence, as in the protocol, §6 */
 export const evidenceSentence = (kind) => evidenceKinds[kind] ?? 'broke the protocol'
 
-/** A member as people call it: its name where it has one, else its number. */
+/** A member as people call it: its name where it has one, else its number, and by its id where it has none, being suspended. */
+export const labelOf = ({ name, index, id }) => name ?? (index < 0 ? shortId(id) : `member ${index}`)
+
 export function nameOf(members, index) {
-  if (index === undefined || index === null) return 'nobody'
-  return members.find((member) => member.index === index)?.name ?? `member ${index}`
+  if (index === undefined || index < 0) return 'nobody'
+  const member = members.find((one) => one.index === index)
+  return member === undefined ? `member ${index}` : labelOf(member)
 }
 
-export function listOf(members, indices) {
-  return indices.length === 0 ? 'none' : indices.map((index) => nameOf(members, index)).join(', ')
+/** Who led a round that is over, whatever number it has by now. */
+export function aggregatorOf({ members }, { aggregatorId }) {
+  const member = members.find(({ id }) => id === aggregatorId)
+  return member === undefined ? (aggregatorId && shortId(aggregatorId)) || 'nobody' : labelOf(member)
+}
+
+/** Members of a round that is over, which another epoch numbers otherwise. */
+export function listOf({ members, epoch: now }, { epoch }, indices) {
+  if (indices.length === 0) return 'none'
+  if (epoch === now) return indices.map((index) => nameOf(members, index)).join(', ')
+  return `${indices.map((index) => `member ${index}`).join(', ')} of epoch ${epoch}`
 }
 
 /** How many of the rounds that are shown; earlier ones are not. */
@@ -46,7 +58,7 @@ export function auditOf({ audit }) {
 
 export function milliseconds(ms) {
   if (ms === undefined) return ''
-  return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+  return ms < 999.5 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`
 }
 
 export function bytes(count) {
@@ -60,9 +72,10 @@ export function shortId(id) {
   return `${id.slice(0, 6)}…${id.slice(-6)}`
 }
 
-export function closedSentence(members, { round, status, reason, aggregator, included, dropped }) {
-  const who = nameOf(members, aggregator)
+export function closedSentence(state, closed) {
+  const { round, status, reason, included, dropped } = closed
+  const who = aggregatorOf(state, closed)
   if (status === 'burned') return `Round ${round} was burned: ${reason ?? 'no reason was given'}`
-  const without = dropped.length === 0 ? '' : `, without ${listOf(members, dropped)}`
+  const without = dropped.length === 0 ? '' : `, without ${listOf(state, closed, dropped)}`
   return `Round ${round} was summed by ${who} from ${included.length} vectors${without}`
 }
