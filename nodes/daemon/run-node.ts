@@ -111,16 +111,19 @@ async function finish({ daemon, api, logs, stopSeconds }: Running): Promise<void
   logs.network.info('ended')
 }
 
+/** A signal to a process group comes once more through whoever started this process: npx, or a Node that is too old. */
+const ECHO_MS = 500
+
 /** Resolves when this process is told to end; told a second time, it ends at once. */
 function toldToEnd(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  let told = false
+  let toldAt: number | undefined
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {
       // An interrupt from the terminal reaches the whole group; a launcher ends its nodes itself.
       if (signal === 'SIGINT' && process.send !== undefined) return
-      if (told) process.exit(128 + constants.signals[signal])
-      told = true
+      toldAt ??= performance.now()
+      if (performance.now() - toldAt > ECHO_MS) process.exit(128 + constants.signals[signal])
       resolve()
     })
   return promise

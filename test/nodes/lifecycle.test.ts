@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { toLauncherSchema } from '../../nodes/daemon/launcher-messages.ts'
 import type { Hold, ReportedOutcome, ToLauncher, ToNode } from '../../nodes/daemon/launcher-messages.ts'
@@ -110,6 +111,9 @@ describe('a daemon that is told to end', () => {
     const [, , , last] = processes
     const held: Hold = { phase: 'mask', round: 1 }
     await until(() => last.reached(held), 'the last one is about to mask')
+    // As where a whole process group is told, and whoever started the daemon passes that on.
+    last.child.kill('SIGTERM')
+    await sleep(20)
     last.child.kill('SIGTERM')
     await until(() => last.log.includes('told to end'), 'it has heard')
     last.send({ type: 'go', ...held })
@@ -131,8 +135,7 @@ describe('a daemon that is told to end', () => {
     await until(() => last.reached({ phase: 'mask', round: 2 }), 'the last one is about to mask')
     last.child.kill('SIGTERM')
     await until(() => last.log.includes('told to end'), 'it has heard')
-    last.child.kill('SIGTERM')
-    await until(() => last.exit !== undefined, 'it has ended', 30_000)
+    for (; last.exit === undefined; await sleep(100)) last.child.kill('SIGTERM')
     assert.equal(last.exit, 128 + 15)
     const others = processes.slice(0, 3)
     await until(() => others.every(({ outcomes }) => outcomes.some(({ round }) => round === 2)), 'round 2', 40_000)
