@@ -9,6 +9,7 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
+import { developersGuide, frontPage } from './guides.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const tool = (name: string) => join(root, 'node_modules/.bin', name)
@@ -44,9 +45,13 @@ async function install(scratch: string, tarball: string): Promise<string> {
   const project = join(scratch, 'application')
   await mkdir(project)
   await writeFile(join(project, 'package.json'), '{"name":"application","private":true,"type":"module"}')
-  await run(project, 'npm', 'install', tarball, ...quiet)
+  const guide = await readFile(join(root, 'src/README.md'), 'utf8')
+  const [, beside] = /^npm install secagg (.*)$/m.exec(guide)!
+  await run(project, 'npm', 'install', tarball, ...beside.split(' '), ...quiet)
   for (const [name, text] of Object.entries({
     'application.ts': await readFile(new URL('application.ts.txt', import.meta.url), 'utf8'),
+    'guide.ts': developersGuide(guide),
+    'front-page.ts': frontPage(await readFile(join(root, 'README.md'), 'utf8')),
     'page.js':
       "import { IndexedDbJournal } from 'secagg/browser'\nexport * from 'secagg'\nexport { IndexedDbJournal }\n",
     'tsconfig.json': JSON.stringify({
@@ -59,7 +64,7 @@ async function install(scratch: string, tarball: string): Promise<string> {
         types: ['node'],
         noEmit: true
       },
-      files: ['application.ts']
+      files: ['application.ts', 'guide.ts', 'front-page.ts']
     })
   }))
     await writeFile(join(project, name), text)
@@ -131,12 +136,12 @@ describe('the npm package', () => {
     )
   })
 
-  it('type-checks in an application, strictly, its own declarations included', async function () {
+  it('type-checks in an application and in what the guides show, strictly, its own declarations included', async function () {
     await run(installed(this), tool('tsc'), '-p', '.')
   }).timeout(300_000)
 
   for (const version of [24, 22]) {
-    it(`runs a round of an application, and the command line, under Node ${version}`, async function () {
+    it(`runs a round of an application, what the guides show, and the command line, under Node ${version}`, async function () {
       const folder = installed(this)
       const node = version === 22 ? node22 : process.execPath
       if (node === undefined) {
@@ -144,8 +149,15 @@ describe('the npm package', () => {
         return this.skip()
       }
       assert.match(await run(folder, node, '--version'), new RegExp(`^v${version}\\.`))
-      await rm(join(folder, 'data'), { recursive: true, force: true })
-      assert.equal(await run(folder, node, '--disable-warning=ExperimentalWarning', 'application.ts'), '3,6\n')
+      for (const data of ['data', 'guide']) await rm(join(folder, data), { recursive: true, force: true })
+      const quietly = ['--disable-warning=ExperimentalWarning']
+      assert.equal(await run(folder, node, ...quietly, 'application.ts'), '3,6\n')
+      const [progress, weight] = (await run(folder, node, ...quietly, 'guide.ts')).trim().split(/\n(?=\d+$)/)
+      assert.match(progress, /^secagg:taken \{ round: \d+ \}\n[^]*secagg:phase \{ round: \d+, phase: 'close' \}$/)
+      // 120 of the member that contributes, and 1 of each that had its answer in time.
+      assert.ok(Number(weight) >= 122 && Number(weight) <= 123, weight)
+      const summed = await run(folder, node, ...quietly, 'front-page.ts')
+      assert.equal(summed.match(/Float64Array\(1000\)/g)!.length, 2 * 3)
       const bin = join(folder, 'node_modules/.bin/secagg')
       assert.match(await run(folder, node, bin, '--version'), /^\d+\.\d+\.\d+\n$/)
     }).timeout(300_000)
