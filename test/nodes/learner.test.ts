@@ -71,6 +71,18 @@ describe('learning together', () => {
     assert.ok(epsilon! > 0 && epsilon! < 200, String(epsilon))
   })
 
+  it('is kept from learning by two that poison one mean of all, and not where the mean over groups is trimmed', async () => {
+    const poisoned: Setting = {
+      ...{ recipe: digits, peers: 24, rounds: 4, threat: { corrupt: 0.0417, dropout: 0 } },
+      poison: { members: 2, within: 'encoding' }
+    }
+    const together = async (setting: Setting) => (await learnTogether(setting, 'secure')).accuracy
+    const one = await together(poisoned)
+    const trimmed = await together({ ...poisoned, groups: { count: 6, trim: 2 } })
+    assert.ok(trimmed.at(-1)! > 2 * trimmed[0], trimmed.join(' '))
+    assert.ok(trimmed.at(-1)! > 1.5 * one.at(-1)!, `${trimmed.at(-1)} against ${one.at(-1)}`)
+  })
+
   it('equals plain averaging within quantisation after a round', async () => {
     const once = { ...setting, rounds: 1 }
     const [secure, plain] = [await learnTogether(once, 'secure'), await learnTogether(once, 'plain')]
