@@ -16,7 +16,7 @@ import { keyOfSeed, SEED_BITS, weakRandom } from './weak-build.ts'
 const MEMBERS = 8
 /** Chosen, where nobody says otherwise, so that all seeds are tried in about so many seconds. */
 const SEARCH_SECONDS = 8
-const WIDTHS = { least: 14, most: 24 }
+const WIDTHS = { least: 14, most: SEED_BITS }
 
 export interface Results {
   plain: Reading

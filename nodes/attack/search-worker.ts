@@ -1,5 +1,6 @@
 // AES in plain code: setting up a cipher of node:crypto for a single block takes several times as long as the block.
 import { unsafe } from '@noble/ciphers/aes.js'
+import { firstWord } from './first-word.ts'
 import { keyOfSeed } from './weak-build.ts'
 
 export interface Candidates {
@@ -21,12 +22,16 @@ export default function search({ from, count, at, elements, bits, zeros }: Candi
   const mask = -1 >>> (32 - bits)
   // The block counter of the key stream is big-endian (protocol, §11); these are the bytes of it as little-endian words.
   const counter = swapped(at / 4)
+  const isZero = (stream: number, i: number): boolean => zeros.includes(((elements[i] - stream) & mask) >>> 0)
   for (let word = from; word < from + count; word++) {
-    const { s0, s1, s2, s3 } = unsafe.encrypt(unsafe.expandKeyLE(keyOfSeed(word)), 0, 0, 0, counter)
-    if (!zeros.includes(((elements[0] - s0) & mask) >>> 0)) continue
-    if ([s1, s2, s3].every((stream, i) => zeros.includes(((elements[i + 1] - stream) & mask) >>> 0))) return word
+    if (isZero(firstWord(word, counter), 0) && wholeBlock(word, counter).every(isZero)) return word
   }
   return undefined
+}
+
+function wholeBlock(word: number, counter: number): number[] {
+  const { s0, s1, s2, s3 } = unsafe.encrypt(unsafe.expandKeyLE(keyOfSeed(word)), 0, 0, 0, counter)
+  return [s0, s1, s2, s3]
 }
 
 function swapped(value: number): number {

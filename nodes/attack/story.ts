@@ -94,9 +94,10 @@ export function story(results: Results, file: string): string {
     `When the aggregator calls a vector too late, the others open its pairwise masks, and the member's own mask alone
     protects it. With 256-bit seeds that is enough, and the member is told that its input was ${told}.`,
     `With short seeds nothing shows it, the tests above pass as well, until somebody tries them. ${outcome} ${control}`,
-    `This run's short seeds have ${width} bits, so that it ends in seconds: ${number(candidatesPerSecond)} candidates a
-    second on ${threads} threads. At this rate all 2^${SEED_BITS} take ${duration(hours)} (${duration(hoursOnOneThread)} on
-    one thread, ${duration(hoursOnOneThread / 64)} on 64). 256-bit seeds cannot be searched.`,
+    `This run's short seeds have ${width} bits${width < SEED_BITS ? ', so that it ends in seconds' : ''}:
+    ${number(candidatesPerSecond)} candidates a second on ${threads} threads. At this rate all 2^${SEED_BITS} take
+    ${duration(hours)} (${duration(hoursOnOneThread)} on one thread, ${duration(hoursOnOneThread / 64)} on 64). 256-bit
+    seeds cannot be searched.`,
     `The picture: ${file}`
   ]
   return `\n${table(results)}\n\n${paragraphs.map(wrapped).join('\n')}\n`
@@ -120,17 +121,22 @@ export function panels({ plain, late, received, searched, search }: Results): Pa
       reading: received
     },
     {
-      title: 'Secure aggregation: the aggregator cheats and calls the vector too late',
-      subtitle: 'The pairwise masks are open, the own mask is not: still noise.',
+      title: 'Secure aggregation: a cheat calls it too late',
+      subtitle: 'The aggregator has the pairwise masks opened; the own mask stays: still noise.',
       reading: late
     },
     searched && {
-      title: 'Secure aggregation with short seeds: after trying all seeds',
-      subtitle: `The update lies open again (${search.width} bits here; ${SEED_BITS} bits take ${duration(search.hours)} at this speed).`,
+      title: 'The same with short seeds: after trying them all',
+      subtitle: seedsTried(search),
       reading: searched
     }
   ]
   return all.filter((panel) => panel !== undefined)
+}
+
+function seedsTried({ width, hours }: Results['search']): string {
+  const all = width < SEED_BITS ? `${width} bits; all ${SEED_BITS} take` : `all ${SEED_BITS} bits, in`
+  return `The update lies open again (${all} ${duration(hours)} on this machine).`
 }
 
 export function forScripts(results: Results, claimed: boolean): object[] {

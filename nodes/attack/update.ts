@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { reproducible } from '../local-network/generated-inputs.ts'
 import { readText, readVocabulary, wordsOf } from '../word-counts/counts.ts'
 
 /** Numbers that the model keeps for each word. */
@@ -79,7 +80,8 @@ export class NextWordModel {
   /** What a member contributes after training on what it typed: the change of every word's vector (negative sampling). */
   train(text: string): Float32Array {
     const typed = wordsOf(text).map((word) => this.rowOf(word))
-    const draw = pseudoRandom(1)
+    // The same on every machine; nothing secret comes from it.
+    const draw = reproducible('attacked model')
     const start = Float32Array.from({ length: this.length }, () => draw() - 0.5)
     const targets = Float32Array.from({ length: this.length }, () => draw() - 0.5)
     const vectors = start.slice()
@@ -107,15 +109,4 @@ function step(vector: Float32Array, target: Float32Array, label: 0 | 1): void {
   for (let i = 0; i < ROW; i++) product += vector[i] * target[i]
   const error = label - 1 / (1 + Math.exp(-product))
   for (let i = 0; i < ROW; i++) vector[i] += RATE * error * target[i]
-}
-
-/** The public start of the model is the same on every machine (mulberry32); nothing secret comes from it. */
-function pseudoRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
