@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { LearningReport } from '../../nodes/learner/learning-network.ts'
 import { readNpy } from '../../nodes/npy.ts'
-import { secagg, temporaryFolder } from './secagg.ts'
+import { processesOf, secagg, startSecagg, temporaryFolder } from './secagg.ts'
 
 describe('secagg learn', () => {
   const folder = temporaryFolder()
@@ -44,6 +45,24 @@ describe('secagg learn', () => {
     assert.match(stderr, /you type … and all together go on/)
     assert.ok((await readNpy(join(out, 'model.npy'))).values.length > 10_000)
     assert.equal((await readFile(join(out, 'rounds.jsonl'), 'utf8')).trim().split('\n').length, 4)
+  })
+
+  it('ends at once when it is interrupted, and leaves neither a process nor a folder behind', async () => {
+    const { TMPDIR } = process.env
+    const home = join(folder(), 'interrupted')
+    await mkdir(home)
+    process.env.TMPDIR = home
+    const { child, ended } = startSecagg('learn', '--json', '--peers', '3', '--rounds', '1000')
+    if (TMPDIR === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = TMPDIR
+    const folders = async () => (await readdir(home)).filter((name) => name.startsWith('secagg-'))
+    await new Promise((resolve) => child.stdout!.once('data', resolve))
+    assert.deepEqual([(await processesOf(home)).length, (await folders()).length], [3, 1])
+    child.kill('SIGINT')
+    assert.equal((await ended).code, 130)
+    for (let tries = 0; tries < 100 && (await processesOf(home)).length > 0; tries++) await sleep(50)
+    assert.deepEqual(await processesOf(home), [])
+    assert.deepEqual(await folders(), [])
   })
 
   it('refuses what it does not know in one line, and starts nothing', async () => {
