@@ -284,6 +284,9 @@ async function* takeIntoCustody(
   if (attempt === undefined || under === undefined || !led.includes(header.from))
     throw new MessageError('OUT_OF_PHASE', 'a vector is given into custody that is not of the masking set', { culprit })
   const { root } = header.body
+  const kept = attempt.custody.get(header.from)
+  // Of a member that signed two vectors the first stays: others may have been told that it is here.
+  if (kept !== undefined && !sameBytes(kept.encoded, header.encoded)) return round.drainVector(frames)
   await receiveVector(
     frames,
     round.ports.vectors,

@@ -35,11 +35,15 @@ export async function gatherVectors(
   const { rules, ports, me, shape, sumShape, views } = round
   const { uploads } = round.attempt()
   const headers = new Map<number, Message<'MaskedHeader'>>()
+  /** The first header of each member: were another one taken as well, the vector of the one could be added under the other. */
+  const offers = new Map<number, Message<'MaskedHeader'>>()
   const staged = new Set<number>()
   const accumulator = createLanes(sumShape.bits, sumShape.elements)
   const slots = round.vectorSlots()
   const receipts = new Set<string>()
   const asked = new Map<string, { header: Message<'MaskedHeader'>; release: () => void }>()
+  const wanted = new Set<string>()
+  const led = new Set(Array.from({ length: views.current + 1 }, (_, view) => round.leader(view)))
   let adding = Promise.resolve()
   let open = true
 
@@ -63,6 +67,11 @@ export async function gatherVectors(
     const { from } = header
     if (!set.members.includes(from)) throw fault(round, header, 'INVALID', 'comes from outside the masking set')
     if (fixed !== undefined && !isIn(fixed, header)) return
+    if (!sameBytes(offers.get(from)?.encoded ?? header.encoded, header.encoded)) return
+    offers.set(from, header)
+    // With a new conversation a member is asked again by what was said to it.
+    if (wanted.has(keyOf(holder, from))) return
+    wanted.add(keyOf(holder, from))
     void request(header, holder).catch((error: Error) => {
       if (!signal.aborted) ports.observer.refused?.(error)
     })
@@ -88,7 +97,9 @@ export async function gatherVectors(
     try {
       if (staged.has(from)) return await round.drainVector(frames)
       const owner = { attemptId: book.attemptId, member: from, root: header.body.root }
-      await receiveVector(frames, ports.vectors, round.uploadName(from), owner, shape, { wanted: () => open })
+      await receiveVector(frames, ports.vectors, round.uploadName(from), owner, shape, {
+        wanted: () => open && !signal.aborted
+      })
     } catch (error) {
       if (error instanceof VectorTooLate) return
       throw named(round, { from: sender }, error as Error)
@@ -101,7 +112,7 @@ export async function gatherVectors(
     uploads.set(from, header)
     ports.observer.received?.(rules.context.round, from, round.uploadName(from))
     const ownerIsHere = sender === from && from !== me
-    if (ownerIsHere) return add(header)
+    if (ownerIsHere || !led.has(from)) return add(header)
     // The leader's own, and those of leaders before it that died, count only when another member holds them too: it may die next.
     const given = giveIntoCustody(round, table, set, header, receipts, signal)
     void (fixed === undefined ? given : given.catch(() => {}))
@@ -137,7 +148,11 @@ export async function gatherVectors(
       receipts.add(keyOf(from, body.member))
     },
     MaskedHeader: (header) => offered(header, header.from),
-    Custody: ({ from, body }) => offered(readEmbedded('MaskedHeader', body.header, rules), from),
+    Custody(message) {
+      const header = readEmbedded('MaskedHeader', message.body.header, rules)
+      if (!led.has(header.from)) throw fault(round, message, 'INVALID', 'is of a vector that no leader gave away')
+      offered(header, message.from)
+    },
     Vector: stage
   })
   const { data: limit, grace } = views.patience

@@ -48,6 +48,12 @@ describe('whole rounds whose leader dies', function () {
         assert.equal(status, 'summed', `cut off at ${from} ms: ${reason}`)
         if (views > 1 && included.includes(dead)) carriedOn++
       }
+      // A vector that an earlier leader has is given to nobody else, and no honest leader left for that.
+      for (const { refusals } of simulation.living)
+        assert.deepEqual(
+          refusals.filter(({ message }) => message.includes('given into custody')),
+          []
+        )
     }
     assert.ok(carriedOn > 0)
   })
