@@ -11,6 +11,7 @@ import { dataDeadlineMs } from '../task/task.ts'
 import type { Task } from '../task/task.ts'
 import { answers } from './answers.ts'
 import type { Answering } from './answers.ts'
+import { askInTime } from './ask-in-time.ts'
 import { Ballot } from './ballot.ts'
 import { authenticate, authenticatePeer, checkDecision } from './certificates.ts'
 import { closingValue } from './chain.ts'
@@ -320,8 +321,8 @@ export class Member {
 
   async #askHowFar(peer: string): Promise<Message<'Closed'> | undefined> {
     const request = await this.#sign('CatchUp', this.#context(this.#closed.round), {})
-    const frames = await this.#options.links.ask(peer, request.encoded, this.#stop.signal)
-    for await (const frame of frames) {
+    const asking = { task: this.task, links: this.#options.links, clock: this.#ports.clock }
+    for await (const frame of askInTime(asking, peer, request.encoded, this.#stop.signal)) {
       const reply = decodeMessage(frame.payload)
       authenticatePeer(reply, this.task.idBytes, peer)
       if (reply.type !== 'Closed')

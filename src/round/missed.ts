@@ -2,6 +2,7 @@ import { MessageError, RoundError } from '../errors.ts'
 import { drawGroups } from '../membership/groups.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import type { Task } from '../task/task.ts'
+import { askInTime } from './ask-in-time.ts'
 import { authenticatePeer } from './certificates.ts'
 import { closingValue, readClosing } from './chain.ts'
 import type { Chronicle } from './chronicle.ts'
@@ -147,8 +148,8 @@ export class Missed {
   async #fetchFrom(peer: string, round: number): Promise<Message<'Decision'>> {
     const { chronicle, ports, task } = this.#options
     const request = await this.#request('RecordRequest', round)
-    const answer = await ports.links.ask(peer, request.encoded, this.#stop.signal)
-    const frames = answer[Symbol.asyncIterator]()
+    const asking = { task, links: ports.links, clock: ports.clock }
+    const frames = askInTime(asking, peer, request.encoded, this.#stop.signal)
     try {
       const { closing: encoded, transcriptBytes } = await readRecord(frames, peer, task, round)
       const closing = readClosing(encoded, task, chronicle.rosterIn(round))
@@ -165,7 +166,7 @@ export class Missed {
       if (!(cause instanceof MessageError) || cause.culprit !== undefined) throw cause
       throw new MessageError(cause.code, `${peer} answers wrongly: ${cause.message}`, { culprit: peer, cause })
     } finally {
-      await frames.return?.()
+      await frames.return()
     }
   }
 

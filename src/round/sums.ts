@@ -1,6 +1,7 @@
 import { MessageError, RoundError } from '../errors.ts'
 import type { Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
+import { askInTime } from './ask-in-time.ts'
 import { authenticate } from './certificates.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, decodeMessage } from './messages.ts'
@@ -60,12 +61,12 @@ async function fetchSum(
   { round, root, hashOfCut }: DecidedSum
 ): Promise<Message<'SumHeader'>> {
   const culprit = roster.members[member].id
-  const answer = await links.ask(culprit, (await request(round)).encoded, signal)
-  const frames = answer[Symbol.asyncIterator]()
+  const asking = { task, links, clock: ports.clock }
+  const frames = askInTime(asking, culprit, (await request(round)).encoded, signal)
   try {
     return await readSum({ task, roster, ports, member, frames }, { round, root, hashOfCut })
   } finally {
-    await frames.return?.()
+    await frames.return()
   }
 }
 

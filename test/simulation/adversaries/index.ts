@@ -6,7 +6,7 @@ import { TwoHeaders } from './headers.ts'
 import { BadShares, DoubleVotes, SendsGarbage, Slanders, Withholds } from './members.ts'
 import { DropsNeighbours, EquivocatingSets, SmallestSet } from './sets.ts'
 import { AsksBothSides, ReplaysOldRound, WithholdsSum } from './sums.ts'
-import { Floods, Lingers, StallsByteByByte } from './traffic.ts'
+import { AnswersNothing, Floods, Lingers, StallsByteByByte } from './traffic.ts'
 
 /** Behaviours by name, so that a schedule can say which member has which. */
 export const behaviours = {
@@ -24,6 +24,7 @@ export const behaviours = {
   SplitsTheVote,
   WithholdsSum,
   // of members
+  AnswersNothing,
   BadChunks,
   BadShares,
   DoubleVotes,

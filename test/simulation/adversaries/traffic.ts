@@ -36,6 +36,13 @@ export class StallsByteByByte extends Adversary {
   }
 }
 
+/** Takes every request, answers none, and hangs up on nobody that waits. */
+export class AnswersNothing extends Adversary {
+  override answers(): AsyncIterable<Frame> {
+    return { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) }
+  }
+}
+
 /** Leads to some point and no further, and says its last word there again and again, as if the next would come. */
 export class Lingers extends Adversary {
   override readonly holdsOn = true
