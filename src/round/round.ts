@@ -277,12 +277,16 @@ export class Round {
     return convicted(this.leader(view)) && !this.order.every(convicted)
   }
 
-  /** Refuses a leader's second, different word in one view. @throws MessageError REPEATED, the leader being the culprit */
+  /** Refuses a leader's second, different word in one view, or more than it has to say. @throws MessageError REPEATED, the leader being the culprit */
   heardOnce(message: AnyMessage): void {
     if (isStatement(message) && !this.#heard.admits(message))
-      throw new MessageError('REPEATED', `member ${message.from} showed two different ${message.type}s in one view`, {
-        culprit: this.culprit(message)
-      })
+      throw new MessageError(
+        'REPEATED',
+        `member ${message.from} showed two different ${message.type}s in one view, or too many`,
+        {
+          culprit: this.culprit(message)
+        }
+      )
   }
 
   /**

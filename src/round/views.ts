@@ -182,6 +182,9 @@ export class Views {
     decodeSet(join.uploads, this.#round.rules.roster.members.length)
     for (const lock of join.locks) this.#takeLock(lock)
     for (const decision of join.decisions) await this.#round.learnEmbedded(decision)
+    // A member is in one view at a time: were all that it speaks of kept, it could fill the memory with them.
+    for (const ofView of this.#joins.values()) ofView.delete(member)
+    for (const [view, { size }] of this.#joins) if (size === 0 && view !== this.current) this.#joins.delete(view)
     const ofView = this.#joins.get(join.view) ?? new Map<number, Body<'Join'>>()
     this.#joins.set(join.view, ofView.set(member, join))
     this.#tables.get(join.view)?.touch()
