@@ -37,10 +37,8 @@ export function roundBytes(task: Task & { shards?: number }): RoundBytes {
   const { quorum, graph } = task.thresholds
   const { up, down, direct } = controlBytes(n, quorum, graph?.shareDegree ?? n)
   const shares = (graph?.shareDegree ?? others) * direct
-  const isSpread = shards === 1 && task.laneCount * (task.groups?.count ?? 1) > CHUNK_ELEMENTS
-  const { uploads, sums } = ownerVectors(n, shards, isSpread)
-  // Of a sum of several chunks the leader sends one, and the members all others to each other.
-  const passedOn = isSpread ? stream * ((others - 1) / others) : 0
+  const isSpread = shards > 1 || task.laneCount * (task.groups?.count ?? 1) > CHUNK_ELEMENTS
+  const { uploads, sums, passedOn } = ownerVectors(n, shards, isSpread)
   const sent = stream * (uploads.sent + sums.sent)
   const received = stream * (uploads.received + sums.received)
   const audits = auditVectors(task, shards)
@@ -54,7 +52,7 @@ export function roundBytes(task: Task & { shards?: number }): RoundBytes {
     control: others * down,
     busiest: { uploads, sums, audits },
     member: {
-      sent: up + shares + stream + passedOn + audited.sent,
+      sent: up + shares + stream * (1 + passedOn) + audited.sent,
       received: down + shares + stream + audited.received
     },
     leader: {
@@ -101,18 +99,40 @@ function auditBytes(task: Task, stream: number): { asks: number; gives: number }
 
 /**
  * In vectors, of a member that sums one of `shards` slices, and with one the aggregator: it receives a slice of everyone
- * else's vector and sends the others of its own, and so with the sums. Its own slice goes to the next owner, or the next
- * in the order, before it counts, and with several owners that of another one comes in. A sum that is spread leaves a lone
- * aggregator once (§10).
+ * else's vector and sends the others of its own. Its own slice goes to the next owner, or the next in the order, before it
+ * counts, and with several owners that of another one comes in. A sum that is spread goes from member to member (§10): a lone
+ * aggregator sends it once, and what the others send of it is `passedOn`.
  */
-function ownerVectors(members: number, shards: number, isSpread: boolean): { uploads: Traffic; sums: Traffic } {
+function ownerVectors(
+  members: number,
+  shards: number,
+  isSpread: boolean
+): { uploads: Traffic; sums: Traffic; passedOn: number } {
   const others = members - 1
   const rest = (shards - 1) / shards
   const custody = 1 / shards
-  return {
-    uploads: { sent: rest + custody, received: others / shards + (shards > 1 ? custody : 0) },
-    sums: { sent: isSpread ? 1 : others / shards, received: rest }
-  }
+  const uploads = { sent: rest + custody, received: others / shards + (shards > 1 ? custody : 0) }
+  if (shards === 1)
+    return {
+      uploads,
+      sums: { sent: isSpread ? 1 : others, received: 0 },
+      passedOn: isSpread ? (others - 1) / others : 0
+    }
+  const { most, all } = slicesOfOwners(members, shards)
+  const passedOn = members > shards ? (shards * others - all) / shards / (members - shards) : 0
+  return { uploads, sums: { sent: most / shards, received: rest }, passedOn }
+}
+
+/**
+ * How often owners give their slices: the one that gives its most, and all together. Each to the two below it in its class
+ * and to the first of each other class, and to those of the last row that have no counterpart in its own (sum-fetch.ts).
+ */
+function slicesOfOwners(members: number, shards: number): { most: number; all: number } {
+  const rows = Math.floor(members / shards)
+  const last = members % shards
+  const full = shards - 1 + Math.min(2, rows)
+  const short = shards - 1 + Math.min(2, rows - 1) + last
+  return { most: last === 0 ? short : Math.max(full, short), all: last * full + (shards - last) * short }
 }
 
 /** Control messages: of a member to its leader, of a leader to a member, and of a member to each holder of its shares. */

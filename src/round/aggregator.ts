@@ -393,7 +393,7 @@ async function publishSum(
     ...opened,
     again: null
   })
-  if (round.sums.areSpread) round.sums.putAway(root, name, leaves)
+  if (round.sums.areSpread) round.sums.of(header.body).slices[0].putAway({ name, offset: 0 }, leaves)
   table.broadcast(header)
   if (!round.sums.areSpread) table.broadcastVector(name)
   return header
@@ -444,7 +444,7 @@ async function publishAgain(
   await round.reach('sum')
   const again = header.body.again ?? header.encoded
   table.broadcast(await round.state('SumHeader', { ...header.body, view: round.views.current, again }))
-  if (round.sharding === undefined && !round.sums.areSpread) table.broadcastVector(round.sumName)
+  if (!round.sums.areSpread) table.broadcastVector(round.sumName)
   const hash = cutHash(header.body.cut)
   const beacon = nextBeacon({ beacon: round.beacon, round: round.rules.context.round, cutHash: hash, contributions })
   await decideSummed(round, table, { cutHash: hash, beacon, root: header.body.root }, signal)

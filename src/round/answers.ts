@@ -9,7 +9,7 @@ import type { Frame } from './ports.ts'
 import { sumKey, sumName } from './round.ts'
 import type { Ports, Round } from './round.ts'
 import type { Slots } from './slots.ts'
-import { vectorFrames } from './vectors.ts'
+import { partFrames, vectorFrames } from './vectors.ts'
 
 /** What a member answers to peers that are behind, lack a sum, or check one. */
 
@@ -62,7 +62,11 @@ async function* howFar(
   yield control(await sign('Closed', round, { ...since, announcements }))
 }
 
-async function* storedSum(here: Answering, peer: string, { round }: Message): AsyncGenerator<Frame, void> {
+async function* storedSum(
+  here: Answering,
+  peer: string,
+  { round, body: { parts } }: Message<'SumRequest'>
+): AsyncGenerator<Frame, void> {
   const { ports, taskId, chronicle } = here
   refuseStranger(here, peer, round)
   const header = await ports.journal.get(sumKey(taskId, round))
@@ -70,10 +74,17 @@ async function* storedSum(here: Answering, peer: string, { round }: Message): As
   const closing = await chronicle.closing(round)
   const root = closing?.body.commits.root
   const isOther = header !== undefined && closing !== undefined && (root == null || !sameBytes(rootOf(header), root))
-  if (header === undefined || isOther || round > chronicle.closed.round)
+  const name = sumName(taskId, round)
+  const size = await ports.vectors.size(name)
+  if (header === undefined || size === undefined || isOther || round > chronicle.closed.round)
     return yield* refusal(here, round, `member ${here.me} holds no sum of round ${round}`)
+  parts?.reduce((end, { offset, length }) => {
+    if (offset >= end && offset + length <= size) return offset + length
+    throw new MessageError('INVALID', `${peer} asks for parts of a sum that there are not`, { culprit: peer })
+  }, 0)
   yield { kind: 'control', payload: header }
-  yield* vectorFrames(ports.vectors, sumName(taskId, round))
+  if (parts === undefined) yield* vectorFrames(ports.vectors, name)
+  for (const { offset, length } of parts ?? []) yield* partFrames(ports.vectors, name, { offset, bytes: length })
 }
 
 const rootOf = (header: Uint8Array): Uint8Array => (decodeMessage(header) as Message<'SumHeader'>).body.root

@@ -6,7 +6,6 @@ import { decodeMessage, MOST_CHUNKS } from './messages.ts'
 import type { Message } from './messages.ts'
 import type { Clock, Frame } from './ports.ts'
 import type { Round } from './round.ts'
-import type { VectorShape } from './vectors.ts'
 
 /** Fetches chunks of the masked vectors in the decided cut: from their owners, else from whoever else may have them (§10). */
 
@@ -46,7 +45,7 @@ async function fetchOf(
   indices: readonly number[],
   signal: AbortSignal
 ): Promise<Map<number, ProvenChunk>> {
-  const { root } = round.decided!.cut.headers.get(member)!.body
+  const { attemptId, root } = round.decided!.cut.headers.get(member)!.body
   const had = new Map<number, ProvenChunk>()
   for (const index of indices) {
     const chunk = await round.chunks.find(member, root, index)
@@ -63,13 +62,14 @@ async function fetchOf(
     for (const holder of holdersOf(round, member)) {
       for (let left = missing().filter(mayHave(holder)); left.length > 0; left = left.slice(MOST_CHUNKS)) {
         signal.throwIfAborted()
-        const asked = { member, root, shape: round.shape, chunks: left.slice(0, MOST_CHUNKS) }
-        const took = (chunk: ProvenChunk) => {
+        const asked = { attemptId, member, root, chunks: left.slice(0, MOST_CHUNKS) }
+        const take = (chunk: ProvenChunk) => {
+          checkChunk(chunk, { attemptId, member, root }, round.shape)
           had.set(chunk.index, chunk)
           if (!signal.aborted) round.views.goesOn('data')
         }
         const patience = round.views.patience.limit / 4
-        if ((await askForChunks(round, holder, asked, { patience, signal, took })) !== undefined) break
+        if ((await askForChunks(round, holder, asked, { patience, signal, take })) !== undefined) break
       }
       if (missing().length === 0) break
     }
@@ -90,10 +90,11 @@ function holdersOf(round: Round, member: number): number[] {
 }
 
 interface Asked {
-  /** Whose vector; n for the sum. */
+  attemptId: Uint8Array
+  /** Whose vector; n for the sum, or where it has an owner a slice of that. */
   member: number
   root: Uint8Array
-  shape: VectorShape
+  owner?: number
   /** At most MOST_CHUNKS. */
   chunks: number[]
 }
@@ -102,12 +103,12 @@ interface Asking {
   /** Milliseconds until the first chunk, and from each to the next. */
   patience: number
   signal: AbortSignal
-  /** Is given each chunk, checked against the root. */
-  took: (chunk: ProvenChunk) => void
+  /** Checks and keeps a chunk, of a sum in slices with its SliceHeader. @throws MessageError where it is another */
+  take: (chunk: ProvenChunk, sliceHeader?: Uint8Array) => void
 }
 
 /**
- * Asks one member for chunks of a vector. What it sends is checked, and a wrong chunk is its fault.
+ * Asks one member for chunks of a vector. A wrong chunk is its fault.
  *
  * @returns why not all of them came, which is told to the observer as well
  * @throws the signal's reason
@@ -115,28 +116,31 @@ interface Asking {
 export async function askForChunks(
   round: Round,
   holder: number,
-  { member, root, shape, chunks }: Asked,
-  { patience, signal, took }: Asking
+  { attemptId, member, root, owner, chunks }: Asked,
+  { patience, signal, take }: Asking
 ): Promise<Error | undefined> {
   const { rules, ports } = round
   const culprit = rules.roster.members[holder].id
-  const { attemptId } = round.decided!.cut.cut
   const late = new AbortController()
   const ends = AbortSignal.any([signal, late.signal])
   const tooLate = () => late.abort(new Error(`member ${holder} took too long to answer`))
   const { soon, done } = whileAnswering(ports.clock, { ms: patience, tooLate, ends })
   try {
-    const request = await round.state('ChunkRequest', { attemptId, member, root, chunks })
+    const request = await round.state('ChunkRequest', {
+      attemptId,
+      member,
+      root,
+      ...(owner !== undefined && { owner }),
+      chunks
+    })
     const answer = await soon(ports.links.ask(culprit, request.encoded, ends))
     const frames = answer[Symbol.asyncIterator]()
     for (const index of chunks) {
-      const { path } = readChunkMessage(await soon(frames.next()), index, holder, round)
+      const { path, header } = readChunkMessage(await soon(frames.next()), index, holder, round)
       const data = await soon(frames.next())
       if (data.done === true || data.value.kind !== 'data')
         throw new MessageError('TRUNCATED', `member ${holder} announces a chunk and does not send it`, { culprit })
-      const chunk = { index, bytes: data.value.payload, path }
-      checkChunk(chunk, { attemptId, member, root }, shape)
-      took(chunk)
+      take({ index, bytes: data.value.payload, path }, header)
       // What has come in already would be taken in one turn.
       await ports.clock.pause()
     }

@@ -33,7 +33,7 @@ export class ChunkServer {
    * not here, or not to be given, is refused in one word.
    */
   async *answer(asker: number, { body }: Message<'ChunkRequest'>): AsyncGenerator<Frame> {
-    const { attemptId, member, root, chunks } = body
+    const { attemptId, member, root, chunks, owner } = body
     const { rules, decided, shape, sumShape, sums } = this.#round
     const refusal = async (reason: string): Promise<Frame> => control(await this.#round.state('Refusal', { reason }))
     if (decided === undefined || !sameBytes(attemptId, decided.attempt.id))
@@ -47,12 +47,14 @@ export class ChunkServer {
     for (const index of chunks) {
       const had = given.get(asker) ?? 0
       if (had >= most) return void (yield await refusal('more chunks were asked for than anybody needs'))
-      const chunk = await (isSum ? sums.chunk(root, index) : this.find(member, root, index))
+      const chunk = await (isSum ? sums.chunk({ root, owner }, index) : this.find(member, root, index))
       if (chunk === undefined)
         return void (yield await refusal(`chunk ${index} of the vector of member ${member} is not here`))
       given.set(asker, had + 1)
-      yield control(encodeMessage('Chunk', rules.context, this.#round.me, { index, path: chunk.path }))
-      yield { kind: 'data', payload: chunk.bytes }
+      const { path, bytes } = chunk
+      const header = isSum ? sums.headerOf({ root, owner }) : undefined
+      yield control(encodeMessage('Chunk', rules.context, this.#round.me, { index, path, ...(header && { header }) }))
+      yield { kind: 'data', payload: bytes }
     }
   }
 

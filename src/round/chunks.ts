@@ -51,21 +51,26 @@ export function readChunk(store: VectorStore, name: string, index: number, shape
 }
 
 /**
- * Whether this is the chunk that the root fixes.
+ * Whether this is the chunk that the root fixes, of a vector or of a slice that begins at `firstChunk`.
  *
- * @throws MessageError INVALID, TRUNCATED without a culprit: whoever sent it
+ * @throws MessageError INVALID, TRUNCATED, MALFORMED (padding bits) without a culprit: whoever sent it
  */
 export function checkChunk(
   { index, bytes, path }: ProvenChunk,
-  { attemptId, member, root }: VectorOwner & { root: Uint8Array },
+  { attemptId, member, root, firstChunk = 0 }: VectorOwner & { root: Uint8Array },
   shape: VectorShape
 ): void {
   const count = chunkCount(shape)
-  if (index >= count) throw new MessageError('INVALID', `chunk ${index} is beyond the ${count} of a vector`)
-  const expected = packedLength(chunkLength(index, shape), shape.bits)
+  const chunk = index - firstChunk
+  if (chunk < 0 || chunk >= count)
+    throw new MessageError('INVALID', `chunk ${index} is none of the ${count} from ${firstChunk} on`)
+  const bits = chunkLength(chunk, shape) * shape.bits
+  const expected = Math.ceil(bits / 8)
   if (bytes.length !== expected)
     throw new MessageError('TRUNCATED', `chunk ${index} has ${bytes.length} bytes, not ${expected}`)
+  if (bits % 8 !== 0 && bytes[expected - 1] >>> (bits % 8) !== 0)
+    throw new MessageError('MALFORMED', `the padding bits of chunk ${index} are not zero`)
   const leaf = vectorLeaf({ attemptId, member, chunk: index, bytes })
-  if (!isChunkOf(root, { leaf, chunk: index, chunks: count, path }, shape.shards))
+  if (!isChunkOf(root, { leaf, chunk, chunks: count, path }, shape.shards))
     throw new MessageError('INVALID', `chunk ${index} of the vector of member ${member} is not the one under its root`)
 }

@@ -29,6 +29,7 @@ import type { ProvisionalSum, RoundOutcome } from './outcome.ts'
 import { LargeEvidence } from './large-evidence.ts'
 import { closeTranscript } from './record.ts'
 import { changeRules } from './removals.ts'
+import type { SumChunks } from './sum-chunks.ts'
 import { sumHeader } from './sums.ts'
 import type { DecidedSum } from './sums.ts'
 import { folderOf, Round } from './round.ts'
@@ -464,8 +465,10 @@ export class Member {
 
   async #finish(round: Round, decision: Message<'Decision'>, deck: Deck, began: number): Promise<void> {
     if (!(await this.#close(decision, deck, round))) return
+    const { root } = decision.body.commits
+    const here = root === null ? undefined : round.sums.find(root)
     round.wipe()
-    this.#options.closed?.(await this.#outcome(decision, (view) => round.leader(view), { round, began }))
+    this.#options.closed?.(await this.#outcome(decision, (view) => round.leader(view), { round, began, here }))
     const ahead = this.#ahead
     this.#ahead = undefined
     if (this.#isOver) await this.#options.turned(ahead)
@@ -547,13 +550,13 @@ export class Member {
   async #outcome(
     decision: Message<'Decision'>,
     leader: (view: number) => number,
-    { round, began = 0 }: { round?: Round; began?: number } = {}
+    { round, began = 0, here }: { round?: Round; began?: number; here?: SumChunks } = {}
   ): Promise<RoundOutcome> {
     const { value, commits } = decision.body
     const { task, roster, me } = this
     const header =
       value.kind === 'summed'
-        ? await this.#sumHeader({ round: decision.round, root: commits.root!, hashOfCut: value.cutHash })
+        ? await this.#sumHeader({ round: decision.round, root: commits.root!, hashOfCut: value.cutHash }, here)
         : undefined
     // One that was shown another cut, set or book than the rest, and then nothing more, learns of it here.
     if (header !== undefined) round?.saw(header)
@@ -568,11 +571,11 @@ export class Member {
     return beacon && drawGroups(this.roster, { beacon, round, count: groups.count })
   }
 
-  #sumHeader(decided: DecidedSum): Promise<Message<'SumHeader'> | undefined> {
+  #sumHeader(decided: DecidedSum, here?: SumChunks): Promise<Message<'SumHeader'> | undefined> {
     const { task, roster, me } = this
     const { links } = this.#options
-    const request = (round: number) => this.#sign('SumRequest', this.#context(round), {})
-    return sumHeader({ task, roster, me, ports: this.#ports, links, request, signal: this.#stop.signal }, decided)
+    const request = (round: number, body: Body<'SumRequest'>) => this.#sign('SumRequest', this.#context(round), body)
+    return sumHeader({ task, roster, me, ports: this.#ports, links, request, signal: this.#stop.signal, here }, decided)
   }
 
   /** Acts on new evidence, and passes it on. */

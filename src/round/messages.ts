@@ -34,6 +34,11 @@ const epoch = z
   .int()
   .min(0)
   .max(2 ** 32)
+/** In bytes. */
+const place = z
+  .int()
+  .min(0)
+  .max(2 ** 40)
 const memberSet = bytesUpTo(8192)
 const embedded = bytesUpTo(MAX_MESSAGE_BYTES)
 
@@ -91,6 +96,9 @@ export type ShareProof = z.infer<typeof shareProof>
 
 /** Chunks that are asked for at once. */
 export const MOST_CHUNKS = 256
+
+/** Parts of a sum that are asked for at once; whoever lacks more asks for all of it. */
+export const MOST_PARTS = 4096
 
 const opened = z.strictObject({ member: index, secret: bytes(32) })
 
@@ -188,14 +196,14 @@ const bodies = {
     // Of their vectors, in roster order: whoever has signed two headers is complete nowhere.
     roots: z.array(hash).max(0xffff)
   }),
-  // asked of a member directly, and answered: a slice of a masked vector or, of member n, of the sum
+  // asked of a member directly, and answered: a slice of a masked vector
   SliceRequest: z.strictObject({ attemptId: hash, slice: index, member: index }),
   Slice: z.strictObject({
     attemptId: hash,
     slice: index,
     member: index,
     root: hash,
-    // Of a masked vector its MaskedHeader, and the path there; of the sum the SliceHeader of its owner.
+    // The MaskedHeader of the vector, and the path there.
     header: embedded,
     path: z.array(hash).max(16)
   }),
@@ -262,17 +270,25 @@ const bodies = {
     chain: z.array(z.strictObject({ roster: embedded, made: embedded, effective: embedded })).max(0xffff),
     pending: z.strictObject({ roster: embedded, made: embedded }).nullable()
   }),
-  SumRequest: z.strictObject({}),
+  // Parts, in bytes and one behind the other, where whoever asks has the rest.
+  SumRequest: z.strictObject({
+    parts: z
+      .array(z.strictObject({ offset: place, length: place }))
+      .max(MOST_PARTS)
+      .optional()
+  }),
   // Answered by the bytes alone, in frames: their hash proves them.
   EvidenceRequest: z.strictObject({ hash }),
   // What closed a round, and in frames behind it the rest of what is public of it, where it is kept.
   RecordRequest: z.strictObject({}),
   Record: z.strictObject({ closing: embedded, transcriptBytes: z.int().min(0).max(MAX_TRANSCRIPT_BYTES) }),
-  // Chunks of a masked vector that is in the decided cut, by the root in its header; of the sum where `member` is n (§10).
+  // Chunks of a masked vector that is in the decided cut, by the root in its header; where `member` is n those of a sum, by
+  // its root, or of a slice of it by its root and its owner (§10).
   ChunkRequest: z.strictObject({
     attemptId: hash,
     member: index,
     root: hash,
+    owner: index.optional(),
     chunks: z
       .array(
         z
@@ -289,7 +305,9 @@ const bodies = {
       .int()
       .min(0)
       .max(2 ** 24),
-    path: z.array(hash).max(24)
+    path: z.array(hash).max(24),
+    // The SliceHeader of a sum in slices (§13).
+    header: embedded.optional()
   }),
   Refusal: z.strictObject({ reason: z.string().max(300) })
 } as const

@@ -109,7 +109,7 @@ export class Missed {
               me,
               ports,
               links: ports.links,
-              request: (one) => this.#request('SumRequest', one),
+              request: (one, body) => this.#request('SumRequest', one, body),
               signal: this.#stop.signal
             },
             { round, root: commits.root!, hashOfCut: value.cutHash }
@@ -147,7 +147,7 @@ export class Missed {
 
   async #fetchFrom(peer: string, round: number): Promise<Message<'Decision'>> {
     const { chronicle, ports, task } = this.#options
-    const request = await this.#request('RecordRequest', round)
+    const request = await this.#request('RecordRequest', round, {})
     const asking = { task, links: ports.links, clock: ports.clock }
     const frames = askInTime(asking, peer, request.encoded, this.#stop.signal)
     try {
@@ -219,11 +219,10 @@ export class Missed {
     return { ...outcome, attempts: attempt + 1, dropped: basis.cut.dropped, missing }
   }
 
-  async #request<T extends 'RecordRequest' | 'SumRequest'>(type: T, round: number): Promise<Message<T>> {
+  async #request<T extends 'RecordRequest' | 'SumRequest'>(type: T, round: number, body: Body<T>): Promise<Message<T>> {
     const { chronicle, ports, task, id } = this.#options
     const { roster } = chronicle
     const context = { task: task.idBytes, epoch: roster.epoch, round }
-    const body = {} as Body<T>
     const signature = await ports.sign(signedBytes(type, context, body))
     return encodeMessage(type, context, Math.max(roster.indexOf(id), 0), body, signature)
   }

@@ -26,6 +26,7 @@ import { provisionalSum } from './outcome.ts'
 import type { ProvisionalSum } from './outcome.ts'
 import { MAX_GOSSIP_BYTES } from './ports.ts'
 import type { Clock, Compute, Frame, Network, Observer, Phase, Random, Sign } from './ports.ts'
+import { PublishedSums } from './published-sums.ts'
 import { readEmbedded, rulesIn, shownBy } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet, RoundRules } from './transcript.ts'
 import { receiveVector, sumShapeOf } from './vectors.ts'
@@ -34,7 +35,7 @@ import { transcriptOf } from './record.ts'
 import { Sharding } from './sharding.ts'
 import { Slots } from './slots.ts'
 import { isStatement, Statements } from './statements.ts'
-import { PublishedSums } from './sum-chunks.ts'
+import type { SliceName } from './sum-chunks.ts'
 import { Views } from './views.ts'
 import { Witness } from './witness.ts'
 import { publisherOf } from './wrong-sum.ts'
@@ -234,7 +235,8 @@ export class Round {
     if (kind !== 'wrong-sum' || epoch !== context.epoch || round !== context.round) return
     const { body } = decodeMessage(statements[0]) as Message<'SumHeader'>
     this.#refuted.add(bytesToHex(body.root))
-    this.sums.forget(body.root)
+    const ofSlice = statements.at(3)
+    this.sums.forget(ofSlice === undefined ? body : wrongSlice(ofSlice))
     const held = this.running?.sum
     // Of a liar's other sum no more is believed than this member has recomputed.
     const isProven = held?.audited.chunks === held?.audited.of
@@ -515,7 +517,7 @@ export class Round {
     const owner = { attemptId: cut.attemptId, member: this.rules.roster.members.length, root }
     const sync = name === this.sumName
     await receiveVector(frames, this.ports.vectors, name, owner, this.sumShape, { sync })
-    if (this.sums.areSpread) this.sums.putAway(root, name)
+    if (this.sums.areSpread) this.sums.putAway(header.body, name)
     if (sync) await this.keepSum(header)
   }
 
@@ -601,6 +603,12 @@ export class Round {
   get #folder(): string {
     return `${folderOf(this.task.id)}/round-${this.rules.context.round}`
   }
+}
+
+/** What evidence refutes where a sum is of slices: the one that its owner has signed. */
+function wrongSlice(sliceHeader: Uint8Array): SliceName {
+  const { body, from } = decodeMessage(sliceHeader) as Message<'SliceHeader'>
+  return { root: body.root, owner: from }
 }
 
 /** A task's folder in the vector store. */

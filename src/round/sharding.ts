@@ -1,4 +1,3 @@
-import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
 import { checkOpened } from './attempt.ts'
 import { chunkCount } from './chunks.ts'
@@ -173,16 +172,16 @@ export class Sharding {
 
   /** What the owner of the slice with a chunk has signed of it, as it came with that slice of this sum. */
   sliceHeader(chunk: number, { body }: Message<'SumHeader'>): Message<'SliceHeader'> | undefined {
-    const { shape, task, rules } = this.round
+    const { shape, task, rules, sums } = this.round
     const slice = sliceOf(chunk, chunkCount(shape), task.shards)
-    const encoded = this.store.sumHeader(slice, body.slices![slice].root)
+    const encoded = sums.headerOf(body.slices![slice])
     return encoded && readEmbedded('SliceHeader', encoded, rules)
   }
 
   /** What proves the slices that are here of a sum and, but for this member's own vector, of those that it is made of. */
   proofs({ body }: Message<'SumHeader'>, { headers }: CheckedCut): SliceProofs {
-    const { me } = this.round
-    const ofSum = (body.slices ?? []).flatMap(({ root }, slice) => this.store.sumHeader(slice, root) ?? [])
+    const { me, sums } = this.round
+    const ofSum = (body.slices ?? []).flatMap((name) => sums.headerOf(name) ?? [])
     const masked = this.slices.flatMap(({ number: slice }) =>
       [...headers].flatMap(([member, header]) => {
         const path = member === me ? undefined : this.store.pathTo(slice, member, header.body.root)
@@ -256,15 +255,14 @@ export class Sharding {
   /** Answers a member that may have a slice; whoever owns one may ask before it is masked, and waits. */
   async *answer(from: number, request: Message<'SliceRequest'>): AsyncGenerator<Frame> {
     const { attemptId, slice, member } = request.body
-    const sum = this.round.rules.roster.members.length
-    if (slice >= this.slices.length || member > sum)
+    if (slice >= this.slices.length || member >= this.round.rules.roster.members.length)
       throw new MessageError('INVALID', `member ${from} asks for a slice that there is not`, {
         culprit: this.round.culprit({ from })
       })
     const isHere = () => {
       const now = this.#now
       if (now === undefined || !sameBytes(attemptId, now.id)) return false
-      return now.store.has(slice, member) && (member === sum || now.helpers[slice].has(from))
+      return now.store.has(slice, member) && now.helpers[slice].has(from)
     }
     if (member === this.round.me) await this.until(isHere, this.round.views.patience.limit)
     if (isHere()) {
@@ -273,60 +271,6 @@ export class Sharding {
     }
     const refusal = await this.round.state('Refusal', { reason: `member ${this.round.me} gives no such slice now` })
     yield { kind: 'control', payload: refusal.encoded }
-  }
-
-  /** A slice of the sum, from any of these; tried until it is here. @throws the signal's reason */
-  async obtainSum(
-    number: number,
-    of: { owner: number; root: Uint8Array },
-    sources: number[],
-    signal: AbortSignal
-  ): Promise<void> {
-    const { store } = this
-    const sum = this.round.rules.roster.members.length
-    while (!store.has(number, sum, of.root)) {
-      for (const source of sources) {
-        if (store.has(number, sum, of.root)) return
-        await store
-          .fetchSum(this.slices[number], of, source, signal)
-          .catch((error: Error) => this.refused(error, signal))
-      }
-      if (!store.has(number, sum, of.root)) await this.pause(signal)
-    }
-    this.touch()
-  }
-
-  /**
-   * All slices of a published sum, each under the root that its header names, then the whole and the header on disk.
-   *
-   * @throws MessageError, the leader being the culprit; the reason why the view is over
-   */
-  async storeSum(message: Message<'SumHeader'>, name = this.round.sumName): Promise<void> {
-    const { me, rules, ports, sumName, views, order } = this.round
-    const { slices = [] } = message.body
-    checkSlices(message, this.slices.length, this.round.culprit(message))
-    const { signal } = views
-    const others = order.filter((member) => member !== me)
-    await Promise.all(
-      slices.map((of, number) => this.obtainSum(number, of, [of.owner, message.from, ...others], signal))
-    )
-    const staged = await ports.vectors.stage(name)
-    try {
-      for (const number of slices.keys())
-        for await (const bytes of ports.vectors.read(this.store.nameOf(number, rules.roster.members.length)))
-          await staged.write(bytes)
-      await staged.commit({ sync: name === sumName })
-    } catch (error) {
-      await staged.abort()
-      throw error
-    }
-    if (name === sumName) await this.round.keepSum(message)
-  }
-
-  refused(error: Error, signal: AbortSignal): void {
-    signal.throwIfAborted()
-    // Not there now, or has it not yet: no news.
-    if (error instanceof MessageError) this.round.ports.observer.refused?.(error)
   }
 
   async pause(signal: AbortSignal): Promise<void> {
@@ -365,13 +309,4 @@ export class Sharding {
       this.round.ports.observer.refused?.(error as Error)
     }
   }
-}
-
-/** The root of a sum is over those of its slices, each by the member that summed it. */
-function checkSlices({ body }: Message<'SumHeader'>, count: number, culprit: string): void {
-  const { slices = [], root } = body
-  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit })
-  if (slices.length !== count) throw fault(`a sum names ${slices.length} slices, not ${count}`)
-  if (!sameBytes(MerkleTree.from(slices.map((slice) => slice.root)).root, root))
-    throw fault('the root of a sum is not that of its slices')
 }

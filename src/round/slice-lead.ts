@@ -1,4 +1,5 @@
 import { safeAmong } from '../membership/graphs.ts'
+import { MessageError } from '../errors.ts'
 import { decodeSet } from '../membership/member-set.ts'
 import { sameBytes } from './dealing.ts'
 import { fault, LeaderGaveUp } from './faults.ts'
@@ -8,6 +9,7 @@ import type { Round } from './round.ts'
 import { assign, replace } from './slice-plan.ts'
 import type { Assignment } from './slice-plan.ts'
 import type { Shown, Table } from './table.ts'
+import { fetchSlice } from './sum-fetch.ts'
 import { checkHeader, tooFew } from './transcript.ts'
 import type { CheckedCut, KeyBook, MaskingSet } from './transcript.ts'
 import type { Opened } from './unmasking.ts'
@@ -29,6 +31,7 @@ export class SliceLead {
   readonly #lost = new Set<number>()
   #assignment!: Assignment
   #number = 0
+  /** Once it is decided. */
   #cut?: CheckedCut
 
   constructor(round: Round, table: Table, book: KeyBook, set: Shown<MaskingSet, 'MaskingSet'>) {
@@ -62,10 +65,7 @@ export class SliceLead {
     if (assignment === undefined) throw new LeaderGaveUp('fewer than two of the members that came can add slices up')
     this.#assignment = assignment
     await this.#say()
-    if (fixed !== undefined) {
-      this.#cut = fixed
-      return { headers: new Map(fixed.headers), cut: fixed.cut }
-    }
+    if (fixed !== undefined) return { headers: new Map(fixed.headers), cut: fixed.cut }
     const { data: limit, grace } = this.#round.views.patience
     for (;;) {
       await this.#table.gather(() => this.#missing(), { limit, grace, signal })
@@ -92,6 +92,7 @@ export class SliceLead {
   ): Promise<Array<{ owner: number; root: Uint8Array }>> {
     const { data: limit, grace } = this.#round.views.patience
     this.#cut = decided
+    for (const header of this.#sums.values()) this.#fetch(header, signal)
     const { attemptId } = decided.cut
     const message = await this.#round.state('Opened', { attemptId, cutHash: cutHash(decided.cut), ...opened })
     const told = new Set<number>()
@@ -134,18 +135,28 @@ export class SliceLead {
   }
 
   #takeSum(header: Message<'SliceHeader'>, signal: AbortSignal): void {
-    const { slice, root } = header.body
+    const { slice } = header.body
     // One that was replaced, or of another attempt.
     if (this.#assignment.owners[slice] !== header.from || this.#sums.has(slice)) return
     if (!sameBytes(header.body.attemptId, this.#book.attemptId)) return
     this.#sums.set(slice, header)
-    const over = AbortSignal.any([signal, this.#assignment.ends[slice].signal])
-    this.#round.sharding!.obtainSum(slice, { owner: header.from, root }, [header.from], over).then(
+    if (this.#cut !== undefined) this.#fetch(header, signal)
+  }
+
+  /** From its owner, under the root that it has signed; who gives something else is replaced at once. */
+  #fetch(header: Message<'SliceHeader'>, signal: AbortSignal): void {
+    const { body, from } = header
+    const { sums, sharding } = this.#round
+    const over = AbortSignal.any([signal, this.#assignment.ends[body.slice].signal])
+    const slice = sums.slice(sharding!.slices[body.slice], { owner: from, root: body.root })
+    fetchSlice(this.#round, slice, header, this.#cut!.cut, over).then(
       () => {
-        this.#fetched.add(slice)
+        this.#fetched.add(body.slice)
         this.#table.touch()
       },
-      () => {}
+      (error: Error) => {
+        if (!over.aborted && error instanceof MessageError) this.#table.exclude(from, error)
+      }
     )
   }
 

@@ -59,6 +59,10 @@ async function obtain(
   const { roster } = sharding.round.rules
   const { number } = slice
   const lied = new Set<number>()
+  const helpers = sharding.helpers(number)
+  // Whoever was replaced may be gone.
+  const isLost = helpers.includes(member) && member !== plan.owners[number]
+  const sources = isLost ? helpers.filter((one) => one !== member).concat(member) : [member, ...helpers]
   const isNeeded = () =>
     cutOf(sharding, plan)?.included.has(member) !== false && !isHere(sharding, number, member, plan)
   const check: Parameters<typeof sharding.store.fetchMasked>[3] = (header) => {
@@ -71,7 +75,7 @@ async function obtain(
       throw new SliceRefused(`another vector of member ${member} is in the cut`)
   }
   while (!signal.aborted && isNeeded()) {
-    for (const source of [member, ...sharding.helpers(number)]) {
+    for (const source of sources) {
       if (signal.aborted || lied.has(source) || !isNeeded()) continue
       try {
         await sharding.store.fetchMasked(slice, member, source, check, signal)
@@ -115,7 +119,7 @@ async function report(
 
 /** The included slices added up, their masks taken off, packed and signed. */
 async function publish(sharding: Sharding, slice: Slice, plan: Plan, signal: AbortSignal): Promise<void> {
-  const { round, store } = sharding
+  const { round } = sharding
   const { ports, rules, shape } = round
   const { cut } = sharding.decided!
   const { number, firstChunk, elements } = slice
@@ -129,19 +133,18 @@ async function publish(sharding: Sharding, slice: Slice, plan: Plan, signal: Abo
   const masks = await masksToRemove(rules, plan.book, plan.set, cut, sharding.opened!, ports)
   const owner = { attemptId: cut.cut.attemptId, member: sum, firstChunk }
   const { clock, compute, vectors } = ports
-  const name = store.nameOf(number, sum)
-  const root = await maskInto(
-    vectors,
-    name,
-    lanes,
-    masks,
-    owner,
-    { elements, bits: shape.bits },
-    { clock, compute, signal }
-  )
+  const name = round.sliceName(number, sum)
+  let leaves: Uint8Array[] = []
+  const sliceShape = { elements, bits: shape.bits }
+  const root = await maskInto(vectors, name, lanes, masks, owner, sliceShape, {
+    ...{ clock, compute, signal },
+    leaves: (hashes) => (leaves = hashes)
+  })
   const { attemptId } = cut.cut
   const header = await round.state('SliceHeader', { attemptId, cutHash: cutHash(cut.cut), slice: number, root })
-  store.keepSum(header)
+  const published = round.sums.slice(slice, { root, owner: round.me })
+  published.header = header.encoded
+  published.putAway({ name, offset: 0 }, leaves)
   sharding.say(`sum/${number}`, header)
 }
 

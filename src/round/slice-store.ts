@@ -32,8 +32,8 @@ export class SliceRefused extends Error {
 const control = ({ encoded }: { encoded: Uint8Array }): Frame => ({ kind: 'control', payload: encoded })
 
 /**
- * The slices that a member has of one attempt (§13): of its own masked vector, of others' that it sums or keeps, and of
- * the sum. It asks others for them, one request a slice, and answers those that may ask.
+ * The slices that a member has of one attempt (§13): of its own masked vector, and of others' that it sums or keeps. It asks
+ * others for them, one request a slice, and answers those that may ask.
  */
 export class SliceStore {
   readonly #round: Round
@@ -51,10 +51,8 @@ export class SliceStore {
     this.#slots = new Slots(atOnce, round.views.patience.data / 4, round.ports.clock)
   }
 
-  /** Of member n it is the sum's; `root` where it must be a certain one. */
-  has(slice: number, member: number, root?: Uint8Array): boolean {
-    const held = this.#held.get(keyOf(slice, member))
-    return held !== undefined && (root === undefined || sameBytes(held.body.root, root))
+  has(slice: number, member: number): boolean {
+    return this.#held.has(keyOf(slice, member))
   }
 
   /** The members of which this slice is here. */
@@ -93,20 +91,10 @@ export class SliceStore {
     return { index, bytes, path: [...within, ...held.body.path] }
   }
 
-  /** The SliceHeader of a slice of the sum that is here under this root. */
-  sumHeader(slice: number, root: Uint8Array): Uint8Array | undefined {
-    return this.has(slice, this.#sum, root) ? this.#held.get(keyOf(slice, this.#sum))?.body.header : undefined
-  }
-
   /** The way from a slice that is here to the root of this vector; undefined where it is not here or of another vector. */
   pathTo(slice: number, member: number, root: Uint8Array): Uint8Array[] | undefined {
     const held = this.#held.get(keyOf(slice, member))
     return held && sameBytes(this.vectorRoot(slice, member), root) ? held.body.path : undefined
-  }
-
-  /** What it is called where it lies alone. */
-  nameOf(slice: number, member: number): string {
-    return this.#round.sliceName(slice, member)
   }
 
   /** This member has masked: from now on each slice of its vector can be asked for, the same bytes every time (S2). */
@@ -118,13 +106,6 @@ export class SliceStore {
         { slice: number, member: this.#round.me, root: roots[number], header: header.encoded, path: tree.path(number) },
         { name: this.#round.maskedName, offset }
       )
-  }
-
-  /** This member has summed a slice. */
-  keepSum({ body, encoded }: Message<'SliceHeader'>): void {
-    const { slice, root } = body
-    const member = this.#sum
-    this.#keep({ slice, member, root, header: encoded, path: [] }, { name: this.nameOf(slice, member), offset: 0 })
   }
 
   /** Answers a member that may have it with a slice that is here, another with a refusal. */
@@ -153,47 +134,21 @@ export class SliceStore {
     check: (header: Message<'MaskedHeader'>) => void,
     signal: AbortSignal
   ): Promise<void> {
-    await this.#fetch(slice, member, from, signal, (body) => {
-      const header = readEmbedded('MaskedHeader', body.header, this.#round.rules)
-      if (header.from !== member) throw new MessageError('INVALID', 'its header is of another member')
-      check(header)
-      const { root: sliceRoot, path } = body
-      const proven = isSliceOf(header.body.root, { number: slice.number, count: this.#slices.length, sliceRoot, path })
-      if (!proven) throw new MessageError('INVALID', 'its path does not lead to the root in its header')
-    })
-  }
-
-  /** A slice of the sum, with this root. Throws as `fetchMasked` does. */
-  async fetchSum(
-    slice: Slice,
-    { owner, root }: { owner: number; root: Uint8Array },
-    from: number,
-    signal: AbortSignal
-  ): Promise<void> {
-    await this.#fetch(slice, this.#sum, from, signal, (body) => {
-      const header = readEmbedded('SliceHeader', body.header, this.#round.rules)
-      this.#round.saw(header)
-      if (!sameBytes(body.root, root) || !sameBytes(header.body.root, root) || header.body.slice !== slice.number)
-        throw new MessageError('INVALID', 'it has another root than the sum names')
-      if (header.from !== owner) throw new MessageError('INVALID', 'it is signed by another owner than the sum names')
-    })
-  }
-
-  async #fetch(
-    slice: Slice,
-    member: number,
-    from: number,
-    signal: AbortSignal,
-    check: (body: Body<'Slice'>) => void
-  ): Promise<void> {
     const { number } = slice
     const over = new AbortController()
     const frames = await this.#ask(from, { slice: number, member }, AbortSignal.any([signal, over.signal]))
     try {
       const body = await this.#proof(frames, from, number, member)
-      blaming(this.#round, from, () => check(body))
+      blaming(this.#round, from, () => {
+        const header = readEmbedded('MaskedHeader', body.header, this.#round.rules)
+        if (header.from !== member) throw new MessageError('INVALID', 'its header is of another member')
+        check(header)
+        const { root: sliceRoot, path } = body
+        const proven = isSliceOf(header.body.root, { number, count: this.#slices.length, sliceRoot, path })
+        if (!proven) throw new MessageError('INVALID', 'its path does not lead to the root in its header')
+      })
       const release = await this.#slots.take()
-      const name = this.nameOf(number, member)
+      const name = this.#round.sliceName(number, member)
       try {
         const { attemptId, root } = body
         const { firstChunk, elements } = slice
@@ -245,10 +200,6 @@ export class SliceStore {
   #keep(body: Omit<Body<'Slice'>, 'attemptId'>, where: { name: string; offset: number }): void {
     const { slice, member } = body
     this.#held.set(keyOf(slice, member), { ...where, body: { ...body, attemptId: this.#attemptId } })
-  }
-
-  get #sum(): number {
-    return this.#round.rules.roster.members.length
   }
 }
 

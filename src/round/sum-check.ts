@@ -1,3 +1,4 @@
+import { MerkleTree } from '../crypto/merkle.ts'
 import { MessageError } from '../errors.ts'
 import type { CheckedSum } from './attempt.ts'
 import { checkOpened } from './attempt.ts'
@@ -33,11 +34,10 @@ export async function checkSum(
     throw new MessageError('WRONG_VIEW', `a SumHeader is for view ${body.view}, not ${view}`, { culprit })
   round.views.shown('SumHeader', 'data')
   await round.reach('sum')
-  const { decided } = round
-  const { sharding } = round
+  const { decided, sharding } = round
   const held = decided?.attempt.sum
   const passBy = async () => {
-    if (sharding === undefined && !round.sums.areSpread) await round.drainVector(frames, round.sumShape)
+    if (!round.sums.areSpread) await round.drainVector(frames, round.sumShape)
   }
   if (decided === undefined || (held !== undefined && sameBytes(held.header.body.root, body.root))) return passBy()
   const { attempt, cut, book, set } = decided
@@ -50,8 +50,7 @@ export async function checkSum(
     round.views.leaveRefuted()
     return passBy()
   }
-  if (sharding === undefined && body.slices !== undefined)
-    throw new MessageError('INVALID', 'a sum names slices, and the task has none', { culprit })
+  checkSlices(message, sharding?.slices.length ?? 0, culprit)
   checkAgain(message, round)
   const contributions = checkOpened(body, book, cut, culprit)
   attempt.opened = { seeds: body.seeds, keys: body.keys }
@@ -61,7 +60,6 @@ export async function checkSum(
   const audited = { round, attempt, basis: { book, set, cut }, header: message, signal: round.views.signal }
   try {
     const store = async (name?: string) => {
-      if (sharding !== undefined) return sharding.storeSum(message, name)
       if (!round.sums.areSpread) return round.storeSum(message, frames, name)
       return storeOwn(round, message, (await fetchSum(round, message)).frames(), name)
     }
@@ -97,6 +95,15 @@ async function storeOwn(
   } finally {
     await frames.return(undefined)
   }
+}
+
+/** Where it was summed in slices (§13) the root of a sum is over theirs, each by the member that summed it. */
+function checkSlices({ body }: Message<'SumHeader'>, count: number, culprit: string): void {
+  const { slices = [], root } = body
+  const fault = (sentence: string) => new MessageError('INVALID', sentence, { culprit })
+  if (slices.length !== count) throw fault(`a sum names ${slices.length} slices, not ${count}`)
+  if (count > 0 && !sameBytes(MerkleTree.from(slices.map((slice) => slice.root)).root, root))
+    throw fault('the root of a sum is not that of its slices')
 }
 
 /** A leader that has the sum of an earlier one shows that one's header, which says the same. */

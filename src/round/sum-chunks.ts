@@ -1,35 +1,70 @@
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import { MerkleTree } from '../crypto/merkle.ts'
-import { chunkCount, chunkLength, readChunk } from './chunks.ts'
+import { chunkCount, chunkLength } from './chunks.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import type { ProvenChunk } from './chunks.ts'
 import type { Frame } from './ports.ts'
-import type { Round } from './round.ts'
-import { DATA_FRAME_BYTES, vectorFrames } from './vectors.ts'
+import type { Slice } from './slices.ts'
+import { DATA_FRAME_BYTES, partFrames } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
 
+/** Which sum of a slice: its root and, where the members share the adding up (§13), who has signed that. */
+export interface SliceName {
+  root: Uint8Array
+  owner?: number
+}
+
+/** Of a packed vector, in bytes. */
+export interface Part {
+  offset: number
+  length: number
+}
+
+/** Where the bytes of a slice begin on disk. */
+interface Place {
+  name: string
+  offset: number
+}
+
 /**
- * The chunks of one published sum that are here, each checked against its root: for this member, and for others (§10). In
- * memory while they come, in any order, which is less than the lanes that this member masked and that are gone by now; then
- * on disk.
+ * The chunks of one slice of a published sum that are here, each checked against the slice's root: for this member, and for
+ * others (§10). A sum that one member makes alone is one slice. In memory while they come, in any order, which is less than
+ * the lanes that this member masked and that are gone by now; then on disk.
  */
-export class SumChunks {
+export class SumSlice {
+  readonly slice: Slice
+  readonly root: Uint8Array
+  readonly owner?: number
+  /** The SliceHeader of its owner. */
+  header?: Uint8Array
   readonly #store: VectorStore
   readonly #shape: VectorShape
   /** Until it is on disk. */
   #bytes?: Uint8Array
-  #name?: string
+  #place?: Place
   /** The path of each chunk that is here. */
   readonly #paths: Array<Uint8Array[] | undefined>
 
-  constructor(store: VectorStore, shape: VectorShape) {
+  constructor(store: VectorStore, slice: Slice, { root, owner }: SliceName, bits: number) {
+    this.slice = slice
+    this.root = root
+    this.owner = owner
     this.#store = store
-    this.#shape = shape
-    this.#paths = Array.from({ length: chunkCount(shape) })
+    this.#shape = { elements: slice.elements, bits }
+    this.#paths = Array.from({ length: chunkCount(this.#shape) })
+  }
+
+  get shape(): VectorShape {
+    return this.#shape
+  }
+
+  /** By their numbers in the whole sum, as everywhere here. */
+  get chunks(): number[] {
+    return Array.from(this.#paths, (_, place) => this.slice.firstChunk + place)
   }
 
   has(index: number): boolean {
-    return this.#paths[index] !== undefined
+    return this.#paths[index - this.slice.firstChunk] !== undefined
   }
 
   get isWhole(): boolean {
@@ -38,124 +73,112 @@ export class SumChunks {
 
   /** Where all of it lies on disk, if it does. */
   get name(): string | undefined {
-    return this.#name
+    return this.#place?.name
   }
 
   /** One that was checked. */
   put({ index, bytes, path }: ProvenChunk): void {
-    this.#bytes ??= new Uint8Array(packedLength(this.#shape.elements, this.#shape.bits))
-    this.#bytes.set(bytes, this.#offset(index))
-    this.#paths[index] = path
+    this.#bytes ??= new Uint8Array(this.slice.bytes)
+    this.#bytes.set(bytes, this.#range(index).offset)
+    this.#paths[index - this.slice.firstChunk] = path
   }
 
-  /** All of it lies on disk under this name; whoever made it gives the hashes of its chunks. */
-  putAway(name: string, leaves?: Uint8Array[]): void {
-    this.#name = name
+  /** All of it lies there on disk; whoever made it gives the hashes of its chunks. */
+  putAway(place: Place, leaves?: Uint8Array[]): void {
+    this.#place = place
     this.#bytes = undefined
     if (leaves === undefined) return
     const tree = MerkleTree.from(leaves)
-    for (const index of leaves.keys()) this.#paths[index] = tree.path(index)
+    for (const at of leaves.keys()) this.#paths[at] = tree.path(at)
   }
 
   async get(index: number): Promise<ProvenChunk | undefined> {
-    const path = this.#paths[index]
+    const path = this.#paths[index - this.slice.firstChunk]
     if (path === undefined) return undefined
-    if (this.#name !== undefined)
-      return { index, bytes: await readChunk(this.#store, this.#name, index, this.#shape), path }
-    const offset = this.#offset(index)
-    const length = packedLength(chunkLength(index, this.#shape), this.#shape.bits)
-    return { index, bytes: this.#bytes!.subarray(offset, offset + length), path }
+    const { offset, length } = this.#range(index)
+    const bytes =
+      this.#place === undefined
+        ? this.#bytes!.subarray(offset, offset + length)
+        : await this.#store.readRange(this.#place.name, this.#place.offset + offset, length)
+    return { index, bytes, path }
   }
 
-  /** As a vector that comes in one piece. */
+  /** In one piece; all of it must be here. */
   async *frames(): AsyncGenerator<Frame> {
-    if (this.#name !== undefined) {
-      yield* vectorFrames(this.#store, this.#name)
+    const { bytes } = this.slice
+    if (this.#place !== undefined) {
+      const { name, offset } = this.#place
+      yield* partFrames(this.#store, name, { offset, bytes })
       return
     }
-    const bytes = this.#bytes!
-    for (let at = 0; at < bytes.length; at += DATA_FRAME_BYTES)
-      yield { kind: 'data', payload: bytes.subarray(at, at + DATA_FRAME_BYTES) }
+    for (let at = 0; at < bytes; at += DATA_FRAME_BYTES)
+      yield { kind: 'data', payload: this.#bytes!.subarray(at, at + DATA_FRAME_BYTES) }
   }
 
-  #offset(index: number): number {
-    return index * packedLength(CHUNK_ELEMENTS, this.#shape.bits)
+  /** Where a chunk lies in the packed vector. */
+  placeOf(index: number): Part {
+    const { offset, length } = this.#range(index)
+    return { offset: this.slice.offset + offset, length }
+  }
+
+  /** Where a chunk lies in the slice. */
+  #range(index: number): Part {
+    const at = index - this.slice.firstChunk
+    const { bits } = this.#shape
+    return { offset: at * packedLength(CHUNK_ELEMENTS, bits), length: packedLength(chunkLength(at, this.#shape), bits) }
   }
 }
 
-/** The published sums of a round, by root. */
-export class PublishedSums {
-  readonly #round: Round
-  readonly #sums = new Map<string, SumChunks>()
-  #wake: Array<() => void> = []
-  #over = false
+/** What is here of a published sum, slice by slice. */
+export class SumChunks {
+  readonly root: Uint8Array
+  readonly slices: SumSlice[]
 
-  constructor(round: Round) {
-    this.#round = round
+  constructor(root: Uint8Array, slices: SumSlice[]) {
+    this.root = root
+    this.slices = slices
   }
 
-  /** Whether sums go from member to member; a short one comes behind its header, and slices from their owners (§13). */
-  get areSpread(): boolean {
-    return this.#round.sharding === undefined && chunkCount(this.#round.sumShape) > 1
+  /** As a vector that comes in one piece; all of it must be here. */
+  async *frames(): AsyncGenerator<Frame> {
+    for (const slice of this.slices) yield* slice.frames()
   }
 
-  /** What is here of the sum with this root. Of no other that is not whole anything is kept: leaders may name many. */
-  of(root: Uint8Array): SumChunks {
-    const key = this.#round.hex(root)
-    for (const [other, sum] of this.#sums) if (other !== key && !sum.isWhole) this.#sums.delete(other)
-    const sum = this.#sums.get(key) ?? new SumChunks(this.#round.ports.vectors, this.#round.sumShape)
-    this.#sums.set(key, sum)
-    return sum
+  /** All of it is on disk under this name. */
+  putAway(name: string): void {
+    for (const slice of this.slices) slice.putAway({ name, offset: slice.slice.offset })
   }
 
-  /** All of one is on disk, where no other sum is any more. */
-  putAway(root: Uint8Array, name: string, leaves?: Uint8Array[]): void {
-    const sum = this.of(root)
-    for (const [key, other] of this.#sums) if (other !== sum && other.name === name) this.#sums.delete(key)
-    sum.putAway(name, leaves)
+  /**
+   * What is missing here, one part behind the other, and the whole vector once those parts come from elsewhere. What comes
+   * here meanwhile makes no difference.
+   */
+  completion(): { parts: Part[]; complete: (frames: AsyncIterator<Frame>) => AsyncGenerator<Frame> } {
+    const parts: Part[] = []
+    const all: Array<Part | { slice: SumSlice; index: number }> = []
+    for (const slice of this.slices)
+      for (const index of slice.chunks) {
+        const { offset, length } = slice.placeOf(index)
+        const last = parts.at(-1)
+        if (slice.has(index)) all.push({ slice, index })
+        else if (last !== undefined && last.offset + last.length === offset) last.length += length
+        else all.push(parts[parts.push({ offset, length }) - 1])
+      }
+    const complete = async function* (frames: AsyncIterator<Frame>): AsyncGenerator<Frame> {
+      for (const one of all)
+        if ('slice' in one) yield { kind: 'data', payload: (await one.slice.get(one.index))!.bytes }
+        else yield* taken(frames, one.length)
+    }
+    return { parts, complete }
   }
+}
 
-  /** A chunk, which whoever asks for it may have heard of before this member: it is waited for. */
-  async chunk(root: Uint8Array, index: number): Promise<ProvenChunk | undefined> {
-    const key = this.#round.hex(root)
-    if (index >= chunkCount(this.#round.sumShape)) return undefined
-    if (this.#sums.get(key)?.has(index) !== true) await this.#wait(key, index)
-    const sum = this.#sums.get(key)
-    const chunk = await sum?.get(index).catch((error: Error) => {
-      if (!this.#over) throw error
-      return undefined
-    })
-    // Another may have come to lie in its place meanwhile.
-    return this.#sums.get(key) === sum ? chunk : undefined
-  }
-
-  async #wait(key: string, index: number): Promise<void> {
-    const { ports, views } = this.#round
-    const enough = new AbortController()
-    let isLate = false
-    const late = ports.clock.sleep(views.patience.limit, enough.signal).then(
-      () => void (isLate = true),
-      () => {}
-    )
-    while (this.#sums.get(key)?.has(index) !== true && !isLate && !this.#over)
-      await Promise.race([new Promise<void>((resolve) => this.#wake.push(resolve)), late])
-    enough.abort()
-  }
-
-  /** One that evidence refutes is not passed on. */
-  forget(root: Uint8Array): void {
-    this.#sums.delete(this.#round.hex(root))
-  }
-
-  /** A chunk is here that somebody may wait for. */
-  touch(): void {
-    for (const wake of this.#wake.splice(0)) wake()
-  }
-
-  /** The round is over here. */
-  end(): void {
-    this.#over = true
-    this.#sums.clear()
-    this.touch()
+/** So many bytes of what comes, or fewer where it ends before. */
+async function* taken(frames: AsyncIterator<Frame>, bytes: number): AsyncGenerator<Frame> {
+  for (let left = bytes; left > 0;) {
+    const next = await frames.next()
+    if (next.done === true) return
+    left -= next.value.payload.length
+    yield next.value
   }
 }

@@ -16,6 +16,8 @@ import { roundSeconds } from '../../nodes/doctor/round-time.ts'
 import { withMembers } from '../../nodes/doctor/task-report.ts'
 import { packageFile } from '../../nodes/package-root.ts'
 import { until } from '../network/nodes.ts'
+import { Simulation } from '../simulation/network.ts'
+import { firstOrder } from '../simulation/schedule.ts'
 import { Daemons, makeMembers } from './daemons.ts'
 import type { Members } from './daemons.ts'
 import { secagg, temporaryFolder } from './secagg.ts'
@@ -237,11 +239,36 @@ describe('secagg doctor --task', () => {
     const shared = roundBytes({ ...task, shards: 16 })
     for (const bytes of [shared.owner!.sent, shared.owner!.received, shared.leader.sent, shared.leader.received])
       assert.ok(bytes > 1.8 * vector && bytes < 2.3 * vector, `${bytes / vector} vectors`)
+    // To two of its class and one of the other.
+    assert.deepEqual(roundBytes({ ...task, shards: 2 }).busiest.sums, { sent: 3 / 2, received: 1 / 2 })
     const seconds = (bytes: RoundBytes, mbit: number, delayMs = 0): number =>
       roundSeconds(bytes, { mbit, delayMs }, { maskMs: 0, unmaskMs: 0 })
     const whole = roundBytes(task)
     const [fast, slow] = [seconds(whole, 100), seconds(whole, 10)]
     assert.ok(slow > 5 * fast && seconds(whole, 100, 20) > fast && seconds(shared, 100) < fast / 3)
+  })
+
+  it('foretells what each sends of a sum in slices, as simulated networks do', async function () {
+    for (const [members, shards] of [
+      [9, 9],
+      [8, 2],
+      [11, 4]
+    ]) {
+      const terms = { members, shards, length: 3 * shards * 2 ** 14, threat: {}, audit: 0 }
+      const simulation = await Simulation.create({ ...terms, seed: 5 })
+      await simulation.round(1)
+      const told = roundBytes(simulation.task)
+      const order = firstOrder(simulation.task)
+      const sent = order.map((member) => simulation.traffic[member].sent)
+      const isClose = (found: number, foretold: number): void =>
+        assert.ok(
+          Math.abs(found / foretold - 1) < 0.05,
+          `${members}/${shards}: ${found} bytes, and ${foretold} foretold`
+        )
+      isClose(Math.max(...sent.slice(1, shards)), told.owner!.sent)
+      const others = sent.slice(shards)
+      if (others.length > 0) isClose(others.reduce((all, bytes) => all + bytes) / others.length, told.member.sent)
+    }
   })
 
   for (const audit of [0, 'full'] as const) {

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict'
-import { readdir, readlink } from 'node:fs/promises'
+import { readdir, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import * as dagCbor from '@ipld/dag-cbor'
+import { readIdentity } from '../../nodes/daemon/identity.ts'
+import { exportRound, openExport } from '../../nodes/record/export.ts'
 import { reportOf } from '../../nodes/record/report.ts'
 import type { AuditReport } from '../../nodes/record/report.ts'
 import type { Daemon } from '../../nodes/daemon/daemon.ts'
+import { VectorHasher } from '../../src/crypto/merkle.ts'
+import { ed25519Signer } from '../../src/crypto/primitives.ts'
+import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
+import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
+import type { Message } from '../../src/round/messages.ts'
 import { startApiOf, startMembers } from './members.ts'
 import type { Members } from './members.ts'
 import { secagg, temporaryFolder } from './secagg.ts'
@@ -108,6 +116,34 @@ describe('the record of a node', function () {
       { closed: false, chunks: { checked: 2, of: 2 }, aggregator: leader.id }
     )
     assert.deepEqual([...masked].sort(), [...members.task.members].sort())
+  })
+
+  it('of a wrong sum ends the audit of its export with 1, and names whoever signed its root', async () => {
+    const { held: round, close } = await openExport(join(folder(), 'running.tar'))
+    const { idBytes, bits } = members.task
+    const sum = await round.sum!.read(0, round.sum!.size)
+    sum[5] ^= 1
+    const parts = dagCbor.decode<Record<'basis' | 'sum' | 'decision', Uint8Array>>(round.transcript)
+    const { body, from } = decodeMessage(parts.sum) as Message<'SumHeader'>
+    const { attemptId } = body.cut
+    const hasher = new VectorHasher({ attemptId, member: 4, chunkBytes: packedLength(CHUNK_ELEMENTS, bits) })
+    hasher.update(sum)
+    const wrong = { ...body, root: hasher.finish().root }
+    const context = { task: idBytes, epoch: 0, round: 1 }
+    const place = placeOfFirstLeader()
+    const key = await readIdentity(members.folders[place])
+    const sign = ed25519Signer(key.raw.subarray(0, 32))
+    const { encoded } = encodeMessage('SumHeader', context, from, wrong, sign(signedBytes('SumHeader', context, wrong)))
+    const lie = { size: sum.length, read: async (at: number, length: number) => sum.slice(at, at + length) }
+    const transcript = dagCbor.encode({ ...parts, sum: encoded })
+    const file = join(folder(), 'wrong.tar')
+    await writeFile(file, exportRound({ ...round, transcript, sum: lie }))
+    await close()
+    const { code, stdout, stderr } = await secagg('audit', '--file', file, '--json')
+    const { id } = members.daemons[place]
+    const { passed, culprit } = JSON.parse(stdout) as AuditReport & { passed: false }
+    assert.deepEqual([code, passed, culprit], [1, false, id])
+    assert.match(stderr, new RegExp(`member ${from} published is wrong: element \\d+ [^\\n]+\\(culprit: ${id}\\)\\n$`))
   })
 
   it('leaves no file of a round open that is over', async function () {

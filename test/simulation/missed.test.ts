@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import type { MessageError } from '../../src/errors.ts'
+import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
+import type { Frame } from '../../src/round/ports.ts'
 import { folderOf, sumName } from '../../src/round/round.ts'
 import { heldRound, transcriptKey } from '../../src/round/record.ts'
 import { recheckRound } from '../../src/round/recheck.ts'
@@ -18,6 +21,19 @@ async function recheck(simulation: Simulation, index: number, round: number) {
   const held = await heldRound({ task: simulation.task, chronicle: participant.chronicle, journal, vectors, id }, round)
   assert.ok(held, `round ${round} is held`)
   return recheckRound(held, { clock: simulation.clock })
+}
+
+/** The same header, which its publisher never signed. */
+function forged({ payload }: Frame): Frame {
+  const { type, body, signature, from, ...context } = decodeMessage(payload)
+  const { encoded } = encodeMessage(
+    type,
+    context,
+    from,
+    body,
+    signature.map((byte) => byte ^ 1)
+  )
+  return { kind: 'control', payload: encoded }
 }
 
 describe('a member that missed rounds', function () {
@@ -72,6 +88,72 @@ describe('a member that missed rounds', function () {
     assert.equal((await recheck(simulation, who, 3)).sum, true)
     const blamed = simulation.peers[who].refusals.map((error) => (error as { culprit?: string }).culprit)
     assert.deepEqual(new Set(blamed.filter((id) => id !== undefined)), new Set([liar.id]))
+  })
+
+  it('is told the truth by another where one gives it a wrong sum: that one is named, and nobody else', async () => {
+    const data = (change: (payload: Uint8Array) => Uint8Array) => (frame: Frame) =>
+      frame.kind === 'data' ? { ...frame, payload: change(frame.payload) } : frame
+    const flip = (at: number) => (payload: Uint8Array) => payload.map((byte, place) => (place === at ? byte ^ 1 : byte))
+    const lies: Array<[RegExp, (frame: Frame) => Frame | undefined]> = [
+      [/does not match the root/, data(flip(0))],
+      [/breaks off after/, (frame) => (frame.kind === 'data' ? undefined : frame)],
+      [/ends at/, data((payload) => new Uint8Array([...payload, 0]))],
+      [/the header of a sum is invalid/, (frame) => (frame.kind === 'data' ? frame : forged(frame))],
+      [/hung up/, () => undefined]
+    ]
+    for (const [sentence, lie] of lies) {
+      const { simulation, who } = await withoutOne()
+      // Whoever is asked first.
+      let liar: string | undefined
+      for (const { participant, id } of simulation.peers) {
+        const answer = participant.answer.bind(participant)
+        participant.answer = async function* (peer, encoded) {
+          const isSum = decodeMessage(encoded).type === 'SumRequest'
+          if (isSum) liar ??= id
+          for await (const frame of answer(peer, encoded)) {
+            const said = isSum && liar === id ? lie(frame) : frame
+            if (said !== undefined) yield said
+          }
+        }
+      }
+      simulation.restart(who)
+      await pass(simulation, 60_000)
+      for (const round of [2, 3, 4]) assert.equal((await recheck(simulation, who, round)).sum, true)
+      const named = (simulation.peers[who].refusals as MessageError[]).filter(({ culprit }) => culprit !== undefined)
+      assert.deepEqual(new Set(named.map(({ culprit }) => culprit)), new Set([liar]))
+      assert.ok(
+        named.some(({ message }) => sentence.test(message)),
+        `${sentence}: ${named.join('; ')}`
+      )
+    }
+  })
+
+  it('has the parts of a sum that it asks for, and is named where there are no such parts', async () => {
+    const simulation = await Simulation.create({ members: 4, seed: 3, threat, length: 40 })
+    await simulation.round(1)
+    const [{ participant, vectors }] = simulation.peers
+    const { task } = simulation
+    const sum = sumName(task.id, 1)
+    const size = (await vectors.size(sum))!
+    const ask = async (parts: Array<{ offset: number; length: number }>): Promise<number[]> => {
+      const context = { task: task.idBytes, epoch: 0, round: 1 }
+      const signature = simulation.signAs(1, signedBytes('SumRequest', context, { parts }))
+      const { encoded } = encodeMessage('SumRequest', context, 1, { parts }, signature)
+      const bytes: number[] = []
+      for await (const { kind, payload } of participant.answer(task.members[1], encoded))
+        if (kind === 'data') bytes.push(...payload)
+      return bytes
+    }
+    const all = [...(await vectors.readRange(sum, 0, size))]
+    assert.deepEqual(await ask([]), [])
+    assert.deepEqual(await ask([{ offset: 0, length: size }]), all)
+    const some = [
+      { offset: 2, length: 3 },
+      { offset: size - 1, length: 1 }
+    ]
+    assert.deepEqual(await ask(some), [...all.slice(2, 5), all[size - 1]])
+    for (const parts of [[{ offset: 0, length: size + 1 }], some.toReversed(), [some[0], some[0]]])
+      await assert.rejects(ask(parts), { code: 'INVALID', culprit: task.members[1] })
   })
 
   it('is not given the sums of rounds in which it was no member', async () => {

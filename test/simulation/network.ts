@@ -49,6 +49,8 @@ export interface SimulationOptions {
   stalls?: Array<{ who: number; phase: Phase; round: number }>
   /** Milliseconds that a frame or message takes, at most. */
   delay?: number
+  /** Bytes a millisecond that each member can send, and as many receive; as many as it likes if left out. */
+  rate?: number
   /** Part of gossip that is lost at first, and arrives with the next repair, within a second. */
   loss?: number
   /** Part of the direct deliveries between members that find a way; the others go through the leader. */
@@ -130,6 +132,8 @@ export class Simulation {
   readonly inputs: number[][]
   /** Frame bytes of each peer's streams so far, as a node counts them: all but gossip. */
   readonly traffic: Array<{ sent: number; received: number }>
+  /** By peer, until when its link is busy with what it sends, and with what it receives. */
+  readonly #busy: Array<{ sending: number; receiving: number }>
   readonly adversaries: ReadonlyMap<number, Adversary>
   readonly #laterAdversaries = new Map<number, ReadonlyMap<number, Adversary>>()
   readonly #identities: Identity[]
@@ -147,6 +151,7 @@ export class Simulation {
     this.#chance = chance(settings.seed)
     this.inputs = identities.map(() => Array.from({ length: settings.length }, () => below(1001, this.#chance)))
     this.traffic = identities.map(() => ({ sent: 0, received: 0 }))
+    this.#busy = identities.map(() => ({ sending: 0, receiving: 0 }))
     this.adversaries = this.#corrupt(settings.adversaries)
     for (let index = 0; index < identities.length; index++)
       this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
@@ -167,6 +172,7 @@ export class Simulation {
       kills: [],
       stalls: [],
       delay: 20,
+      rate: Infinity,
       loss: 0,
       direct: 1,
       tamper: new Map(),
@@ -299,6 +305,7 @@ export class Simulation {
   async add(number: number): Promise<number> {
     const index = this.#identities.push(await identity(number)) - 1
     this.traffic.push({ sent: 0, received: 0 })
+    this.#busy.push({ sending: 0, receiving: 0 })
     this.inputs.push(Array.from({ length: this.#settings.length }, () => below(1001, this.#chance)))
     const { participant } = this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
     await participant.start()
@@ -503,6 +510,16 @@ export class Simulation {
     return this.#chance() * this.#settings.delay
   }
 
+  /** Milliseconds until a frame is there: it waits for those before it on either link. */
+  #carries([from, to]: [number, number], { payload }: Frame): number {
+    const now = this.clock.now()
+    const ms = (payload.length + HEADER_LENGTH) / this.#settings.rate
+    const [sender, receiver] = [this.#busy[from], this.#busy[to]]
+    sender.sending = Math.max(sender.sending, now) + ms
+    receiver.receiving = Math.max(receiver.receiving + ms, sender.sending)
+    return receiver.receiving - now + this.#takes()
+  }
+
   #links(me: number, self: Peer) {
     const { clock } = this
     const { delay: _, ...settings } = this.#settings
@@ -592,7 +609,10 @@ export class Simulation {
         const next = await Promise.race([frames.next(), broken])
         if (next.done === true) return
         this.#count(from, to, next.value.payload)
-        await Promise.race([this.#step(from, sender) ?? this.clock.sleep(this.#takes()), broken])
+        await Promise.race([
+          this.#step(from, sender) ?? this.clock.sleep(this.#carries([from, to], next.value)),
+          broken
+        ])
         yield next.value
       }
     } finally {
@@ -688,7 +708,7 @@ export class Simulation {
     into?: Tamper
   ): Channel {
     const { clock, shown } = this
-    const takes = () => this.#takes()
+    const carries = (frame: Frame) => this.#carries([sender, receiver], frame)
     const peer = this.peers[sender]
     const step = () => this.#step(sender, peer)
     const count = ({ payload }: Frame) => this.#count(sender, receiver, payload)
@@ -703,7 +723,7 @@ export class Simulation {
               if (gone !== undefined) await gone
               shown.see(frame)
               count(frame)
-              await clock.sleep(takes())
+              await clock.sleep(carries(frame))
               yield frame
             }
           })()

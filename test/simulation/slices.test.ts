@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { VectorHasher } from '../../src/crypto/merkle.ts'
+import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
+import type { VectorStore } from '../../src/journal/vector-store.ts'
+import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
+import type { Body, Message } from '../../src/round/messages.ts'
+import { folderOf } from '../../src/round/round.ts'
+import { slicesOf, vectorTree } from '../../src/round/slices.ts'
+import type { VectorTree } from '../../src/round/slices.ts'
+import { control, eachFrame, insteadOf, without } from './adversaries/adversary.ts'
+import type { Behaviour } from './adversaries/index.ts'
+import { answering, namedBy, signedBy } from './answering.ts'
+import type { Asked } from './answering.ts'
+import { simulatedTask } from './identities.ts'
+import { Simulation } from './network.ts'
+import type { SimulationOptions } from './network.ts'
+import { checkNobodyBlamed, checkNobodyConvicted, checkRound, firstOrder } from './schedule.ts'
+
+/** Seven members, of whom one may lie and one may be missing, and three slices of two chunks each. */
+const terms = {
+  members: 7,
+  shards: 3,
+  threat: { corrupt: 0.15, dropout: 0.15 },
+  length: 5 * CHUNK_ELEMENTS + 11,
+  audit: 'full' as const
+}
+const { task, identities } = await simulatedTask(terms)
+const identity = { signAs: (member: number, bytes: Uint8Array) => identities[member].sign(bytes) }
+const order = firstOrder(task)
+/** The last slice is the one with padding bits. */
+const [leader, , owner] = order
+/** Owns nothing, and has the first slice from the leader, for three others. */
+const server = order[3]
+const slice = slicesOf({ elements: task.laneCount, bits: task.bits, shards: terms.shards })[2]
+
+interface Ended {
+  simulation: Simulation
+  status: string
+  views: number
+  refusals: Error[]
+  /** Members that any honest one has named. */
+  named: number[]
+}
+
+/** One round to its end, in which nobody is named or convicted but for liars: one of them may be no adversary, but one of whom a frame is changed. */
+async function run(
+  options: Partial<SimulationOptions>,
+  lies: { by?: number; prepare?: (simulation: Simulation) => void } = {}
+): Promise<Ended> {
+  const simulation = await Simulation.create({ ...terms, seed: 5, ...options })
+  lies.prepare?.(simulation)
+  await simulation.round(1, 600_000)
+  await checkRound(simulation, 1)
+  simulation.ledger.check(task.thresholds.quorum)
+  if (lies.by === undefined) {
+    checkNobodyBlamed(simulation)
+    checkNobodyConvicted(simulation)
+  }
+  const liars = [...simulation.adversaries.keys(), ...(lies.by === undefined ? [] : [lies.by])]
+  const others = simulation.peers.filter((_, index) => !liars.includes(index))
+  const [{ status, views }] = others[0].outcomes
+  const refusals = others.flatMap((peer) => peer.refusals)
+  return { simulation, status, views, refusals, named: namedBy(simulation, liars) }
+}
+
+const against = (as: Behaviour, who: number) => run({ adversaries: [{ who, as }] })
+
+/** A round in which an owner signs another slice than it has summed, and gives that to whoever asks. */
+async function withSlice(change: (packed: Uint8Array) => void): Promise<Ended> {
+  const chunkBytes = packedLength(CHUNK_ELEMENTS, task.bits)
+  let packed!: Uint8Array
+  let tree!: VectorTree
+  let header = new Uint8Array(0)
+  let vectors!: VectorStore
+  const lie = eachFrame(async function* (message, frame) {
+    if (message?.type !== 'SliceHeader') {
+      yield frame
+      return
+    }
+    const { attemptId } = message.body
+    const name = `${folderOf(task.id)}/round-1/attempt-0/slice-${slice.number}-${terms.members}`
+    packed = await vectors.readRange(name, 0, slice.bytes)
+    change(packed)
+    const { firstChunk } = slice
+    const hasher = new VectorHasher({ attemptId, member: terms.members, chunkBytes, firstChunk })
+    hasher.update(packed)
+    tree = vectorTree(hasher.finish().leaves)
+    const said = signedBy(identity, owner, message, { root: tree.root })
+    header = said.payload.slice()
+    yield said
+  })
+  const serve = async function* ({ honest, request }: Asked<'ChunkRequest'>) {
+    const { root, chunks } = request.body
+    const isLie = header.length > 0 && bytesToHex(root) === bytesToHex(tree.root)
+    if (!isLie) yield* honest
+    for (const index of isLie ? chunks : []) {
+      const at = index - slice.firstChunk
+      yield control(encodeMessage('Chunk', request, owner, { index, path: tree.path(at), header }).encoded)
+      yield { kind: 'data' as const, payload: packed.slice(at * chunkBytes, (at + 1) * chunkBytes) }
+    }
+  }
+  const prepare = (simulation: Simulation) => {
+    ;({ vectors } = simulation.peers[owner])
+    answering(simulation, owner, 'ChunkRequest', serve)
+  }
+  return run({ tamper: new Map([[owner, lie]]) }, { by: owner, prepare })
+}
+
+describe('a slice of a sum', function () {
+  this.timeout(0)
+
+  it('goes from member to member, and from its owner to a few', async () => {
+    const many = { members: 12, shards: 2, length: 24 * CHUNK_ELEMENTS, threat: {}, audit: 0 }
+    const simulation = await Simulation.create({ ...many, seed: 5 })
+    await simulation.round(1, 600_000)
+    await checkRound(simulation, 1)
+    const owners = firstOrder(simulation.task).slice(0, 2)
+    const vector = packedLength(simulation.task.laneCount, simulation.task.bits)
+    for (const [index, { sent, received }] of simulation.traffic.entries()) {
+      // Its masked vector, and its slice to two of its class and one of the other; it would be 5.5 vectors to all.
+      assert.ok(sent <= 2.8 * vector, `member ${index} sent ${sent} bytes, and a vector has ${vector}`)
+      if (!owners.includes(index)) assert.ok(received <= 1.3 * vector, `member ${index} received ${received} bytes`)
+    }
+  })
+
+  it('comes from others where a member passes altered chunks on, which is named, and nobody else', async () => {
+    const { status, views, named } = await against('BadChunks', server)
+    assert.deepEqual([status, views, named], ['summed', 1, [server]])
+  })
+
+  it('comes from others where a member shows its own word with it, or none, which is named, and nobody else', async () => {
+    const own = ({ body: { attemptId, root }, ...asked }: Message<'ChunkRequest'>): Uint8Array => {
+      const body = { attemptId, root, slice: 0, cutHash: new Uint8Array(32) }
+      const signature = identities[server].sign(signedBytes('SliceHeader', asked, body))
+      return encodeMessage('SliceHeader', asked, server, body, signature).encoded
+    }
+    for (const shown of [own, () => undefined]) {
+      const other = async function* ({ honest, request }: Asked<'ChunkRequest'>) {
+        const header = request.body.member === terms.members ? shown(request) : undefined
+        for await (const frame of honest) {
+          const message = frame.kind === 'control' ? decodeMessage(frame.payload) : undefined
+          if (message?.type !== 'Chunk' || message.body.header === undefined) yield frame
+          else {
+            const { index, path } = message.body
+            yield control(encodeMessage('Chunk', message, server, { index, path, ...(header && { header }) }).encoded)
+          }
+        }
+      }
+      const prepare = (simulation: Simulation) => answering(simulation, server, 'ChunkRequest', other)
+      const { status, views, named } = await run({}, { by: server, prepare })
+      assert.deepEqual([status, views, named], ['summed', 1, [server]])
+    }
+  })
+
+  it('comes from others where a member passes nothing on, never answers, or dies: told, and nobody is at fault', async () => {
+    const withheld = await against('WithholdsChunks', server)
+    assert.deepEqual([withheld.status, withheld.views], ['summed', 1])
+    assert.ok(withheld.refusals.some(({ message }) => message.startsWith(`member ${server} was asked for chunk`)))
+    const stalled = await run({ stalls: [{ who: server, phase: 'sum', round: 1 }] })
+    assert.deepEqual([stalled.status, stalled.views], ['summed', 1])
+    assert.ok(stalled.refusals.some(({ message }) => message === `member ${server} took too long to answer`))
+    const dead = await run({ kills: [{ who: server, phase: 'sum', round: 1 }] })
+    assert.deepEqual([dead.status, dead.views], ['summed', 1])
+  })
+
+  it('that its owner signs and withholds, or gives another of, is summed by the next, and the liar is named', async () => {
+    const withheld = await against('WithholdsChunks', owner)
+    assert.deepEqual([withheld.status, withheld.views], ['summed', 1])
+    const { status, views, named } = await against('BadChunks', owner)
+    assert.deepEqual([status, views, named], ['summed', 1, [owner]])
+  })
+
+  it('that its owner signs for another cut is no slice of this sum: it is named, and another sums it', async () => {
+    const other = insteadOf('SliceHeader', (header) => [
+      signedBy(identity, owner, header, { cutHash: new Uint8Array(32) })
+    ])
+    const { status, views, named } = await run({ tamper: new Map([[owner, other]]) }, { by: owner })
+    assert.deepEqual([status, views, named], ['summed', 1, [owner]])
+  })
+
+  it('with padding bits that are not zero is refused by the leader already, which names the owner', async () => {
+    const { status, views, named, refusals } = await withSlice((packed) => (packed[packed.length - 1] |= 0x80))
+    assert.deepEqual([status, views, named], ['summed', 1, [owner]])
+    assert.ok(refusals.some(({ message }) => /the padding bits of chunk 5 are not zero/.test(message)))
+  })
+
+  it('that is another than the vectors give convicts its owner, and nobody that passes it on is at fault', async () => {
+    const { status, views, named, simulation } = await withSlice((packed) => (packed[0] ^= 1))
+    assert.deepEqual([status, views, named], ['summed', 2, []])
+    for (const [index, { member }] of simulation.peers.entries())
+      if (index !== owner)
+        assert.deepEqual(
+          member.evidence.map(({ kind, culprit }) => ({ kind, culprit })),
+          [{ kind: 'wrong-sum', culprit: owner }]
+        )
+  })
+
+  it('comes with the word of the owner that the sum names, also from one that was replaced and has signed the same', async () => {
+    // Three chunks for four: the first place owns nothing, and the third is the second to have the slice that it lost.
+    const fewer = { ...terms, shards: 4, length: 2 * CHUNK_ELEMENTS + 5 }
+    const [, , who] = firstOrder((await simulatedTask(fewer)).task)
+    const silent = without(({ type }) => type === 'SliceHeader')
+    const { status, views } = await run({ ...fewer, tamper: new Map([[who, silent]]) })
+    assert.deepEqual([status, views], ['summed', 1])
+  })
+
+  it('is not taken under the name of a member that has not signed it: the next leader publishes the sum', async () => {
+    const others = insteadOf('SumHeader', (sum) => [
+      signedBy(identity, leader, sum, {
+        slices: sum.body.slices!.map((one, at) => (at === 2 ? { ...one, owner: server } : one))
+      })
+    ])
+    const { status, views, named } = await run({ tamperAsLeader: new Map([[leader, others]]) }, { by: leader })
+    assert.deepEqual([status, views, named], ['summed', 2, []])
+  })
+
+  it('is missing, or under another root than the sum’s: the leader is named, and the next one publishes the sum', async () => {
+    const lies: Array<[RegExp, (slices: Body<'SumHeader'>['slices']) => Body<'SumHeader'>['slices']]> = [
+      [/names 2 slices, not 3/, (slices) => slices!.slice(1)],
+      [/names 0 slices, not 3/, () => undefined],
+      [/is not that of its slices/, (slices) => slices!.map((one) => ({ ...one, root: new Uint8Array(32) }))]
+    ]
+    for (const [sentence, change] of lies) {
+      const other = insteadOf('SumHeader', ({ body: { slices, ...body }, ...sum }) => {
+        const changed = change(slices)
+        const bare = { ...sum, body } as Message<'SumHeader'>
+        return [signedBy(identity, leader, bare, changed === undefined ? {} : { slices: changed })]
+      })
+      const { status, views, named, refusals } = await run(
+        { tamperAsLeader: new Map([[leader, other]]) },
+        { by: leader }
+      )
+      assert.deepEqual([status, views, named], ['summed', 2, [leader]])
+      assert.ok(
+        refusals.some(({ message }) => sentence.test(message)),
+        String(sentence)
+      )
+    }
+  })
+})
