@@ -1,6 +1,7 @@
 import { MessageError } from '../errors.ts'
 import { authenticate } from './certificates.ts'
-import { checkChunk } from './chunks.ts'
+import { packedLength } from '../encoding/packing.ts'
+import { checkChunk, chunkLength } from './chunks.ts'
 import type { ProvenChunk } from './chunks.ts'
 import { decodeMessage, MOST_CHUNKS } from './messages.ts'
 import type { Message } from './messages.ts'
@@ -54,6 +55,7 @@ async function fetchOf(
     else if (round.sharding === undefined) break
   }
   const missing = () => indices.filter((index) => !had.has(index))
+  const bytesOf = (index: number) => packedLength(chunkLength(index, round.shape), round.shape.bits)
   // In slices, others than the owner have parts of a vector only (§13).
   const mayHave = (holder: number) => (index: number) =>
     holder === member || round.sharding?.mayHave(holder, index) !== false
@@ -62,7 +64,7 @@ async function fetchOf(
     for (const holder of holdersOf(round, member)) {
       for (let left = missing().filter(mayHave(holder)); left.length > 0; left = left.slice(MOST_CHUNKS)) {
         signal.throwIfAborted()
-        const asked = { attemptId, member, root, chunks: left.slice(0, MOST_CHUNKS) }
+        const asked = { attemptId, member, root, chunks: left.slice(0, MOST_CHUNKS), bytesOf }
         const take = (chunk: ProvenChunk) => {
           checkChunk(chunk, { attemptId, member, root }, round.shape)
           had.set(chunk.index, chunk)
@@ -97,6 +99,7 @@ interface Asked {
   owner?: number
   /** At most MOST_CHUNKS. */
   chunks: number[]
+  bytesOf: (index: number) => number
 }
 
 interface Asking {
@@ -116,7 +119,7 @@ interface Asking {
 export async function askForChunks(
   round: Round,
   holder: number,
-  { attemptId, member, root, owner, chunks }: Asked,
+  { attemptId, member, root, owner, chunks, bytesOf }: Asked,
   { patience, signal, take }: Asking
 ): Promise<Error | undefined> {
   const { rules, ports } = round
@@ -137,10 +140,8 @@ export async function askForChunks(
     const frames = answer[Symbol.asyncIterator]()
     for (const index of chunks) {
       const { path, header } = readChunkMessage(await soon(frames.next()), index, holder, round)
-      const data = await soon(frames.next())
-      if (data.done === true || data.value.kind !== 'data')
-        throw new MessageError('TRUNCATED', `member ${holder} announces a chunk and does not send it`, { culprit })
-      take({ index, bytes: data.value.payload, path }, header)
+      const bytes = await readBytes(() => soon(frames.next()), bytesOf(index))
+      take({ index, bytes, path }, header)
       // What has come in already would be taken in one turn.
       await ports.clock.pause()
     }
@@ -158,6 +159,24 @@ export async function askForChunks(
     return blamed
   } finally {
     done()
+  }
+}
+
+/** What a chunk announces: in one frame, or several. */
+async function readBytes(next: () => Promise<IteratorResult<Frame>>, length: number): Promise<Uint8Array> {
+  let whole: Uint8Array | undefined
+  for (let filled = 0; ;) {
+    const frame = await next()
+    if (frame.done === true || frame.value.kind !== 'data' || frame.value.payload.length === 0)
+      throw new MessageError('TRUNCATED', `a chunk is announced, and ${length - filled} bytes of it are not sent`)
+    const { payload } = frame.value
+    if (filled + payload.length > length)
+      throw new MessageError('OVERSIZED', `a chunk has at least ${filled + payload.length} bytes, not ${length}`)
+    if (payload.length === length) return payload
+    whole ??= new Uint8Array(length)
+    whole.set(payload, filled)
+    filled += payload.length
+    if (filled === length) return whole
   }
 }
 

@@ -7,6 +7,7 @@ import type { Message } from './messages.ts'
 import type { Frame } from './ports.ts'
 import type { Round } from './round.ts'
 import type { VectorTree } from './slices.ts'
+import { dataFrames } from './vectors.ts'
 
 /**
  * Serves chunks of the masked vectors that this member holds: its own, those in its custody, all of them as the aggregator;
@@ -54,7 +55,7 @@ export class ChunkServer {
       const { path, bytes } = chunk
       const header = isSum ? sums.headerOf({ root, owner }) : undefined
       yield control(encodeMessage('Chunk', rules.context, this.#round.me, { index, path, ...(header && { header }) }))
-      yield { kind: 'data', payload: bytes }
+      yield* dataFrames(bytes)
     }
   }
 

@@ -1,4 +1,4 @@
-import { VectorHasher, vectorLeaf } from '../crypto/merkle.ts'
+import { VectorHasher } from '../crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import { MessageError } from '../errors.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
@@ -13,7 +13,7 @@ import type { VectorOwner, VectorShape } from './vectors.ts'
 const READ_BYTES = 1024 * 1024
 
 export interface ProvenChunk {
-  /** Its number, from 0. */
+  /** Its number, from 0; of several that travel together that of the first. */
   index: number
   /** Packed; all but the last have the same length. */
   bytes: Uint8Array
@@ -26,6 +26,19 @@ export const chunkCount = ({ elements }: VectorShape): number => Math.ceil(eleme
 /** Elements of one chunk. */
 export function chunkLength(index: number, { elements }: VectorShape): number {
   return Math.min(CHUNK_ELEMENTS, elements - index * CHUNK_ELEMENTS)
+}
+
+const MOST_TOGETHER = 8
+/** Fewer parts are not dealt evenly among those that pass them on. */
+const LEAST_PARTS = 32
+
+/**
+ * How many chunks of a long sum are passed on together, under one node of its tree, so a power of two: what each part costs
+ * beside its bytes (a message, a proof, a read) counts less. One where it has fewer than 64.
+ */
+export function chunksTogether(shape: VectorShape): number {
+  const fitting = 2 ** Math.floor(Math.log2(chunkCount(shape) / LEAST_PARTS))
+  return Math.max(1, Math.min(MOST_TOGETHER, fitting))
 }
 
 /** The tree over the chunks of a stored vector, recomputed from its bytes. Throws 'VECTOR_MISSING'. */
@@ -51,26 +64,33 @@ export function readChunk(store: VectorStore, name: string, index: number, shape
 }
 
 /**
- * Whether this is the chunk that the root fixes, of a vector or of a slice that begins at `firstChunk`.
+ * Whether this is the chunk that the root fixes, of a vector or of a slice that begins at `firstChunk`; or these, where
+ * several travel together.
  *
  * @throws MessageError INVALID, TRUNCATED, MALFORMED (padding bits) without a culprit: whoever sent it
  */
 export function checkChunk(
   { index, bytes, path }: ProvenChunk,
   { attemptId, member, root, firstChunk = 0 }: VectorOwner & { root: Uint8Array },
-  shape: VectorShape
+  shape: VectorShape,
+  together = 1
 ): void {
-  const count = chunkCount(shape)
-  const chunk = index - firstChunk
-  if (chunk < 0 || chunk >= count)
-    throw new MessageError('INVALID', `chunk ${index} is none of the ${count} from ${firstChunk} on`)
-  const bits = chunkLength(chunk, shape) * shape.bits
+  const chunks = Math.ceil(chunkCount(shape) / together)
+  const chunk = (index - firstChunk) / together
+  if (!Number.isInteger(chunk) || chunk < 0 || chunk >= chunks)
+    throw new MessageError('INVALID', `chunk ${index} is none of the ${chunkCount(shape)} from ${firstChunk} on`)
+  const most = together * CHUNK_ELEMENTS
+  const bits = Math.min(most, shape.elements - chunk * most) * shape.bits
   const expected = Math.ceil(bits / 8)
   if (bytes.length !== expected)
     throw new MessageError('TRUNCATED', `chunk ${index} has ${bytes.length} bytes, not ${expected}`)
   if (bits % 8 !== 0 && bytes[expected - 1] >>> (bits % 8) !== 0)
     throw new MessageError('MALFORMED', `the padding bits of chunk ${index} are not zero`)
-  const leaf = vectorLeaf({ attemptId, member, chunk: index, bytes })
-  if (!isChunkOf(root, { leaf, chunk, chunks: count, path }, shape.shards))
+  const hasher = new VectorHasher({
+    ...{ attemptId, member, firstChunk: index },
+    chunkBytes: packedLength(CHUNK_ELEMENTS, shape.bits)
+  })
+  hasher.update(bytes)
+  if (!isChunkOf(root, { leaf: hasher.finish().root, chunk, chunks, path }, shape.shards))
     throw new MessageError('INVALID', `chunk ${index} of the vector of member ${member} is not the one under its root`)
 }

@@ -86,14 +86,18 @@ export class PublishedSums {
       () => void (isLate = true),
       () => {}
     )
-    while (this.#slices.get(key)?.has(index) !== true && !isLate && !this.#over)
-      await Promise.race([new Promise<void>((resolve) => this.#wake.push(resolve)), late])
-    enough.abort()
+    while (this.#slices.get(key)?.has(index) !== true && !isLate && !this.#over) await Promise.race([this.news(), late])
+    enough.abort(noLonger)
   }
 
   /** One that evidence refutes is not passed on. */
   forget(name: SliceName): void {
     this.#slices.delete(this.#key(name))
+  }
+
+  /** Resolves when something has come. */
+  news(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve))
   }
 
   /** A chunk is here that somebody may wait for. */
@@ -113,3 +117,6 @@ export class PublishedSums {
     return `${this.#round.hex(root)}/${owner}`
   }
 }
+
+/** One for all: to make an error costs more than a chunk. */
+const noLonger = new Error('it is not waited for any more')

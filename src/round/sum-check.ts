@@ -61,7 +61,7 @@ export async function checkSum(
   try {
     const store = async (name?: string) => {
       if (!round.sums.areSpread) return round.storeSum(message, frames, name)
-      return storeOwn(round, message, (await fetchSum(round, message)).frames(), name)
+      return fetchAndStore(round, message, name)
     }
     if (held === undefined) await store()
     else {
@@ -81,6 +81,39 @@ export async function checkSum(
     else if (!(error instanceof ChunkMissing)) throw error
     round.ports.observer.refused?.(error)
   }
+}
+
+/** What is on disk before more of it comes: at the end there is less to wait for. */
+const SYNC_BYTES = 8 * 2 ** 20
+
+/** On disk from its first chunk on, while the others still come; each is checked before it is here. */
+async function fetchAndStore(round: Round, message: Message<'SumHeader'>, name = round.sumName): Promise<void> {
+  const { ports, sums } = round
+  const sync = name === round.sumName
+  const sum = sums.of(message.body)
+  const staged = await ports.vectors.stage(name)
+  const fetched = fetchSum(round, message)
+  try {
+    let unsynced = 0
+    for (const slice of sum.slices)
+      for (const index of slice.chunks) {
+        while (!slice.has(index)) await Promise.race([sums.news(), fetched])
+        const { bytes } = (await slice.get(index))!
+        await staged.write(bytes)
+        unsynced += bytes.length
+        if (!sync || unsynced < SYNC_BYTES) continue
+        unsynced = 0
+        await staged.sync()
+      }
+    await fetched
+    await staged.commit({ sync })
+  } catch (error) {
+    fetched.catch(() => {})
+    await staged.abort()
+    throw error
+  }
+  sums.putAway(message.body, name)
+  if (sync) await round.keepSum(message)
 }
 
 /** From here: whoever reads exactly as much as it needs leaves a file open. */

@@ -1,11 +1,11 @@
 import { CHUNK_ELEMENTS, packedLength } from '../encoding/packing.ts'
 import { MerkleTree } from '../crypto/merkle.ts'
-import { chunkCount, chunkLength } from './chunks.ts'
+import { chunkCount, chunksTogether } from './chunks.ts'
 import type { VectorStore } from '../journal/vector-store.ts'
 import type { ProvenChunk } from './chunks.ts'
 import type { Frame } from './ports.ts'
 import type { Slice } from './slices.ts'
-import { DATA_FRAME_BYTES, partFrames } from './vectors.ts'
+import { dataFrames, partFrames } from './vectors.ts'
 import type { VectorShape } from './vectors.ts'
 
 /** Which sum of a slice: its root and, where the members share the adding up (§13), who has signed that. */
@@ -28,7 +28,8 @@ interface Place {
 
 /**
  * The chunks of one slice of a published sum that are here, each checked against the slice's root: for this member, and for
- * others (§10). A sum that one member makes alone is one slice. In memory while they come, in any order, which is less than
+ * others (§10). A sum that one member makes alone is one slice. Of a long one several chunks travel together, and are
+ * counted as one here, by the number of the first. In memory while they come, in any order, which is less than
  * the lanes that this member masked and that are gone by now; then on disk.
  */
 export class SumSlice {
@@ -37,6 +38,7 @@ export class SumSlice {
   readonly owner?: number
   /** The SliceHeader of its owner. */
   header?: Uint8Array
+  readonly together: number
   readonly #store: VectorStore
   readonly #shape: VectorShape
   /** Until it is on disk. */
@@ -51,7 +53,8 @@ export class SumSlice {
     this.owner = owner
     this.#store = store
     this.#shape = { elements: slice.elements, bits }
-    this.#paths = Array.from({ length: chunkCount(this.#shape) })
+    this.together = chunksTogether(this.#shape)
+    this.#paths = Array.from({ length: Math.ceil(chunkCount(this.#shape) / this.together) })
   }
 
   get shape(): VectorShape {
@@ -60,11 +63,11 @@ export class SumSlice {
 
   /** By their numbers in the whole sum, as everywhere here. */
   get chunks(): number[] {
-    return Array.from(this.#paths, (_, place) => this.slice.firstChunk + place)
+    return Array.from(this.#paths, (_, at) => this.slice.firstChunk + at * this.together)
   }
 
   has(index: number): boolean {
-    return this.#paths[index - this.slice.firstChunk] !== undefined
+    return this.#paths[this.#at(index)] !== undefined
   }
 
   get isWhole(): boolean {
@@ -80,7 +83,7 @@ export class SumSlice {
   put({ index, bytes, path }: ProvenChunk): void {
     this.#bytes ??= new Uint8Array(this.slice.bytes)
     this.#bytes.set(bytes, this.#range(index).offset)
-    this.#paths[index - this.slice.firstChunk] = path
+    this.#paths[this.#at(index)] = path
   }
 
   /** All of it lies there on disk; whoever made it gives the hashes of its chunks. */
@@ -88,12 +91,14 @@ export class SumSlice {
     this.#place = place
     this.#bytes = undefined
     if (leaves === undefined) return
-    const tree = MerkleTree.from(leaves)
-    for (const at of leaves.keys()) this.#paths[at] = tree.path(at)
+    const { together } = this
+    const parts = Array.from(this.#paths, (_, at) => leaves.slice(at * together, (at + 1) * together))
+    const tree = MerkleTree.from(parts.map((part) => MerkleTree.from(part).root))
+    for (const at of parts.keys()) this.#paths[at] = tree.path(at)
   }
 
   async get(index: number): Promise<ProvenChunk | undefined> {
-    const path = this.#paths[index - this.slice.firstChunk]
+    const path = this.#paths[this.#at(index)]
     if (path === undefined) return undefined
     const { offset, length } = this.#range(index)
     const bytes =
@@ -111,8 +116,7 @@ export class SumSlice {
       yield* partFrames(this.#store, name, { offset, bytes })
       return
     }
-    for (let at = 0; at < bytes; at += DATA_FRAME_BYTES)
-      yield { kind: 'data', payload: this.#bytes!.subarray(at, at + DATA_FRAME_BYTES) }
+    yield* dataFrames(this.#bytes!)
   }
 
   /** Where a chunk lies in the packed vector. */
@@ -123,9 +127,13 @@ export class SumSlice {
 
   /** Where a chunk lies in the slice. */
   #range(index: number): Part {
-    const at = index - this.slice.firstChunk
-    const { bits } = this.#shape
-    return { offset: at * packedLength(CHUNK_ELEMENTS, bits), length: packedLength(chunkLength(at, this.#shape), bits) }
+    const most = packedLength(this.together * CHUNK_ELEMENTS, this.#shape.bits)
+    const offset = this.#at(index) * most
+    return { offset, length: Math.min(most, this.slice.bytes - offset) }
+  }
+
+  #at(index: number): number {
+    return (index - this.slice.firstChunk) / this.together
   }
 }
 
@@ -166,7 +174,7 @@ export class SumChunks {
       }
     const complete = async function* (frames: AsyncIterator<Frame>): AsyncGenerator<Frame> {
       for (const one of all)
-        if ('slice' in one) yield { kind: 'data', payload: (await one.slice.get(one.index))!.bytes }
+        if ('slice' in one) yield* dataFrames((await one.slice.get(one.index))!.bytes)
         else yield* taken(frames, one.length)
     }
     return { parts, complete }

@@ -1,6 +1,6 @@
 import { MessageError } from '../errors.ts'
 import { askForChunks } from './chunk-fetch.ts'
-import { checkChunk, chunkCount } from './chunks.ts'
+import { checkChunk, chunkCount, chunksTogether } from './chunks.ts'
 import type { ProvenChunk } from './chunks.ts'
 import { sameBytes } from './dealing.ts'
 import { cutHash, MOST_CHUNKS } from './messages.ts'
@@ -77,7 +77,8 @@ function waysOf({ order, sumShape, decided }: Round, { from, body }: Message<'Su
     return { servers, stripes: owners.length, origins: owners, leader: from }
   }
   const servers = included.filter((member) => member !== from)
-  const stripes = Math.min(MOST_STRIPES, chunkCount(sumShape), servers.length)
+  const parts = Math.ceil(chunkCount(sumShape) / chunksTogether(sumShape))
+  const stripes = Math.min(MOST_STRIPES, parts, servers.length)
   return { servers, stripes, origins: Array<number>(stripes).fill(from), leader: from }
 }
 
@@ -97,7 +98,7 @@ export async function fetchSum(round: Round, header: Message<'SumHeader'>): Prom
       const [whole] = sum.slices
       const stripe =
         header.body.slices === undefined
-          ? { slice: whole, chunks: whole.chunks.filter((index) => index % ways.stripes === number) }
+          ? { slice: whole, chunks: whole.chunks.filter((_, at) => at % ways.stripes === number) }
           : { slice: sum.slices[number], chunks: sum.slices[number].chunks }
       const sources = sourcesOf(number, ways, me).filter(({ member }) => member !== me)
       return fetchStripe(round, { ...stripe, sources, cut: header.body.cut }, liars, views.signal)
@@ -136,17 +137,18 @@ async function fetchStripe(
   const member = rules.roster.members.length
   const take = (chunk: ProvenChunk, sliceHeader?: Uint8Array) => {
     checkOwner(round, slice, cut, sliceHeader)
-    checkChunk(chunk, { attemptId, member, root, firstChunk: slice.slice.firstChunk }, slice.shape)
+    checkChunk(chunk, { attemptId, member, root, firstChunk: slice.slice.firstChunk }, slice.shape, slice.together)
     slice.put(chunk)
     sums.touch()
   }
+  const bytesOf = (index: number) => slice.placeOf(index).length
   const missing = () => chunks.filter((index) => !slice.has(index))
   while (missing().length > 0) {
     for (const { member: holder, depth } of sources) {
       if (liars.has(holder)) continue
       for (let left = missing(); left.length > 0; left = missing()) {
         signal.throwIfAborted()
-        const asked = { attemptId, member, root, owner, chunks: left.slice(0, MOST_CHUNKS) }
+        const asked = { attemptId, member, root, owner, chunks: left.slice(0, MOST_CHUNKS), bytesOf }
         // Longer than what it may be waiting for itself.
         const failed = await askForChunks(round, holder, asked, { patience: patience * (depth + 1), signal, take })
         if (failed instanceof MessageError) liars.set(holder, failed)

@@ -94,24 +94,28 @@ describe('the sum of a round', function () {
 
   it('is completed, and not sent again, where a member has a part of it when its round is closed', async () => {
     for (const { shards, rate } of [
-      { shards: 1, rate: 1500 },
-      { shards: 3, rate: 500 }
+      { shards: 1, rate: 800 },
+      { shards: 3, rate: 1000 }
     ]) {
-      const terms = { members: 12, length: 16 * CHUNK_ELEMENTS, audit: 0, shards, rate }
-      const simulation = await Simulation.create({ ...terms, seed: 5 })
       const asked: Array<Body<'SumRequest'>> = []
-      for (const { participant } of simulation.peers) {
-        const answer = participant.answer.bind(participant)
-        participant.answer = (peer, encoded) => {
-          const request = decodeMessage(encoded)
-          if (request.type === 'SumRequest') asked.push(request.body)
-          return answer(peer, encoded)
+      let sum = 0
+      // Who is late, if anybody, is chance.
+      for (let seed = 5; asked.length === 0; seed++) {
+        assert.ok(seed < 15, 'no member was late')
+        const terms = { members: 12, length: 16 * CHUNK_ELEMENTS, audit: 0, shards, rate }
+        const simulation = await Simulation.create({ ...terms, seed })
+        for (const { participant } of simulation.peers) {
+          const answer = participant.answer.bind(participant)
+          participant.answer = (peer, encoded) => {
+            const request = decodeMessage(encoded)
+            if (request.type === 'SumRequest') asked.push(request.body)
+            return answer(peer, encoded)
+          }
         }
+        await simulation.round(1)
+        await checkRound(simulation, 1)
+        sum = packedLength(simulation.task.laneCount, simulation.task.bits)
       }
-      await simulation.round(1)
-      await checkRound(simulation, 1)
-      const sum = packedLength(simulation.task.laneCount, simulation.task.bits)
-      assert.ok(asked.length > 0, 'no member was late')
       for (const { parts } of asked) {
         const bytes = parts?.reduce((total, { length }) => total + length, 0) ?? sum
         assert.ok(bytes <= sum / 4, `${bytes} bytes are asked for of a sum of ${sum}`)
