@@ -44,7 +44,7 @@ export async function accuracyFigure(figure: AccuracyFigure, tell: (text: string
   const noisy = await learnTogether({ ...setting, recipe: recipe(true), privacy }, 'secure')
   const at = (of: (values: number[]) => number): number[] =>
     plain.accuracy.map((_, round) => of(single.map((curve) => curve[round])))
-  const name = `secure, ε = ${noisy.epsilon!.toLocaleString('en', { maximumSignificantDigits: 4 })}`
+  const name = `secure, ε = ${noisy.epsilon!.toLocaleString('en', { maximumFractionDigits: noisy.epsilon! < 1000 ? 1 : 0 })}`
   const curves = {
     'alone, mean': at((values) => values.reduce((sum, value) => sum + value) / values.length),
     'alone, best': at((values) => Math.max(...values)),
