@@ -43,7 +43,13 @@ export class TwoHeaders extends Adversary {
       // The header waits until its slices were asked for, and what comes behind it does not.
       let header: Message<'MaskedHeader'> | undefined
       let isDue: Promise<'due'> | undefined
-      for (let next = said.next(); ;) {
+      // A conversation may break while something is being said: then nobody waits for the next frame any more.
+      const nextOne = () => {
+        const one = said.next()
+        one.catch(() => {})
+        return one
+      }
+      for (let next = nextOne(); ;) {
         const came = await (isDue === undefined ? next : Promise.race([isDue, next]))
         if (came === 'due') {
           yield control((second() ?? header!).encoded)
@@ -52,7 +58,7 @@ export class TwoHeaders extends Adversary {
         }
         if (came.done === true) return
         const message = came.value.kind === 'control' ? decodeMessage(came.value.payload) : undefined
-        next = said.next()
+        next = nextOne()
         if (message?.type === 'MaskedHeader') {
           header = take(message)
           isDue = Promise.race([all, clock.sleep(PATIENCE_MS)]).then(() => 'due')
