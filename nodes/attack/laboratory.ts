@@ -143,7 +143,7 @@ export class Laboratory {
     this.#outcomes = new Map()
     this.#allClosed = Promise.withResolvers()
     for (const ear of this.#ears) ear.forget()
-    await this.#nodes[0].services.member.participant.member.want()
+    await this.#nodes[0].services.member.participant.want()
     await Promise.race([this.#allClosed.promise, tooLong()])
     const [any] = this.#outcomes.values()
     return this.#outcomes.get(any.aggregator)!

@@ -224,7 +224,7 @@ export class SecureAggregation extends TypedEventEmitter<SecureAggregationEvents
 
   /** Asks for a round of a task, for everyone; one that runs goes on. @throws TaskError TASK_UNKNOWN */
   async want(taskId: string, options: AbortOptions = {}): Promise<void> {
-    await this.#ask(taskId, ({ member }) => member.want(), options)
+    await this.#ask(taskId, ({ participant }) => participant.want(), options)
   }
 
   /**

@@ -104,7 +104,7 @@ export class Session {
       options.observer.refused?.(error)
     }
     this.#asking = new Asking({
-      want: () => this.member.want(),
+      want: () => this.participant.want(),
       isDue: () => this.#contributions.size > 0 && this.#running,
       deadlineMs: task.deadlineMs,
       refused

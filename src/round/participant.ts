@@ -120,6 +120,12 @@ export class Participant {
     this.#beginEpoch()
   }
 
+  /** Asks for the next round, for everyone. Before its journal is read it would take one that is over for the next (S5). */
+  async want(): Promise<void> {
+    await this.load()
+    await this.#member.want()
+  }
+
   /** Goes on where its journal ends, and asks for what it wants. */
   async start(): Promise<void> {
     await this.load()
@@ -136,6 +142,7 @@ export class Participant {
 
   /** Asks to be taken out of the roster, again in each epoch until it is. Until then it is a member like the others. */
   async leave(): Promise<void> {
+    await this.load()
     await this.#options.ports.journal.put(outsideRecord(this.task.id), new Uint8Array(1))
     this.#leaves = true
     this.#ask()
@@ -143,6 +150,7 @@ export class Participant {
 
   /** Asks to be let in again after it has left. */
   async join(): Promise<void> {
+    await this.load()
     await this.#options.ports.journal.delete(outsideRecord(this.task.id))
     this.#leaves = false
     this.#ask()
@@ -151,6 +159,7 @@ export class Participant {
   /** Vouches for a peer that is to become a member, in each epoch until it is, restarts or not. */
   async vouch(peer: string): Promise<void> {
     parsePeer(peer)
+    await this.load()
     await this.#options.ports.journal.put(vouchedPrefix(this.task.id) + peer, new Uint8Array(1))
     this.#vouchedFor.add(peer)
     await this.#renewVouches()

@@ -222,7 +222,7 @@ export class Simulation {
     // Whoever was taken out of the roster can ask for nothing.
     const inside = this.honest.filter(({ member }) => member.me >= 0)
     const from = inside.filter(({ restarts }) => restarts === 0)
-    void pick(from.length > 0 ? from : inside, this.#chance).member.want()
+    void pick(from.length > 0 ? from : inside, this.#chance).participant.want()
     // Whoever wanted it may have died before a word of it left, or have been about to end the round before.
     let isDone = false
     void (async () => {
@@ -230,7 +230,7 @@ export class Simulation {
         await this.clock.sleep(500)
         const waiting = this.honest.find((peer) => peer.member.me >= 0 && !hasSeen(peer, number))
         if (waiting?.member.closedRound === number - 1 && waiting.member.runningRound === undefined)
-          void waiting.member.want()
+          void waiting.participant.want()
       }
     })()
     // One that was taken out of the roster follows, and is told of no outcome.

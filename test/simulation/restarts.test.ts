@@ -44,6 +44,22 @@ describe('a member that crashes and comes back with its journal', function () {
     })
   }
 
+  it('asks for the round after those in its journal, also where it is asked before that is read', async () => {
+    const simulation = await Simulation.create({ members: 4, seed: 3, threat, disk: 50 })
+    await simulation.round(1)
+    simulation.kill(1)
+    simulation.restart(1)
+    const { participant } = simulation.peers[1]
+    let isAsked = false
+    void participant.want().then(() => (isAsked = true))
+    await simulation.clock.run(() => isAsked, simulation.clock.now() + 10_000)
+    assert.equal(participant.member.closedRound, 1)
+    assert.equal(participant.member.runningRound, 2)
+    await simulation.round(2, 60_000)
+    assert.deepEqual(simulation.living[0].outcomes[1].included, [0, 1, 2, 3])
+    checkNobodyConvicted(simulation)
+  })
+
   it('ends a round with the others that is over before it has taken it up again', async () => {
     const who = await lastInOrder(5)
     let taken = 0
