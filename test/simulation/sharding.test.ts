@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { packedLength } from '../../src/encoding/packing.ts'
+import { decodeMessage } from '../../src/round/messages.ts'
+import type { Message } from '../../src/round/messages.ts'
 import type { Phase } from '../../src/round/ports.ts'
+import { sumKey } from '../../src/round/round.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
 import type { SimulationOptions } from './network.ts'
@@ -30,6 +33,12 @@ function outcomeIn({ living }: Simulation) {
   const { status, reason, views, included } = living[0].outcomes[0]
   assert.equal(status, 'summed', reason)
   return { views, included }
+}
+
+/** Who has summed which slice, as a member has it. */
+async function ownersIn({ task, peers }: Simulation, member: number): Promise<number[]> {
+  const header = decodeMessage((await peers[member].journal.get(sumKey(task.id, 1)))!) as Message<'SumHeader'>
+  return header.body.slices!.map(({ owner }) => owner)
 }
 
 describe('a round that is summed in slices', function () {
@@ -115,10 +124,13 @@ describe('a round that is summed in slices', function () {
   for (const phase of phases) {
     it(`is summed in the first view when an owner that does not lead dies before ${phase}`, async () => {
       const terms = { members: 6, shards: 3 }
-      const who = (await orderOf(terms))[1]
-      const { views, included } = outcomeIn(await run({ ...terms, kills: [{ who, phase, round: 1 }] }))
+      const [first, who, third, next] = await orderOf(terms)
+      const simulation = await run({ ...terms, kills: [{ who, phase, round: 1 }] })
+      const { views, included } = outcomeIn(simulation)
       assert.equal(views, 1)
       assert.equal(included.includes(who), !['keys', 'shares', 'mask'].includes(phase))
+      // It has published its slice before the last.
+      assert.deepEqual(await ownersIn(simulation, first), [first, phase === 'close' ? who : next, third])
     })
 
     it(`is summed by another leader when the first, an owner as well, dies before ${phase}`, async () => {
@@ -130,7 +142,13 @@ describe('a round that is summed in slices', function () {
     it(`is summed when an owner stalls before ${phase} and stays connected`, async () => {
       const terms = { members: 6, shards: 6 }
       const who = (await orderOf(terms))[4]
-      outcomeIn(await run({ ...terms, stalls: [{ who, phase, round: 1 }] }))
+      const simulation = await run({ ...terms, stalls: [{ who, phase, round: 1 }] })
+      outcomeIn(simulation)
+      const owners = await ownersIn(
+        simulation,
+        simulation.peers.findIndex((_, index) => index !== who)
+      )
+      assert.equal(owners.includes(who), phase === 'close')
     })
   }
 })

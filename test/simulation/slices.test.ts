@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict'
+import * as dagCbor from '@ipld/dag-cbor'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { VectorHasher } from '../../src/crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
+import { MessageError } from '../../src/errors.ts'
+import { encodeSet } from '../../src/membership/member-set.ts'
+import { createRoster } from '../../src/membership/roster.ts'
 import type { VectorStore } from '../../src/journal/vector-store.ts'
+import { verifyEvidence } from '../../src/round/evidence.ts'
+import type { Evidence } from '../../src/round/evidence.ts'
 import { decodeMessage, encodeMessage, signedBytes } from '../../src/round/messages.ts'
 import type { Body, Message } from '../../src/round/messages.ts'
-import { folderOf } from '../../src/round/round.ts'
+import { folderOf, sumKey } from '../../src/round/round.ts'
+import { rulesOf } from '../../src/round/transcript.ts'
 import { slicesOf, vectorTree } from '../../src/round/slices.ts'
 import type { VectorTree } from '../../src/round/slices.ts'
 import { control, eachFrame, insteadOf, without } from './adversaries/adversary.ts'
@@ -14,7 +21,7 @@ import { answering, namedBy, signedBy } from './answering.ts'
 import type { Asked } from './answering.ts'
 import { simulatedTask } from './identities.ts'
 import { Simulation } from './network.ts'
-import type { SimulationOptions } from './network.ts'
+import type { SimulationOptions, Tamper } from './network.ts'
 import { checkNobodyBlamed, checkNobodyConvicted, checkRound, firstOrder } from './schedule.ts'
 
 /** Seven members, of whom one may lie and one may be missing, and three slices of two chunks each. */
@@ -59,9 +66,15 @@ async function run(
   }
   const liars = [...simulation.adversaries.keys(), ...(lies.by === undefined ? [] : [lies.by])]
   const others = simulation.peers.filter((_, index) => !liars.includes(index))
-  const [{ status, views }] = others[0].outcomes
+  const [{ status, views }] = others.find(({ alive }) => alive)!.outcomes
   const refusals = others.flatMap((peer) => peer.refusals)
   return { simulation, status, views, refusals, named: namedBy(simulation, liars) }
+}
+
+/** Who has summed which slice of the first round. */
+async function ownersIn({ peers }: Simulation): Promise<number[]> {
+  const header = decodeMessage((await peers[leader].journal.get(sumKey(task.id, 1)))!) as Message<'SumHeader'>
+  return header.body.slices!.map(({ owner }) => owner)
 }
 
 const against = (as: Behaviour, who: number) => run({ adversaries: [{ who, as }] })
@@ -164,6 +177,13 @@ describe('a slice of a sum', function () {
     assert.deepEqual([dead.status, dead.views], ['summed', 1])
   })
 
+  it('is whole at all members where its owner dies with some of it passed on', async () => {
+    for (let step = 50; step <= 110; step += 10) {
+      const { status, views } = await run({}, { prepare: (simulation) => simulation.killAtStep(owner, step) })
+      assert.deepEqual([status, views], ['summed', 1], `after ${step} steps`)
+    }
+  })
+
   it('that its owner signs and withholds, or gives another of, is summed by the next, and the liar is named', async () => {
     const withheld = await against('WithholdsChunks', owner)
     assert.deepEqual([withheld.status, withheld.views], ['summed', 1])
@@ -194,6 +214,38 @@ describe('a slice of a sum', function () {
           member.evidence.map(({ kind, culprit }) => ({ kind, culprit })),
           [{ kind: 'wrong-sum', culprit: owner }]
         )
+  })
+
+  it('has evidence against its owner that proves nothing with any part of it dropped or swapped', async () => {
+    const { simulation } = await withSlice((packed) => (packed[0] ^= 1))
+    const [evidence] = simulation.peers[leader].member.evidence
+    const roster = createRoster({ epoch: 0, members: [...task.members] })
+    const rules = rulesOf({ task: task.idBytes, epoch: 0, round: 1 }, roster, task)
+    verifyEvidence(evidence, rules)
+    const [header, basis, proof, word] = evidence.statements
+    const sum = decodeMessage(header) as Message<'SumHeader'>
+    const said = decodeMessage(word) as Message<'SliceHeader'>
+    const again = (who: number, change: Partial<Body<'SliceHeader'>>) => signedBy(identity, who, said, change).payload
+    const [first, second] = sum.body.slices!
+    const swapped = signedBy(identity, leader, sum, { slices: [first, second, { ...second, owner }] }).payload
+    const elsewhere = dagCbor.encode({ ...dagCbor.decode<object>(proof), element: 0 })
+    const lies: Array<[RegExp, Partial<Evidence>]> = [
+      [/its SliceHeader is of member/, { culprit: leader }],
+      [/just where there are slices/, { statements: [header, basis, proof] }],
+      [/its SumHeader is of member/, { statements: [header, basis] }],
+      [/not of its sum/, { statements: [swapped, basis, proof, word] }],
+      [/not of its sum/, { statements: [header, basis, proof, again(owner, { cutHash: new Uint8Array(32) })] }],
+      [/not of its sum/, { statements: [header, basis, proof, again(owner, { root: first.root })] }],
+      [/its SliceHeader is of member/, { statements: [header, basis, proof, again(leader, { slice: 0 })] }],
+      [/not of its sum/, { culprit: server, statements: [header, basis, proof, again(server, {})] }],
+      [/lies in another slice/, { statements: [header, basis, elsewhere, word] }]
+    ]
+    for (const [why, change] of lies)
+      assert.throws(
+        () => verifyEvidence({ ...evidence, ...change }, rules),
+        (error) => error instanceof MessageError && error.culprit === undefined && why.test(error.message),
+        String(why)
+      )
   })
 
   it('comes with the word of the owner that the sum names, also from one that was replaced and has signed the same', async () => {
@@ -237,5 +289,73 @@ describe('a slice of a sum', function () {
         String(sentence)
       )
     }
+  })
+})
+
+describe('a round in slices', function () {
+  this.timeout(0)
+
+  const asLeader = (tamper: Tamper, options: Partial<SimulationOptions> = {}) =>
+    run({ ...options, tamperAsLeader: new Map([[leader, tamper]]) }, { by: leader })
+
+  const plans: Array<[string, RegExp, Partial<Body<'SlicePlan'>>]> = [
+    ['for another view', /a SlicePlan is for view 3, not 0/, { view: 3 }],
+    ['more often than members may go missing', /comes more often than members may go missing/, { number: 4 }],
+    ['with too few owners', /is for 2 slices, not 3/, { owners: [0, 1] }],
+    ['with too many keepers', /is for 4 slices, not 3/, { keepers: [0, 1, 2, 3] }],
+    ['with an owner that is no member', /names somebody who is no member/, { owners: [0, 1, 7] }]
+  ]
+  for (const [what, sentence, change] of plans)
+    it(`that its leader plans ${what}: members name it, and the next one sums it`, async () => {
+      const tamper = insteadOf('SlicePlan', (plan) => [signedBy(identity, leader, plan, change)])
+      const { status, views, named, refusals } = await asLeader(tamper)
+      assert.deepEqual([status, views, named], ['summed', 2, [leader]])
+      assert.ok(refusals.some(({ message }) => sentence.test(message)))
+    })
+
+  const opened: Array<[string, RegExp, (said: Body<'Opened'>) => Partial<Body<'Opened'>>]> = [
+    [
+      'another seed',
+      /does not match its commitment/,
+      ({ seeds }) => ({ seeds: seeds.map(({ member }) => ({ member, secret: new Uint8Array(32) })) })
+    ],
+    ['fewer seeds', /just the included members/, ({ seeds }) => ({ seeds: seeds.slice(1) })],
+    ['those of another cut', /are opened for another cut/, () => ({ cutHash: new Uint8Array(32) })]
+  ]
+  for (const [what, sentence, change] of opened)
+    it(`in which the leader opens ${what} to owners: they name it, and the next one sums it`, async () => {
+      const tamper = insteadOf('Opened', (said) => [signedBy(identity, leader, said, change(said.body))])
+      // What members reveal reaches no owner directly.
+      const { status, named, refusals } = await asLeader(tamper, { direct: 0 })
+      assert.deepEqual([status, named], ['summed', [leader]])
+      assert.ok(
+        refusals.some(({ message }) => sentence.test(message)),
+        refusals.join('; ')
+      )
+    })
+
+  it('whose owner reports a slice that there is not: the leader names it, and the next in the order owns its slice', async () => {
+    const tamper = insteadOf('SliceReport', (report) => [signedBy(identity, owner, report, { slice: 3 })])
+    const { status, views, named, simulation } = await run({ tamper: new Map([[owner, tamper]]) }, { by: owner })
+    assert.deepEqual([status, views, named], ['summed', 1, [owner]])
+    assert.deepEqual(await ownersIn(simulation), [order[0], order[1], server])
+  })
+
+  it('whose owner reports what it does not have: another one has it, and nobody is named', async () => {
+    // A member gives it nothing, and it says that all is there.
+    const tamper = insteadOf('SliceReport', (report) => [
+      signedBy(identity, owner, report, { members: encodeSet(order, terms.members) })
+    ])
+    const prepare = (simulation: Simulation) =>
+      answering(simulation, order[5], 'SliceRequest', async function* ({ honest, request }) {
+        if (request.from !== owner) yield* honest
+      })
+    const { status, views, named, simulation } = await run(
+      { tamper: new Map([[owner, tamper]]) },
+      { by: owner, prepare }
+    )
+    assert.deepEqual([status, views, named], ['summed', 1, []])
+    assert.deepEqual(simulation.peers[leader].outcomes[0].included.length, terms.members)
+    assert.deepEqual(await ownersIn(simulation), [order[0], order[1], server])
   })
 })
