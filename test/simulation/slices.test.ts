@@ -4,7 +4,7 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { VectorHasher } from '../../src/crypto/merkle.ts'
 import { CHUNK_ELEMENTS, packedLength } from '../../src/encoding/packing.ts'
 import { MessageError } from '../../src/errors.ts'
-import { encodeSet } from '../../src/membership/member-set.ts'
+import { decodeSet, encodeSet } from '../../src/membership/member-set.ts'
 import { createRoster } from '../../src/membership/roster.ts'
 import type { VectorStore } from '../../src/journal/vector-store.ts'
 import { verifyEvidence } from '../../src/round/evidence.ts'
@@ -342,16 +342,30 @@ describe('a round in slices', function () {
   })
 
   it('whose owner reports what it does not have: another one has it, and nobody is named', async () => {
-    // A member gives it nothing, and it says that all is there.
-    const tamper = insteadOf('SliceReport', (report) => [
-      signedBy(identity, owner, report, { members: encodeSet(order, terms.members) })
-    ])
+    // A member gives it nothing, and it says that all is there, under the root that an accomplice has told it.
+    let root: Uint8Array | undefined
+    const overhear = insteadOf('MaskedHeader', (header, frame) => {
+      root = header.body.root
+      return [frame]
+    })
+    const tamper = insteadOf('SliceReport', (report, frame) => {
+      const held = decodeSet(report.body.members, terms.members)
+      if (root === undefined || held.includes(order[5])) return [frame]
+      const members = [...held, order[5]].sort((a, b) => a - b)
+      const roots = report.body.roots.toSpliced(members.indexOf(order[5]), 0, root)
+      return [signedBy(identity, owner, report, { members: encodeSet(members, terms.members), roots })]
+    })
     const prepare = (simulation: Simulation) =>
       answering(simulation, order[5], 'SliceRequest', async function* ({ honest, request }) {
         if (request.from !== owner) yield* honest
       })
     const { status, views, named, simulation } = await run(
-      { tamper: new Map([[owner, tamper]]) },
+      {
+        tamper: new Map([
+          [owner, tamper],
+          [order[5], overhear]
+        ])
+      },
       { by: owner, prepare }
     )
     assert.deepEqual([status, views, named], ['summed', 1, []])
