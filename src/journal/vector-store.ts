@@ -3,7 +3,9 @@ import { SecureAggregationError } from '../errors.ts'
 /** Chunks of `read` where nothing else is asked for, in bytes. */
 export const defaultChunkBytes = 65_536
 
+/** How a vector is read. */
 export interface ReadOptions {
+  /** Bytes of each chunk but the last (64 KiB). */
   chunkBytes?: number
   /** Each chunk may be gone when the next is asked for: one memory for all of them (false). */
   reuse?: boolean

@@ -79,7 +79,7 @@ async function auditsOf(
     // So that each of n members has as many to check.
     task: { audit: (audited * roster.members.length) / chunks, members: roster.members, length: shape!.elements },
     ports: { clock: { ...systemClock, pause: async () => {} }, random, vectors },
-    views: { shown: () => {} },
+    views: { goesOn: () => {} },
     isContested: () => false,
     chunks: { find: (member: number, _: Uint8Array, index: number) => known.get(`${member}/${index}`) }
   } as unknown as Round
