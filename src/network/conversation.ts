@@ -80,6 +80,11 @@ export class Conversation {
     return this.#buffered
   }
 
+  /** Whether more has been written than the other side has taken and the stream may hold. */
+  get isHeldUp(): boolean {
+    return this.#stream.writableNeedsDrain
+  }
+
   /**
    * The frames as they come, for one reader at a time; a reader that stops early leaves the rest for the next.
    * Ends when the other side closed its end. Throws MessageError if what it sent are not frames, the signal's reason

@@ -1,6 +1,8 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
+// As libp2p itself ends a wait by a signal, without leaving a listener on it.
+import { raceSignal } from 'race-signal'
 import { MAX_MESSAGE_BYTES } from '../round/messages.ts'
 import type { Channel, Frame } from '../round/ports.ts'
 import { Conversation } from './conversation.ts'
@@ -108,17 +110,29 @@ export class Streams {
   /** One message over the stream that is kept open to each peer; resolves when it is on its way. */
   async deliver(to: string, message: Uint8Array, signal: AbortSignal): Promise<void> {
     const known = this.#direct.get(to)
-    const opening = known ?? this.#dial(to, 'direct', signal)
-    if (known === undefined) this.#direct.set(to, opening)
+    const opening = known ?? this.#openDirect(to, signal)
     try {
-      const conversation = await opening
-      await conversation.write({ kind: 'control', payload: message })
+      const conversation = await raceSignal(opening, signal)
+      const written = conversation.write({ kind: 'control', payload: message })
+      await raceSignal(written, signal).catch((error: Error) => {
+        // Whoever reads nothing is to hold up nobody, nor to have more and more kept for it.
+        if (conversation.isHeldUp) conversation.abort(error)
+        throw error
+      })
     } catch (error) {
+      if (signal.aborted) throw error
       if (this.#direct.get(to) === opening) this.#direct.delete(to)
       // The stream that was kept may have died unseen: once more over a new one.
-      if (known !== undefined && !signal.aborted) return this.deliver(to, message, signal)
+      if (known !== undefined) return this.deliver(to, message, signal)
       throw error
     }
+  }
+
+  #openDirect(to: string, signal: AbortSignal): Promise<Conversation> {
+    const opening = this.#dial(to, 'direct', signal)
+    this.#direct.set(to, opening)
+    opening.catch(() => this.#direct.get(to) === opening && this.#direct.delete(to))
+    return opening
   }
 
   async ask(to: string, request: Uint8Array, signal: AbortSignal): Promise<AsyncIterable<Frame>> {
