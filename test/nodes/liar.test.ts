@@ -128,5 +128,17 @@ describe('an aggregator that alters its sum, on real streams', function () {
         JSON.stringify(told)
       )
     })
+
+    it('left the others with other numbers, and the rounds before with those who led them', async () => {
+      const { members: now } = members.daemons[place].members
+      const [{ aggregatorId }] = closed()
+      const { index } = now.find(({ id }) => id === aggregatorId)!
+      const first = await page.$eval('tbody tr:last-child', (row) =>
+        [...row.children].map(({ textContent }) => textContent)
+      )
+      assert.deepEqual(first.slice(0, 3), ['1', 'summed', `member ${index}`])
+      const second = await page.$eval('tbody tr:nth-last-child(2)', (row) => row.children[5].textContent)
+      assert.match(second, new RegExp(`member ${members.task.members.indexOf(liar)}\\b.* of epoch 0$`))
+    })
   })
 })
