@@ -209,10 +209,12 @@ function culprit(evidence: Uint8Array, roster: Roster, rules: ChangeRules): stri
 
 /**
  * Whoever was left out under f+1 different aggregators was left out by an honest one. Nobody is suspended by its own word
- * or by one aggregator alone.
+ * or by one aggregator alone; a round has one, whoever else has signed its cut.
  */
 function absentees({ suspensions, absences }: RosterChange, roster: Roster, rules: ChangeRules): string[] {
   const cuts = absences.map((encoded) => rules.readAbsence(encoded, roster))
+  if (new Set(cuts.map(({ round }) => round)).size < cuts.length)
+    throw refuse('a change of the roster shows two absences of one round')
   const needed = taskOf(rules.task, roster).thresholds.f + 1
   return suspensions.map((bytes) => {
     const id = peerFromBytes(bytes)?.id

@@ -7,8 +7,8 @@ import type { ChangeRules, RosterChange } from '../membership/roster-change.ts'
 import type { Peer, Roster } from '../membership/roster.ts'
 import type { Task } from '../task/task.ts'
 
-/** Requests, and vouches of one member, that are kept at the same time: strangers cannot fill the memory. */
-const MOST_REQUESTS = 256
+/** Requests of strangers, and vouches of one member, that are kept at the same time: they cannot fill the memory. */
+const MOST_STRANGERS = 256
 const MOST_VOUCHES = 32
 /** A change of this size goes round within a phase. */
 const MOST_BYTES = 512 * 1024
@@ -39,9 +39,24 @@ export class Petitions {
     ]
     if (!possible) throw new MessageError('INVALID', `${id} asks to ${action}, which it cannot`, { culprit: id })
     const before = this.#requests.get(id)
-    if (before?.action === action || (before === undefined && this.#requests.size >= MOST_REQUESTS)) return false
+    if (before?.action === action || (before === undefined && !this.#hasRoom(id))) return false
     this.#requests.set(id, request)
     return true
+  }
+
+  /** However many strangers ask, those that the roster or the task names are heard, and so is whom a member vouches for. */
+  #hasRoom(id: string): boolean {
+    if (!this.#isStranger(id)) return true
+    const strangers = [...this.#requests.keys()].filter((one) => this.#isStranger(one))
+    if (strangers.length < MOST_STRANGERS) return true
+    const alone = strangers.find((one) => !this.#vouches.has(one))
+    if (!this.#vouches.has(id) || alone === undefined) return false
+    return this.#requests.delete(alone)
+  }
+
+  #isStranger(id: string): boolean {
+    const isNamed = this.#roster.indexOf(id) >= 0 || this.#roster.isSuspended(id)
+    return !isNamed && this.#task.admission?.allow?.includes(id) !== true
   }
 
   /** Whether it was not known before. Throws MessageError where no member vouches. */

@@ -29,11 +29,12 @@ function taskWith(members: number, more: Partial<TaskInput> = {}): { task: Task;
   return { task, roster: createRoster({ epoch: 0, members: ids }) }
 }
 
-/** A cut is a byte for its aggregator and one for each member that it includes. */
-const cutBy = (aggregator: number, included: number[]): Uint8Array => Uint8Array.of(aggregator, ...included)
-function readAbsence([aggregator, ...included]: Uint8Array): Absence {
+/** A cut is a byte for its round, one for its aggregator and one for each member that it includes. */
+const cutBy = (aggregator: number, included: number[], round = 1 + aggregator): Uint8Array =>
+  Uint8Array.of(round, aggregator, ...included)
+function readAbsence([round, aggregator, ...included]: Uint8Array): Absence {
   if (aggregator > 200) throw new MessageError('INVALID', 'no such cut was decided')
-  return { round: 1, aggregator: idOf(aggregator), included: new Set(included.map(idOf)) }
+  return { round, aggregator: idOf(aggregator), included: new Set(included.map(idOf)) }
 }
 
 /** Evidence is a byte for its culprit. */
@@ -170,9 +171,10 @@ describe('a change of the roster', () => {
     assert.deepEqual(idsOf(next), without.map(idOf).sort())
     assert.ok(next.isSuspended(idOf(7)))
     assert.throws(() => suspend(cutBy(0, without)), refused(/after 1 aggregators left it out, and it takes 2/))
-    assert.throws(() => suspend(cutBy(0, without), cutBy(0, [1, 2])), refused(/after 1 aggregators/))
+    assert.throws(() => suspend(cutBy(0, without), cutBy(0, [1, 2], 7)), refused(/after 1 aggregators/))
     assert.throws(() => suspend(cutBy(0, without), cutBy(3, [...without, 7])), refused(/after 1 aggregators/))
     assert.throws(() => suspend(cutBy(0, without), cutBy(255, without)), { code: 'INVALID' })
+    assert.throws(() => suspend(cutBy(0, without), cutBy(3, without, 1)), refused(/two absences of one round/))
     const stranger = { suspensions: [bytesOf(20)], absences: [cutBy(0, without), cutBy(3, without)] }
     assert.throws(() => apply(task, roster, stranger), refused(/is no member/))
   })
