@@ -8,6 +8,7 @@ import { MemoryJournal } from '../../src/journal/journal.ts'
 import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { systemClock } from '../../src/network/clock.ts'
 import { Announcements } from '../../src/network/gossip.ts'
+import type { Verdict } from '../../src/network/gossip.ts'
 import type { SessionComponents } from '../../src/network/session.ts'
 import { Streams } from '../../src/network/streams.ts'
 import { decodeMessage } from '../../src/round/messages.ts'
@@ -52,7 +53,7 @@ export class LaboratoryMember {
     })
     this.#announcements = new Announcements(components, task.idBytes, {
       isMember: (peer) => this.participant.expects(peer),
-      validate: (_, bytes) => (this.#isValid(bytes) ? 'accept' : 'reject'),
+      validate: (from, bytes) => this.#verdictOn(from, bytes),
       deliver: hear
     })
     this.participant = new Participant({
@@ -111,11 +112,11 @@ export class LaboratoryMember {
     return createEncoder(task, round).decode(unpack(packed, task.laneCount, task.bits), included.length)
   }
 
-  #isValid(bytes: Uint8Array): boolean {
+  #verdictOn(from: string, bytes: Uint8Array): Verdict {
     try {
-      return this.participant.check(bytes)
+      return this.participant.check(from, bytes) ? 'accept' : 'ignore'
     } catch (error) {
-      if (error instanceof MessageError) return false
+      if (error instanceof MessageError) return 'reject'
       throw error
     }
   }

@@ -133,8 +133,8 @@ export class Session {
       isMember: (peer) => this.expects(peer),
       validate: (from, bytes) => {
         try {
-          if (this.participant.check(bytes)) return 'accept'
-          // Of an epoch that began without this peer: it has to catch up before it can judge.
+          if (this.participant.check(from, bytes)) return 'accept'
+          // It may be of an epoch that began without this peer, or of a round that whoever says it does not know to be over.
           void this.participant.hear(from, bytes).catch(refused)
           return 'ignore'
         } catch (error) {

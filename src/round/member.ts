@@ -72,11 +72,14 @@ const MAX_CATCH_UP_BYTES = MAX_MESSAGE_BYTES / 2
 
 const ballotKey = (taskId: string, round: number) => `${taskId}/ballot/${String(round).padStart(15, '0')}`
 
+/** Of later rounds than the next only the one after it is spoken of: this member may be about to close one. */
+const MOST_AHEAD = 2
+
 /** Large evidence goes to as many at the same time. */
 const EVIDENCE_AT_ONCE = 4
 
-/** What may come by gossip; beside these evidence, verified before it is passed on, and statements of leaders. */
-const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange', 'Decision', 'EvidenceNotice'])
+/** What may come by gossip; beside these decisions, evidence, verified before it is passed on, and statements of leaders. */
+const announced: ReadonlySet<MessageType> = new Set<MessageType>(['Want', 'ViewChange'])
 
 /** What a peer answers with is its own fault where it does not hold. */
 async function shownByPeer<T>(culprit: string, read: () => Promise<T>): Promise<T> {
@@ -191,20 +194,31 @@ export class Member {
   }
 
   /**
-   * Whether an announcement is worth passing on: signed by a member of this task. False where that takes what is looked up
-   * first: evidence of a wrong sum of groups, or on a sparse graph, in a round that is over. Throws MessageError where it is not.
+   * Whether an announcement is worth passing on: signed by a member of this task, and nothing that everybody has been told. False
+   * also where that takes what is looked up first: evidence of a wrong sum of groups, or on a sparse graph, in a round that is
+   * over. Throws MessageError where no member says it.
    */
   check(encoded: Uint8Array): boolean {
     const message = decodeMessage(encoded)
     authenticate(message, this.#context(message.round), this.roster)
-    if (message.type === 'Evidence') {
-      const rules = this.#rules(message.round)
-      if (rules.shape === undefined && decodeEvidence(message.body.evidence).kind === 'wrong-sum') return false
-      this.#convictions.read(message, rules)
-    } else if (message.type === 'EvidenceNotice') this.#largeEvidence.check(message)
-    else if (!announced.has(message.type) && !isStatement(message))
-      throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
-    return true
+    switch (message.type) {
+      case 'Evidence': {
+        const rules = this.#rules(message.round)
+        if (rules.shape === undefined && decodeEvidence(message.body.evidence).kind === 'wrong-sum') return false
+        // Whoever holds evidence has announced it.
+        return !this.#convictions.holds(this.#convictions.read(message, rules))
+      }
+      case 'EvidenceNotice':
+        this.#largeEvidence.check(message)
+        return !this.#convictions.holds({ epoch: message.epoch, culprit: message.body.culprit, kind: 'wrong-sum' })
+      case 'Decision':
+        // How the last round was closed others may not know yet.
+        return message.round >= this.#closed.round
+      default:
+        if (!announced.has(message.type) && !isStatement(message))
+          throw this.#fault('OUT_OF_PHASE', message.from, `announces a ${message.type}`)
+        return message.round > this.#closed.round && message.round <= this.#closed.round + MOST_AHEAD
+    }
   }
 
   /**
@@ -222,7 +236,7 @@ export class Member {
         return this.#running?.round.deliver(message)
       case 'Want':
       case 'ViewChange':
-        if (message.round <= this.#closed.round) return this.#answerBehind(message.from)
+        if (message.round <= this.#closed.round) return this.#answerBehind(from)
         if (message.round > this.#closed.round + 1) {
           // If the round before is just being closed here, this one is heard again when it is.
           this.#ahead = message
@@ -366,10 +380,14 @@ export class Member {
   }
 
   async #hearDecision(message: Message<'Decision'>, from: number | undefined): Promise<void> {
-    if (message.body.commits.agreement === 'closing') this.#heardClosing = Math.max(this.#heardClosing, message.round)
+    if (message.round === this.#closed.round) return this.#noteHeard(message)
     if (message.round <= this.#closed.round || this.#isOver) return
     if (message.round > this.#closed.round + 1) return this.catchUp(from ?? message.from)
-    if (this.#running !== undefined) return this.#running.round.learn(message)
+    if (this.#running !== undefined) {
+      await this.#running.round.learn(message)
+      if (message.body.commits.agreement === 'closing') this.#heardClosing = message.round
+      return
+    }
     if (message.body.commits.agreement !== 'closing') return
     checkDecision(message.body, message, this.#electorate)
     const { deck, beacon } = this.#closed
@@ -382,10 +400,17 @@ export class Member {
     await this.#turnIfOver()
   }
 
-  /** A member that speaks of a round that is over is told how it ended. */
-  async #answerBehind(member: number): Promise<void> {
+  /** Others know how the last round was closed. */
+  #noteHeard(message: Message<'Decision'>): void {
+    if (message.body.commits.agreement !== 'closing') return
+    checkDecision(message.body, message, this.#electorate)
+    this.#heardClosing = message.round
+  }
+
+  /** A member that speaks of a round that is over is told how it ended: who brings the word, not whose word it once was. */
+  async #answerBehind(member: number | undefined): Promise<void> {
     const { decision } = this.#closed
-    if (decision !== null && member !== this.me)
+    if (decision !== null && member !== undefined && member !== this.me)
       await this.#options.links.deliver(member, decision.encoded, this.#stop.signal).catch(() => {})
   }
 

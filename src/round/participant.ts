@@ -192,20 +192,16 @@ export class Participant {
   }
 
   /**
-   * Whether an announcement is worth passing on; false where that cannot be told, because it is of an epoch that is not
-   * known here yet. Throws MessageError where it is not.
+   * Whether what a peer announces is worth passing on; false where it is not, or that cannot be told: it is of another epoch, is
+   * known to everybody, or comes from somebody who has no part in the task, and may say again what a member once said. What of
+   * it is worth hearing is for {@link hear}. Throws MessageError where no honest peer says it.
    */
-  check(encoded: Uint8Array): boolean {
+  check(peer: string, encoded: Uint8Array): boolean {
     const message = decodeMessage(encoded)
-    const { epoch: now } = this.#member.roster
-    if (message.epoch > now) return false
-    const { epoch, round } = message
-    const roster = this.chronicle.rosterOf(epoch)!
-    if (message.type === 'RosterRequest' || message.type === 'RosterVouch')
-      return epoch < now || (this.#takePetition(message), true)
-    if (epoch === now) return this.#member.check(encoded)
-    else authenticate(message, { task: this.task.idBytes, epoch, round }, roster)
-    return true
+    const { roster } = this.#member
+    if (message.epoch !== roster.epoch) return false
+    if (message.type === 'RosterRequest' || message.type === 'RosterVouch') return this.#takePetition(message)
+    return this.#member.check(encoded) && roster.indexOf(peer) >= 0
   }
 
   /** A message that came by gossip or directly. Throws MessageError where it is to be refused. */

@@ -115,7 +115,7 @@ describe('evidence of a wrong sum that is too large for a message', function () 
     const body = { culprit: leader, hash: sha256(evidence), bytes: evidence.length }
     const signature = simulation.signAs(holder, signedBytes('EvidenceNotice', context, body))
     const notice = encodeMessage('EvidenceNotice', context, holder, body, signature)
-    assert.equal(peers[hearer].participant.check(notice.encoded), true)
+    assert.equal(peers[hearer].participant.check(peers[holder].id, notice.encoded), true)
     await peers[hearer].participant.hear(peers[holder].id, notice.encoded)
     await clock.run(() => heldBy(peers[hearer], leader) !== undefined, clock.now() + 60_000)
     assert.deepEqual(encodeEvidence(heldBy(peers[hearer], leader)!), evidence)

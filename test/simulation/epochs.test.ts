@@ -305,8 +305,8 @@ describe('a network whose members come and go', function () {
       [1, 0],
       [0, 1]
     ])
-      assert.throws(() => peers[0].participant.check(said(round, from)), MessageError)
-    assert.equal(peers[0].participant.check(said(0, 0)), true)
+      assert.throws(() => peers[0].participant.check(id, said(round, from)), MessageError)
+    assert.equal(peers[0].participant.check(id, said(0, 0)), true)
   })
 
   it('takes a changed roster only with the change that makes it', async () => {
