@@ -4,7 +4,7 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import * as z from 'zod'
 import { compareBytes } from '../crypto/key-agreement.ts'
 import { MessageError } from '../errors.ts'
-import { createRoster, parsePeer } from './roster.ts'
+import { createRoster, parsePeer, rosterHash } from './roster.ts'
 import type { Peer, Roster } from './roster.ts'
 
 /** A roster as it is kept and travels: canonical DAG-CBOR of what its hash is over. */
@@ -46,9 +46,20 @@ export function encodeRoster({ epoch, previousHash, members, suspended, leastCor
   })
 }
 
+/**
+ * Epoch and hash of what may be a roster, without a look at the keys of those that it names: that takes a millisecond each, and
+ * nobody is to spend it on a roster that no decision names. Throws MessageError ('MALFORMED').
+ */
+export function rosterHeadOf(encoded: Uint8Array): Pick<Roster, 'epoch' | 'hash'> {
+  return reading(() => {
+    const { previousHash, ...rest } = shape.parse(dagCbor.decode(encoded))
+    return { epoch: rest.epoch, hash: rosterHash({ ...rest, previousHash: previousHash ?? undefined }) }
+  })
+}
+
 /** Throws MessageError ('MALFORMED') unless the bytes are what `encodeRoster` gives; who decided it is checked elsewhere. */
 export function decodeRoster(encoded: Uint8Array): Roster {
-  try {
+  return reading(() => {
     const { previousHash, members, suspended, removed, ...rest } = shape.parse(dagCbor.decode(encoded))
     const roster = createRoster({
       ...rest,
@@ -60,6 +71,12 @@ export function decodeRoster(encoded: Uint8Array): Roster {
     // The order of members and keys is part of the form.
     if (compareBytes(encodeRoster(roster), encoded) !== 0) throw new Error('it is not in its canonical form')
     return roster
+  })
+}
+
+function reading<T>(read: () => T): T {
+  try {
+    return read()
   } catch (cause) {
     throw new MessageError('MALFORMED', `a roster cannot be read: ${(cause as Error).message.split('\n')[0]}`, {
       cause

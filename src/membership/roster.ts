@@ -95,6 +95,22 @@ export interface Outside {
 const nobody: readonly Peer[] = Object.freeze([])
 const nobodyOutside: Outside = Object.freeze({ suspended: nobody, leastCorrupt: 0, removed: nobody })
 
+/** What a roster's hash is over; whoever is named, as multihashes in the order of members. */
+export interface HashedRoster extends Pick<RosterFields, 'epoch' | 'previousHash'> {
+  members: readonly Uint8Array[]
+  suspended: readonly Uint8Array[]
+  leastCorrupt: number
+  removed: readonly Uint8Array[]
+}
+
+/** 32 bytes, see {@link Roster}. Whether such a roster can be is not looked at. */
+export function rosterHash(roster: HashedRoster): Uint8Array {
+  const { epoch, previousHash, members, suspended, leastCorrupt, removed } = roster
+  const outside = [...suspended, ...removed]
+  const more = outside.length === 0 ? [] : [leastCorrupt, suspended.length, ...outside]
+  return H('roster', epoch, previousHash ?? new Uint8Array(0), members.length, ...members, ...more)
+}
+
 /** The member list of an epoch (§2, §7). It never changes, and what it hands out is not to be changed. */
 export class Roster {
   readonly epoch: number
@@ -126,13 +142,12 @@ export class Roster {
     this.epoch = epoch
     this.members = members
     this.previousHash = previousHash
-    const ids = members.map((member) => member.bytes)
     this.suspended = suspended
     this.leastCorrupt = leastCorrupt
     this.removed = removed
-    const outside = [...suspended, ...removed].map(({ bytes }) => bytes)
-    const more = outside.length === 0 ? [] : [leastCorrupt, suspended.length, ...outside]
-    this.hash = H('roster', epoch, previousHash ?? new Uint8Array(0), members.length, ...ids, ...more)
+    const idsOf = (peers: readonly Peer[]): Uint8Array[] => peers.map(({ bytes }) => bytes)
+    const named = { members: idsOf(members), suspended: idsOf(suspended), removed: idsOf(removed) }
+    this.hash = rosterHash({ epoch, previousHash, leastCorrupt, ...named })
     this.#byId = new Map(members.map((member) => [member.id, member]))
     Object.freeze(this)
   }

@@ -1,7 +1,7 @@
 import { hexToBytes } from '@noble/hashes/utils.js'
 import { MessageError } from '../errors.ts'
 import { genesisBeacon } from '../membership/beacon.ts'
-import { decodeRoster } from '../membership/roster-bytes.ts'
+import { decodeRoster, rosterHeadOf } from '../membership/roster-bytes.ts'
 import { taskOf } from '../membership/roster-change.ts'
 import type { Roster } from '../membership/roster.ts'
 import { succeed } from '../membership/succession.ts'
@@ -111,27 +111,27 @@ export function followLinks(
   let last: Message<'Decision'> | undefined
   for (const link of chain) {
     const before = rosters.at(-1)!
-    const next = decodeRoster(link.roster)
-    if (next.epoch <= before.epoch) continue
-    last = checkLink(task, before, next, link)
+    if (rosterHeadOf(link.roster).epoch <= before.epoch) continue
+    const { next, effective } = checkLink(task, before, link)
+    last = effective
     links.push(link)
     rosters.push(next)
   }
   return { rosters, links, last }
 }
 
-/** One epoch to the next; returns the decision that put it into effect. */
-function checkLink(task: Task, before: Roster, next: Roster, link: EpochLink): Message<'Decision'> {
+/** One epoch to the next; returns its roster and the decision that put it into effect. */
+function checkLink(task: Task, before: Roster, link: EpochLink): { next: Roster; effective: Message<'Decision'> } {
   const made = readClosing(link.made, task, before)
   const effective = readClosing(link.effective, task, before)
-  readNamed(task, link.roster, closingValue(effective).value.rosterHash)
+  const next = readNamed(task, link.roster, closingValue(effective).value.rosterHash)
   let state = step({ roster: before }, made, next)
   if (state.roster === before) {
     if (effective.round <= made.round) throw fault('puts a roster into effect before it was decided')
     state = step(state, effective, next)
   } else if (effective.round !== made.round) throw fault('puts a roster into effect in another round than it began')
   if (state.roster === before) throw fault(`puts the roster of epoch ${next.epoch} into effect too early`)
-  return effective
+  return { next, effective }
 }
 
 function step(state: Succession, decision: Message<'Decision'>, named: Roster): Succession {
@@ -144,10 +144,10 @@ function step(state: Succession, decision: Message<'Decision'>, named: Roster): 
   }
 }
 
-/** A roster that can be run, of the hash that was decided. */
+/** A roster that can be run, of the hash that was decided; of another one no more is read. */
 function readNamed(task: Task, encoded: Uint8Array, hash: Uint8Array): Roster {
+  if (!sameBytes(rosterHeadOf(encoded).hash, hash)) throw fault('shows a roster that its decision does not name')
   const roster = decodeRoster(encoded)
-  if (!sameBytes(roster.hash, hash)) throw fault('shows a roster that its decision does not name')
   try {
     taskOf(task, roster)
   } catch (cause) {

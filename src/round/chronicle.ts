@@ -5,7 +5,7 @@ import type { Journal, JournalOperation } from '../journal/journal.ts'
 import { genesisBeacon } from '../membership/beacon.ts'
 import { decodeDeck, deckHash, encodeDeck, initialDeck } from '../membership/deck.ts'
 import type { Deck } from '../membership/deck.ts'
-import { decodeRoster, encodeRoster } from '../membership/roster-bytes.ts'
+import { decodeRoster, encodeRoster, rosterHeadOf } from '../membership/roster-bytes.ts'
 import { createRoster } from '../membership/roster.ts'
 import type { Roster } from '../membership/roster.ts'
 import { deckAfter, succeed, unchanged } from '../membership/succession.ts'
@@ -63,8 +63,10 @@ export class Chronicle {
   readonly #epochs = new Map<number, Roster>()
   /** The first round of each epoch, in their order. */
   readonly #began = new Map<number, number>([[0, 1]])
-  /** Rosters that were shown, by hash (hex): none of them counts before a decision names it. */
-  readonly #offered = new Map<string, Roster>()
+  /** Rosters that were shown, encoded, by hash (hex): none of them counts, or is read, before a decision names it. */
+  readonly #offered = new Map<string, Uint8Array>()
+  /** The hash (hex) of the one that is in the journal for what was voted last. */
+  #kept?: string
   readonly #genesis: Uint8Array
   #closed: Closed
   #succession: Succession
@@ -142,28 +144,25 @@ export class Chronicle {
   /** A roster that a proposal names, on disk before any vote for it leaves: whoever votes for it can show it. */
   async keep(roster: Roster): Promise<void> {
     const hash = bytesToHex(roster.hash)
-    if (this.#offered.has(hash)) return
+    if (this.#kept === hash) return
     await this.#journal.put(namedPrefix(this.#task.id) + hash, encodeRoster(roster))
-    this.#offered.set(hash, roster)
+    this.#kept = hash
   }
 
   /** The roster that a closing decision names, where it is known here. */
   async named(hash: Uint8Array): Promise<Roster | undefined> {
     const same = unchanged(this.#succession)
     if (sameBytes(same.hash, hash)) return same
-    const shown = this.#offered.get(bytesToHex(hash))
-    if (shown !== undefined) return shown
-    const kept = await this.#journal.get(namedPrefix(this.#task.id) + bytesToHex(hash))
-    return kept && decodeRoster(kept)
+    const name = bytesToHex(hash)
+    const encoded = this.#offered.get(name) ?? (await this.#journal.get(namedPrefix(this.#task.id) + name))
+    return encoded && decodeRoster(encoded)
   }
 
   /** Rosters that a member answered with; a decision that names one by its hash is all the proof that it needs. */
   offer({ chain, pending }: Body<'Closed'>): void {
     this.#offered.clear()
-    for (const { roster: encoded } of [...chain, ...(pending === null ? [] : [pending])]) {
-      const roster = decodeRoster(encoded)
-      this.#offered.set(bytesToHex(roster.hash), roster)
-    }
+    for (const { roster } of [...chain, ...(pending === null ? [] : [pending])])
+      this.#offered.set(bytesToHex(rosterHeadOf(roster).hash), roster)
   }
 
   /**
@@ -294,6 +293,7 @@ export class Chronicle {
       this.#began.set(roster.epoch, decodeMessage(epoch.effective).round + 1)
     }
     this.#offered.clear()
+    this.#kept = undefined
     this.#succession = { ...after, roster: this.#epochs.get(after.roster.epoch) ?? after.roster }
     this.#made = waits?.made
     this.#adopt(decision, deck)

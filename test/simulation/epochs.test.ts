@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
+import * as dagCbor from '@ipld/dag-cbor'
 import { MessageError } from '../../src/errors.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
 import { deal, encodeDeck, initialDeck } from '../../src/membership/deck.ts'
 import { signRequest } from '../../src/membership/requests.ts'
-import { encodeRoster } from '../../src/membership/roster-bytes.ts'
+import { decodeRoster, encodeRoster } from '../../src/membership/roster-bytes.ts'
 import { applyChange, encodeChange } from '../../src/membership/roster-change.ts'
 import type { RosterChange } from '../../src/membership/roster-change.ts'
 import { createRoster, parsePeer } from '../../src/membership/roster.ts'
@@ -279,6 +280,24 @@ describe('a network whose members come and go', function () {
       await assert.rejects(chronicle.follow({ ...answer, ...lie }), MessageError, `forgery ${place}`)
       assert.deepEqual([chronicle.closed.round, chronicle.roster.epoch], [0, 0])
     }
+    // Of a roster that no decision names nothing is read but its hash: each key in it takes a millisecond to check.
+    const { previousHash: before = null } = others
+    const unread = { epoch: 1, previousHash: before, suspended: [], leastCorrupt: 0, removed: [] }
+    const roster = dagCbor.encode({ ...unread, members: Array<Uint8Array>(4096).fill(new Uint8Array(38)) })
+    assert.throws(() => decodeRoster(roster), { code: 'MALFORMED' })
+    const outsider = new Chronicle(task, new MemoryJournal())
+    await assert.rejects(outsider.follow({ ...answer, chain: [{ ...link, roster }] }), /its decision does not name/)
+    outsider.offer({ ...answer, chain: [{ ...link, roster }] })
+
+    // What is voted for is on disk, also where another member had shown it before.
+    const journal = new MemoryJournal()
+    const voter = new Chronicle(task, journal)
+    voter.offer(answer)
+    await voter.keep(decodeRoster(link.roster))
+    const again = new Chronicle(task, journal)
+    await again.load()
+    assert.deepEqual((await again.named(decodeRoster(link.roster).hash))?.hash, decodeRoster(link.roster).hash)
+
     const chronicle = new Chronicle(task, new MemoryJournal())
     assert.equal(await chronicle.follow(answer), true)
     assert.deepEqual(chronicle.roster.hash, peers[0].participant.roster.hash)
