@@ -56,6 +56,8 @@ export class Attempt {
   #isOver = false
   readonly #waiting = new Map<number, Body<'ShareDelivery'>>()
 
+  /** Whether it has advertised an input; undefined before. */
+  contributes?: boolean
   /** The key book that it was shown last. */
   book?: KeyBook
   /** What it has acknowledged of that book. */

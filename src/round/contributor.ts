@@ -148,8 +148,9 @@ async function* advertise(plan: Message<'RoundPlan'>, round: Round, view: number
   attempt.keep('RoundPlan', `in view ${view}`, plan)
   if (round.ballot.sitsOut(attempt.number)) return
   await round.ballot.enter(attempt.number, attempt.id)
-  const contributes = await round.hasInput()
-  const advert = await round.ballot.sayOnce('KeyAdvert', attempt.number, attempt.advert(contributes))
+  // What was advertised stands, also where the application has called its input off since: then nothing is masked.
+  attempt.contributes ??= await round.hasInput()
+  const advert = await round.ballot.sayOnce('KeyAdvert', attempt.number, attempt.advert(attempt.contributes))
   await round.reach('keys')
   yield control(advert)
 }

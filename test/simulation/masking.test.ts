@@ -83,3 +83,36 @@ describe('the masks of a round that is over', () => {
     )
   })
 })
+
+describe('a member whose application calls its input off after its keys are advertised', () => {
+  it('masks nothing, and takes part in all else, also where a later leader asks for its keys again', async () => {
+    const terms = { members: 8, length: 7, threat: { corrupt: 0.125, dropout: 0.25 } }
+    const [leader, , , who] = firstOrder((await simulatedTask(terms)).task)
+    const off = new AbortController()
+    const simulation = await Simulation.create({
+      ...{ ...terms, seed: 3 },
+      kills: [{ who: leader, phase: 'shares', round: 1 }],
+      calledOff: new Map([[who, off.signal]]),
+      tamper: new Map([
+        [
+          who,
+          eachFrame((message, frame) => {
+            if (message?.type === 'KeyAdvert') off.abort(new Error('called off'))
+            return [frame]
+          })
+        ]
+      ])
+    })
+    await simulation.round(1)
+    const { outcomes, refusals } = simulation.peers[who]
+    const [{ status, included, input, views }] = outcomes
+    assert.deepEqual([status, views, input], ['summed', 2, 'not included'])
+    assert.equal(included.length, terms.members - 2)
+    assert.deepEqual(refusals, [])
+    const { ledger } = simulation
+    const said = (['KeyAdvert', 'Ready', 'MaskedHeader', 'Commit', 'Reveal'] as const).map((type) =>
+      Math.min(1, ledger.count(type, who))
+    )
+    assert.deepEqual(said, [1, 1, 0, 1, 1])
+  })
+})

@@ -63,6 +63,8 @@ export interface SimulationOptions {
   /** Whether a member has an input in a round. */
   contributes?: (index: number, round: number) => boolean
   contextHash?: (index: number) => Uint8Array | Promise<Uint8Array>
+  /** Aborted when the application of a member calls its input off. */
+  calledOff?: ReadonlyMap<number, AbortSignal>
   /** Milliseconds that a read or write of a journal takes, at most. */
   disk?: number
   /** Lays the members' masks. */
@@ -180,6 +182,7 @@ export class Simulation {
       tamperDelivery: new Map(),
       contributes: () => true,
       contextHash: () => new Uint8Array(32),
+      calledOff: new Map(),
       disk: 0,
       compute: onThisThread,
       adversaries: [],
@@ -435,7 +438,10 @@ export class Simulation {
       links,
       input: async (round, _signal, terms) =>
         this.#settings.contributes(index, round)
-          ? { lanes: async () => (await createEncoder(terms, round).encode(this.inputs[index])).lanes }
+          ? {
+              lanes: async () => (await createEncoder(terms, round).encode(this.inputs[index])).lanes,
+              signal: this.#settings.calledOff.get(index)
+            }
           : undefined,
       contextHash: () => this.#settings.contextHash(index),
       locked: (sum) => provisional.take(sum),
