@@ -10,11 +10,18 @@ interface Entry {
   context: string
   epoch?: number
   body: Uint8Array
+  /** Of a Prepare that names a sum: whether that was on the signer's disk. */
+  onDisk?: boolean
   /** Looked at by several checks, and decoded for the first. */
   decoded?: { encoded: string; body: unknown }
 }
 
 const decoder = new TextDecoder('latin1')
+
+function bodyOf<T extends MessageType>(entry: Entry): Body<T> {
+  entry.decoded ??= { encoded: bytesToHex(entry.body), body: dagCbor.decode(entry.body) }
+  return entry.decoded.body as Body<T>
+}
 
 /** The four fields of an envelope: domain, type, context, body, each behind its length. */
 function fieldsOf(envelope: Uint8Array): Uint8Array[] {
@@ -40,12 +47,24 @@ export class Ledger {
     this.#entries = entries
   }
 
-  /** @param indexIn the signer's place in the roster of an epoch, which messages name it by; its number if left out */
-  record(member: number, envelope: Uint8Array, indexIn: (epoch: number) => number = () => member): void {
+  /**
+   * @param indexIn the signer's place in the roster of an epoch, which messages name it by; its number if left out
+   * @param holdsSum whether the signer would still have the sum of that root if it crashed now
+   */
+  record(
+    member: number,
+    envelope: Uint8Array,
+    indexIn: (epoch: number) => number = () => member,
+    holdsSum: (round: number, root: Uint8Array) => boolean = () => true
+  ): void {
     const [, type, bytes, body] = fieldsOf(envelope)
     const { context, epoch } = this.#contextOf(bytes)
     const signer = epoch === undefined ? member : indexIn(epoch)
-    this.#entries.push({ member: signer, type: decoder.decode(type) as MessageType, context, epoch, body })
+    const entry: Entry = { member: signer, type: decoder.decode(type) as MessageType, context, epoch, body }
+    this.#entries.push(entry)
+    if (entry.type !== 'Prepare') return
+    const { root } = bodyOf<'Prepare'>(entry)
+    if (root !== null) entry.onDisk = holdsSum(Number(`0x${context.slice(-16)}`), root)
   }
 
   /** One for each round, and thousands of entries under it. */
@@ -71,8 +90,23 @@ export class Ledger {
     this.#checkSaidOnce()
     this.#checkVotedOnce()
     this.decided(quorum, corrupt)
+    this.#checkKept(quorum, corrupt)
     this.#checkSides()
     this.#checkSeeds()
+  }
+
+  /** Sum, root and opened seeds are on disk before a Prepare names them, but for one under a lock (§6). */
+  #checkKept(quorum: number, corrupt: ReadonlySet<number>): void {
+    const prepares = this.#bodies('Prepare').filter(({ body }) => body.root !== null)
+    for (const { member, context, onDisk, body } of prepares) {
+      if (onDisk === true) continue
+      const root = bytesToHex(body.root!)
+      const earlier = prepares.filter(
+        (other) => other.context === context && other.body.view < body.view && bytesToHex(other.body.root!) === root
+      )
+      const isLocked = new Set(earlier.map((other) => other.member)).size + corrupt.size >= quorum
+      assert.ok(isLocked, `member ${member} prepared a sum in view ${body.view} that is not on its disk`)
+    }
   }
 
   /** How many messages of a type were signed, by all or by one. */
@@ -92,9 +126,9 @@ export class Ledger {
     return this.#entries
       .filter((entry) => entry.type === type)
       .map((entry) => {
-        const { member, context, body } = entry
-        entry.decoded ??= { encoded: bytesToHex(body), body: dagCbor.decode(body) }
-        return { member, context, encoded: entry.decoded.encoded, body: entry.decoded.body as Body<T> }
+        const { member, context, onDisk } = entry
+        const body = bodyOf<T>(entry)
+        return { member, context, onDisk, encoded: entry.decoded!.encoded, body }
       })
   }
 

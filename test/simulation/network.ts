@@ -1,3 +1,4 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { HEADER_LENGTH } from '../../src/network/frames.ts'
 import { createEncoder } from '../../src/encoding/encoder.ts'
 import { decodeGroups, total } from '../../src/encoding/groups.ts'
@@ -6,7 +7,6 @@ import { unpack } from '../../src/encoding/packing.ts'
 import { MemoryJournal } from '../../src/journal/journal.ts'
 import { Provisional } from '../../src/network/provisional.ts'
 import type { Journal } from '../../src/journal/journal.ts'
-import { MemoryVectorStore } from '../../src/journal/vector-store.ts'
 import { channelPair } from '../../src/round/channel.ts'
 import { taskOf } from '../../src/membership/roster-change.ts'
 import { createRoster } from '../../src/membership/roster.ts'
@@ -15,7 +15,7 @@ import type { RoundOutcome } from '../../src/round/outcome.ts'
 import { sumShapeOf } from '../../src/round/vectors.ts'
 import { decodeMessage } from '../../src/round/messages.ts'
 import type { Message } from '../../src/round/messages.ts'
-import { folderOf, sumName } from '../../src/round/round.ts'
+import { folderOf, sumKey, sumName } from '../../src/round/round.ts'
 import { Participant } from '../../src/round/participant.ts'
 import { onThisThread } from '../../src/round/ports.ts'
 import type { Channel, Compute, Frame, Phase } from '../../src/round/ports.ts'
@@ -26,6 +26,7 @@ import { below, chance, pick } from './chance.ts'
 import type { Chance } from './chance.ts'
 import { identity, simulatedTask } from './identities.ts'
 import type { Identity, SimulatedTerms } from './identities.ts'
+import { Disk } from './disk.ts'
 import { Ledger } from './ledger.ts'
 import { ShownCuts } from './shown-cuts.ts'
 import { MOST_EVENTS, VirtualClock } from './virtual-clock.ts'
@@ -92,7 +93,11 @@ export interface Peer {
   /** What it is in the epoch in effect. */
   readonly member: Member
   journal: MemoryJournal
-  vectors: MemoryVectorStore
+  vectors: Disk
+  /** The root (hex) of the sum whose header is in its journal, by its key there. */
+  sumRoots: Map<string, string>
+  /** Whether a sum would be there after a crash. */
+  holdsSum: (round: number, root: Uint8Array) => boolean
   alive: boolean
   /** Its journal is read; before that nobody reaches it, as with a node. */
   listens: boolean
@@ -155,8 +160,7 @@ export class Simulation {
     this.traffic = identities.map(() => ({ sent: 0, received: 0 }))
     this.#busy = identities.map(() => ({ sending: 0, receiving: 0 }))
     this.adversaries = this.#corrupt(settings.adversaries)
-    for (let index = 0; index < identities.length; index++)
-      this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
+    for (let index = 0; index < identities.length; index++) this.#begin(index, new MemoryJournal(), new Disk())
     for (const { from } of settings.partitions) void this.clock.sleep(from).then(() => this.#breakAcross())
   }
 
@@ -275,7 +279,7 @@ export class Simulation {
   /** Another process with the same journal, and the same vectors where the disk kept them. */
   restart(index: number, { vectors = true }: { vectors?: boolean } = {}): void {
     const before = this.peers[index]
-    const peer = this.#begin(index, before.journal, vectors ? before.vectors : new MemoryVectorStore(), before)
+    const peer = this.#begin(index, before.journal, vectors ? before.vectors : new Disk(), before)
     void peer.participant.start().then(() => {
       for (const other of this.living) if (other !== peer) this.#meet(peer, other)
     })
@@ -310,7 +314,7 @@ export class Simulation {
     this.traffic.push({ sent: 0, received: 0 })
     this.#busy.push({ sending: 0, receiving: 0 })
     this.inputs.push(Array.from({ length: this.#settings.length }, () => below(1001, this.#chance)))
-    const { participant } = this.#begin(index, new MemoryJournal(), new MemoryVectorStore())
+    const { participant } = this.#begin(index, new MemoryJournal(), new Disk())
     await participant.start()
     return index
   }
@@ -328,7 +332,7 @@ export class Simulation {
         random: () => new Uint8Array(32),
         sign,
         journal,
-        vectors: new MemoryVectorStore(),
+        vectors: new Disk(),
         compute: onThisThread,
         observer: {}
       },
@@ -379,7 +383,7 @@ export class Simulation {
     return this.#identities[index].sign(bytes)
   }
 
-  #begin(index: number, memory: MemoryJournal, vectors: MemoryVectorStore, before?: Peer): Peer {
+  #begin(index: number, memory: MemoryJournal, vectors: Disk, before?: Peer): Peer {
     const peer: Peer = {
       id: this.#identities[index].id,
       participant: undefined as unknown as Participant,
@@ -388,6 +392,10 @@ export class Simulation {
       },
       journal: memory,
       vectors,
+      sumRoots: before?.sumRoots ?? new Map<string, string>(),
+      holdsSum: (round, root) =>
+        vectors.isSynced(sumName(this.task.id, round)) &&
+        peer.sumRoots.get(sumKey(this.task.id, round)) === bytesToHex(root),
       alive: true,
       // What begins with an empty journal has nothing to read.
       listens: before === undefined,
@@ -422,7 +430,7 @@ export class Simulation {
           const done = this.#step(index, peer)
           if (done !== undefined) return done
           const inEpoch = (epoch: number): number => peer.participant.chronicle.rosterOf(epoch)?.indexOf(peer.id) ?? -1
-          if (!this.adversaries.has(index)) this.ledger.record(index, bytes, inEpoch)
+          if (!this.adversaries.has(index)) this.ledger.record(index, bytes, inEpoch, peer.holdsSum)
           return sign(bytes)
         },
         journal: this.#crashing(index, peer, memory),
@@ -464,6 +472,7 @@ export class Simulation {
 
   #crashing(index: number, peer: Peer, memory: MemoryJournal): Journal {
     const { disk } = this.#settings
+    const sums = `${this.task.id}/sum/`
     const turns = disk === 0 ? async () => {} : () => this.clock.sleep(disk * this.#chance())
     const write = async (change: () => Promise<void>) => {
       await this.#step(index, peer)
@@ -478,7 +487,16 @@ export class Simulation {
         return memory.get(key)
       },
       put: (key, value) => write(() => memory.put(key, value)),
-      batch: (operations) => write(() => memory.batch(operations)),
+      batch: (operations) =>
+        write(async () => {
+          await memory.batch(operations)
+          for (const operation of operations)
+            if (operation.type === 'put' && operation.key.startsWith(sums))
+              peer.sumRoots.set(
+                operation.key,
+                bytesToHex((decodeMessage(operation.value) as Message<'SumHeader'>).body.root)
+              )
+        }),
       delete: (key) => write(() => memory.delete(key)),
       entries: (prefix) => memory.entries(prefix),
       close: () => memory.close()
