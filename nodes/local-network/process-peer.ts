@@ -17,6 +17,9 @@ import type { MortalPeer, PeerEvents, PeerSettings } from './peer.ts'
 const stopMs = 3_000
 const tailBytes = 4_096
 
+/** In MiB; by default V8 lets 16 fill up before it looks for what is gone, and hundreds of buffers with them. */
+export const youngSpace = '--max-semi-space-size=4'
+
 const running = new Set<ChildProcess>()
 // However this process ends short of SIGKILL, no child outlives it; after SIGKILL the children miss their IPC channel.
 process.prependListener('exit', () => running.forEach((child) => child.kill('SIGKILL')))
@@ -44,7 +47,7 @@ export class ProcessPeer implements MortalPeer {
     this.#child = fork(packageFile('nodes/start.js'), [settings.command ?? 'node', '--config', this.#configFile], {
       stdio: ['ignore', log, 'pipe', 'ipc'],
       execPath: program,
-      execArgv: before
+      execArgv: [...before, youngSpace]
     })
     closeSync(log)
     running.add(this.#child)
